@@ -1,0 +1,116 @@
+package home
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func env(m map[string]string) func(string) string { return func(k string) string { return m[k] } }
+
+func TestFind(t *testing.T) {
+	h, err := Find(env(map[string]string{"HOME": "/home/u"}))
+	if err != nil || h.Dir != "/home/u/.coi" || h.Custom != "" || h.Prefix != "coi-" {
+		t.Fatalf("Find = %+v, %v", h, err)
+	}
+	dir := t.TempDir()
+	h, err = Find(env(map[string]string{"HOME": "/home/u", "COI_HOME": dir}))
+	if err != nil || h.Dir != dir || h.Custom != dir {
+		t.Fatalf("Find with COI_HOME = %+v, %v", h, err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for name, e := range map[string]map[string]string{
+		"world-writable COI_HOME": {"HOME": "/home/u", "COI_HOME": dir},
+		"relative COI_HOME":       {"HOME": "/home/u", "COI_HOME": "x"},
+		"no HOME":                 {},
+		"bad prefix":              {"HOME": "/home/u", "COI_CONTAINER_PREFIX": "X-"},
+	} {
+		var he *Error
+		if _, err := Find(env(e)); !errors.As(err, &he) {
+			t.Errorf("%s: Find error = %v; want *Error", name, err)
+		}
+	}
+}
+
+func TestEnsureCorrectsModes(t *testing.T) {
+	h := Home{Dir: filepath.Join(t.TempDir(), "c"), UID: os.Geteuid()}
+	if err := os.Mkdir(h.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	fixed, err := h.Ensure(h.Run())
+	if err != nil || len(fixed) != 1 || fixed[0] != h.Dir {
+		t.Fatalf("Ensure = %v, %v; want the one corrected directory", fixed, err)
+	}
+	if _, err := h.Ensure("/etc/x"); err == nil {
+		t.Error("Ensure made a directory outside")
+	}
+	if err := os.Symlink("/tmp", h.Path("logs")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Ensure(h.Logs()); err == nil {
+		t.Error("Ensure followed a link")
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	ok := filepath.Join(dir, "ok")
+	if err := WriteFile(ok, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := ReadFile(ok); err != nil || string(b) != "x" {
+		t.Fatalf("ReadFile = %q, %v", b, err)
+	}
+	link, open, sub := filepath.Join(dir, "link"), filepath.Join(dir, "open"), filepath.Join(dir, "sub")
+	must(t, os.Symlink(ok, link), os.WriteFile(open, nil, 0o600), os.Chmod(open, 0o666), os.Mkdir(sub, 0o700))
+	for _, p := range []string{link, open, sub} {
+		if _, err := ReadFile(p); !errors.Is(err, ErrUnsafe) {
+			t.Errorf("ReadFile(%s) error = %v; want ErrUnsafe", filepath.Base(p), err)
+		}
+	}
+	if err := WriteFile(link, []byte("y")); !errors.Is(err, ErrUnsafe) {
+		t.Errorf("WriteFile over a link = %v; want ErrUnsafe", err)
+	}
+}
+
+func TestReadJSONRefusesNewer(t *testing.T) {
+	p := filepath.Join(t.TempDir(), "f")
+	must(t, WriteJSON(p, map[string]int{"schema_version": 2}, false))
+	var v map[string]any
+	if err := ReadJSON(p, 1, &v); err == nil {
+		t.Error("a newer schema_version was read")
+	}
+	if err := ReadJSON(p, 2, &v); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLock(t *testing.T) {
+	p := filepath.Join(t.TempDir(), "l")
+	l, err := TryLock(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := TryLock(p); !errors.Is(err, ErrLocked) {
+		t.Errorf("second TryLock = %v; want ErrLocked", err)
+	}
+	if !Held(p) || Holder(p) != os.Getpid() {
+		t.Errorf("Held = %v, Holder = %d", Held(p), Holder(p))
+	}
+	l.Unlock()
+	if Held(p) {
+		t.Error("lock still held after Unlock")
+	}
+}
+
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	for _, err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
