@@ -1,0 +1,75 @@
+# Every target has a word of help after "##"; `make help` prints them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+GO      ?= go
+
+PROGRAMS := $(sort $(patsubst cmd/%/main.go,%,$(wildcard cmd/*/main.go)))
+COMMIT   := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+RELEASE  := $(shell git describe --tags --exact-match --match 'v[0-9]*' 2>/dev/null | sed 's/^v//')
+VERSION  := github.com/code-on-incus/coi/pkg/cli/version
+LDFLAGS  := -s -w -X $(VERSION).Commit=$(COMMIT) $(if $(RELEASE),-X $(VERSION).Number=$(RELEASE))
+
+# A static program is the same on every distribution and cannot be steered by a
+# loader's environment.
+export CGO_ENABLED := 0
+
+.PHONY: help setup build test e2e attack fuzz bench score score-live lint fmt docs install package check clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## make this machine ready for coi (root); DEV=1 adds what the tests need
+	tools/setup $(if $(DEV),--dev)
+
+build: ## all programs and the links of their verbs in ./bin
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(PROGRAMS:%=./cmd/%)
+	@$(GO) run ./tools/links bin
+
+test: ## go vet and go test over the whole workspace
+	$(GO) vet work
+	$(GO) test work
+
+e2e: build ## stories with a real Incus, real containers and a real agent
+	$(GO) vet -tags e2e ./test/e2e/...
+	$(GO) test -tags e2e -count=1 -timeout 30m ./test/e2e/...
+
+attack: build ## one attack per line of the threat register (root)
+	$(GO) vet -tags attack ./test/attack/...
+	$(GO) test -tags attack -count=1 -timeout 30m ./test/attack/...
+
+fuzz: ## every fuzz target for FUZZTIME (default 5s) each
+	tools/fuzz $(or $(FUZZTIME),5s)
+
+bench: build ## run all benchmarks and print ratios
+	tools/bench
+
+score: build ## detection rates over the recorded corpus
+	bin/coi-watch watch replay --score
+
+score-live: build ## detection rates with real processes in real containers (root)
+	$(GO) test -tags attack -count=1 -timeout 30m -run 'Score' -v ./test/attack/...
+
+lint: ## gofumpt, goimports, golangci-lint, shellcheck
+	tools/lint
+
+fmt: ## rewrite the sources as the linter wants them
+	tools/lint --fix
+
+docs: build ## man pages and completions from the programs' own help into ./dist
+	tools/docs dist
+
+install: build ## into DESTDIR/PREFIX (default /usr/local)
+	DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' tools/install
+
+package: build docs ## deb and rpm, SBOM and checksums in ./dist
+	tools/package
+
+check: lint build test e2e attack fuzz ## everything that CI runs
+
+clean: ## remove what the targets above made
+	rm -rf bin dist .cache
