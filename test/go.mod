@@ -2,6 +2,4 @@ module github.com/code-on-incus/coi/test
 
 go 1.26.0
 
-require github.com/code-on-incus/coi/pkg v0.0.0
-
 replace github.com/code-on-incus/coi/pkg => ../pkg
