@@ -151,7 +151,9 @@ func TestOneVersionOfEachDependency(t *testing.T) {
 	}
 	mods = append(mods, filepath.Join(root(t), "pkg", "go.mod"), filepath.Join(root(t), "test", "go.mod"))
 	for _, file := range mods {
-		var mod struct{ Require []struct{ Path, Version string } }
+		var mod struct {
+			Require []struct{ Path, Version string }
+		}
 		if err := json.Unmarshal(output(t, filepath.Dir(file), "go", "mod", "edit", "-json"), &mod); err != nil {
 			t.Fatal(err)
 		}
