@@ -116,7 +116,9 @@ func (c *Client) Update(ctx context.Context, i Instance, config map[string]strin
 }
 
 // Start starts a stopped instance.
-func (c *Client) Start(ctx context.Context, name string) error { return c.state(ctx, name, "start", false, -1) }
+func (c *Client) Start(ctx context.Context, name string) error {
+	return c.state(ctx, name, "start", false, -1)
+}
 
 // Stop ends an instance: by force, or gracefully within timeout. A stopped
 // instance is no error.
