@@ -39,6 +39,12 @@ func OpenAppend(path string) (*os.File, error) {
 	return open(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, os.Geteuid())
 }
 
+// OpenWrite opens, or makes with mode 0600, a regular file of the caller for
+// reading and writing in place.
+func OpenWrite(path string) (*os.File, error) {
+	return open(path, os.O_RDWR|os.O_CREATE, os.Geteuid())
+}
+
 func open(path string, flag int, owners ...int) (*os.File, error) {
 	// O_NONBLOCK: a FIFO in the file's place must not hang the caller.
 	f, err := os.OpenFile(path, flag|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, FileMode)
