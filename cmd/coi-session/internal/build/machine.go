@@ -1,0 +1,180 @@
+package build
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
+)
+
+// Machines is what a build needs of Incus to work inside a container.
+type Machines interface {
+	Create(ctx context.Context, r incus.Request) error
+	Start(ctx context.Context, name string) error
+	Stop(ctx context.Context, name string, force bool, timeout time.Duration) error
+	Delete(ctx context.Context, name string) error
+	Exec(ctx context.Context, name string, e incus.Exec) (int, error)
+	PushFile(ctx context.Context, name, path string, info incus.FileInfo, content io.Reader) error
+	DefaultDevices(ctx context.Context) (map[string]incus.Device, error)
+}
+
+// Fence is the network of the build container: what a session has.
+type Fence interface {
+	// Raise is called before the container exists and answers with its nic.
+	Raise(ctx context.Context, container string) (incus.Device, error)
+	// Open lets through what the policy allows; called when it runs.
+	Open(ctx context.Context) error
+	// Drop ends it; called when the container is gone.
+	Drop() error
+}
+
+// Times a container may take to stop by itself, and to be taken away after a
+// failure or Ctrl-C.
+const (
+	stopTime    = 10 * time.Second
+	cleanupTime = time.Minute
+)
+
+// machine is a running build container.
+type machine struct {
+	m    Machines
+	name string
+	pool string
+	log  *Log
+}
+
+// start makes the build container of an image and lets it run behind the fence.
+func (b *builder) start(ctx context.Context, fingerprint string) (*machine, error) {
+	name, pool := b.container(), b.req.Pool
+	if err := b.wreck(ctx, name); err != nil {
+		return nil, fmt.Errorf("remove what a failed build left: %w", err)
+	}
+	if pool == "" {
+		devices, err := b.Machines.DefaultDevices(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if pool = devices["root"]["pool"]; pool == "" {
+			return nil, errors.New("the default Incus profile has no root disk (make setup)")
+		}
+	}
+	nic, err := b.Fence.Raise(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	m := &machine{b.Machines, name, pool, b.log}
+	err = b.Machines.Create(ctx, incus.Request{Name: name, Source: incus.Source{Fingerprint: fingerprint},
+		Config: map[string]string{
+			"user.coi.version": "1", "user.coi.kind": "build", "boot.autostart": "false", "security.privileged": "false",
+			"security.nesting": "false", "security.guestapi": "false", "security.idmap.isolated": "true",
+		},
+		Devices: map[string]incus.Device{"root": {"type": "disk", "path": "/", "pool": pool}, "eth0": nic}})
+	if err == nil {
+		err = b.Machines.Start(ctx, name)
+	}
+	if err == nil {
+		err = b.Fence.Open(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, b.end(ctx, name))
+	}
+	return m, nil
+}
+
+// wreck removes a build container and takes its fence away.
+func (b *builder) wreck(ctx context.Context, name string) error {
+	err := b.Machines.Stop(ctx, name, true, 0)
+	if err != nil && !errors.Is(err, incus.ErrNotFound) {
+		return err
+	}
+	return b.Machines.Delete(ctx, name)
+}
+
+// end is wreck that works after Ctrl-C as well.
+func (b *builder) end(ctx context.Context, name string) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	defer stop()
+	if err := b.wreck(ctx, name); err != nil {
+		return fmt.Errorf("container %s is left: %w", name, err)
+	}
+	return b.Fence.Drop()
+}
+
+// run executes a command as root in the container; its output goes to the log.
+func (m *machine) run(ctx context.Context, env map[string]string, argv ...string) error {
+	code, err := m.m.Exec(ctx, m.name, incus.Exec{Argv: argv, Env: env, Cwd: "/root", Stdout: m.log, Stderr: m.log})
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		if why := m.log.Failure(); why != "" {
+			return errors.New(why)
+		}
+		return fmt.Errorf("%s ended with %d", argv[0], code)
+	}
+	return nil
+}
+
+// unpack puts a tar archive over the root file system of the container.
+func (m *machine) unpack(ctx context.Context, archive io.Reader) error {
+	code, err := m.m.Exec(ctx, m.name, incus.Exec{Argv: []string{"tar", "-x", "--no-overwrite-dir", "-C", "/"}, Stdin: archive, Stdout: m.log, Stderr: m.log})
+	if err == nil && code != 0 {
+		err = fmt.Errorf("tar ended with %d", code)
+	}
+	return err
+}
+
+// output is what a command of the code user prints, at most 4 KiB of it.
+func (m *machine) output(ctx context.Context, argv ...string) (string, error) {
+	var out bytes.Buffer
+	code, err := m.m.Exec(ctx, m.name, incus.Exec{Argv: argv, UID: 1000, GID: 1000, Cwd: "/home/code",
+		Env:    map[string]string{"HOME": "/home/code", "USER": "code", "PATH": "/usr/local/bin:/usr/bin:/bin", "TERM": "dumb", "CI": "1"},
+		Stdout: io.MultiWriter(m.log, &limited{&out, 4096}), Stderr: m.log})
+	if err == nil && code != 0 {
+		err = fmt.Errorf("%s ended with %d", strings.Join(argv, " "), code)
+	}
+	return strings.TrimSpace(out.String()), err
+}
+
+type limited struct {
+	w    io.Writer
+	left int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	n := min(len(p), l.left)
+	l.left -= n
+	if _, err := l.w.Write(p[:n]); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// metadata is the metadata archive of an image that Incus imports.
+func metadata(arch string, created time.Time, description, os, release string) ([]byte, error) {
+	files := map[string]string{
+		"metadata.yaml": fmt.Sprintf("architecture: %s\ncreation_date: %d\nproperties:\n  description: %q\n  os: %q\n  release: %q\n"+
+			"templates:\n  /etc/hostname: {when: [create, copy], template: hostname.tpl}\n  /etc/hosts: {when: [create, copy], template: hosts.tpl}\n",
+			arch, created.Unix(), description, os, release),
+		"templates/hostname.tpl": "{{ container.name }}\n",
+		"templates/hosts.tpl":    "127.0.0.1 localhost\n127.0.1.1 {{ container.name }}\n::1 localhost ip6-localhost ip6-loopback\n",
+	}
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, name := range []string{"metadata.yaml", "templates/hostname.tpl", "templates/hosts.tpl"} {
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(files[name])), ModTime: created}); err != nil {
+			return nil, err
+		}
+		if _, err := io.WriteString(w, files[name]); err != nil {
+			return nil, err
+		}
+	}
+	err := w.Close()
+	return b.Bytes(), err
+}
