@@ -73,12 +73,12 @@ func writeOne(tw *tar.Writer, f File) error {
 }
 
 // Dirs gives the directories between home and file that are missing from a
-// fresh home, as entries of mode 0755 owned by the code user, so that unpacking
+// fresh home, as entries of mode 0700 owned by the code user, so that unpacking
 // does not leave them to root.
 func Dirs(home, file string, uid int) []File {
 	var out []File
 	for dir := path.Dir(file); dir != home && strings.HasPrefix(dir, home+"/"); dir = path.Dir(dir) {
-		out = append(out, File{Path: dir, Mode: 0o755, UID: uid, GID: uid, Dir: true})
+		out = append(out, File{Path: dir, Mode: 0o700, UID: uid, GID: uid, Dir: true})
 	}
 	slices.Reverse(out)
 	return out
