@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/code-on-incus/coi/pkg/cli/near"
+	"github.com/code-on-incus/coi/pkg/trust"
 )
 
 // val is one value of one layer, or of the merged configuration. Lists are
@@ -325,7 +326,7 @@ func (dec *decoder) list(kind Kind, rule Rule, key string, path []string, v any)
 				dec.out.notes = append(dec.out.notes, Warning{Text: fmt.Sprintf("%s:%d: %s: %s", dec.d.src.file, at.Line, key, note)})
 			}
 		}
-		out = append(out, elem{s, dec.d.at(p...), dec.d.src})
+		out = append(out, elem{v: s, pos: dec.d.at(p...), src: dec.d.src})
 	}
 	return out, good
 }
@@ -422,7 +423,7 @@ func (dec *decoder) tables(row *Row, key string, path []string, v any) {
 		}
 		fields, ok := dec.fields(row, key, p, t)
 		good = good && ok
-		out = append(out, elem{fields, dec.d.at(p...), dec.d.src})
+		out = append(out, elem{v: fields, pos: dec.d.at(p...), src: dec.d.src})
 	}
 	if good {
 		dec.set(row, key, path, out)

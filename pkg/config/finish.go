@@ -11,9 +11,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/code-on-incus/coi/pkg/cli/near"
 	"github.com/code-on-incus/coi/pkg/dest"
 	"github.com/code-on-incus/coi/pkg/home"
-	"github.com/code-on-incus/coi/pkg/near"
 	"github.com/code-on-incus/coi/pkg/trust"
 )
 

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/code-on-incus/coi/pkg/near"
+	"github.com/code-on-incus/coi/pkg/cli/near"
 )
 
 // maxParents is the deepest inheritance.

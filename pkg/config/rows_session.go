@@ -9,7 +9,7 @@ const (
 )
 
 var (
-	url       = Rule{Words: "an http or https URL", Check: checkURL("http", "https")}
+	webURL    = Rule{Words: "an http or https URL", Check: checkURL("http", "https")}
 	fileURL   = Rule{Words: "an https or file URL", Check: checkURL("https", "file")}
 	aliasRule = Rule{Words: "an image alias: letters, digits and . _ - : / +", Pattern: `^[A-Za-z0-9][A-Za-z0-9._:/+-]{0,127}$`}
 )
@@ -47,8 +47,8 @@ var containerRows = []Row{
 	{Key: "container.docker", Kind: Bool, Default: true, Scope: Tighten, Tighter: isFalse, Merge: Last, Doc: "Nesting and system call interception for Docker inside."},
 	{Key: "container.build.base", Kind: Text, Default: "", Rule: Rule{Words: "a local alias, ubuntu:V, debian:V or REMOTE:ALIAS", Pattern: `^$|` + aliasRule.Pattern}, Scope: Free, Merge: Last,
 		Doc: "What the image is built on; empty is ubuntu:24.04 for coi-default, else coi-default."},
-	{Key: "container.build.mirror", Kind: Text, Default: "", Rule: url, Scope: Refuse, Merge: Last, Doc: "Package mirror; empty is the distribution's own."},
-	{Key: "container.build.npm_registry", Kind: Text, Default: "", Rule: url, Scope: Refuse, Merge: Last, Doc: "Registry the agents come from; empty is npm's own."},
+	{Key: "container.build.mirror", Kind: Text, Default: "", Rule: webURL, Scope: Refuse, Merge: Last, Doc: "Package mirror; empty is the distribution's own."},
+	{Key: "container.build.npm_registry", Kind: Text, Default: "", Rule: webURL, Scope: Refuse, Merge: Last, Doc: "Registry the agents come from; empty is npm's own."},
 	{Key: "container.build.script", Kind: Path, Default: "", Rule: Rule{Words: "a path beside the file"}, Scope: Free, Merge: Last,
 		Doc: "Build script, wins over commands; a project's must lie in its .coi/."},
 	{Key: "container.build.commands", Kind: List, Default: []string{}, Scope: Free, Merge: LastList, Doc: "Build commands, run with bash -e."},

@@ -140,29 +140,29 @@ type Update struct {
 
 // Network is [network].
 type Network struct {
-	Mode                      string         `key:"mode"` // restricted allowlist open
-	BlockPrivateNetworks      bool           `key:"block_private_networks"`
-	BlockMetadataEndpoint     bool           `key:"block_metadata_endpoint"`
-	AllowLocalNetworkAccess   bool           `key:"allow_local_network_access"`
-	AllowedDomains            []Domain       // network.allowed_domains, approved ones only
-	AllowToolDomains          bool           `key:"allow_tool_domains"`
-	AllowHostRegistries       bool           `key:"allow_host_registries"`
-	RefreshIntervalMinutes    int            `key:"refresh_interval_minutes"`
-	IPv6                      bool           `key:"ipv6"`
-	Pool                      netip.Prefix   `key:"pool"`
-	Pool6                     netip.Prefix   `key:"pool6"`
-	DNSServers                []netip.Addr   `key:"dns_servers"`
-	DNSQueriesPerSecond       int            `key:"dns_queries_per_second"`
-	Connections               int            `key:"connections"`
-	AllowedPorts              []dest.Ports   `key:"allowed_ports"` // empty: all
-	Hosts                     []HostEntry    // network.hosts
-	Uplinks                   []string       `key:"uplinks"` // "auto" or interface names
-	Mark                      uint32         `key:"mark"`
-	VethTag                   string         `key:"veth_tag"`
-	ManageForeign             bool           `key:"manage_foreign"`
-	SNI                       string         `key:"sni"`
-	UseSudo                   bool           `key:"use_sudo"` // no effect
-	Logging                   NetworkLogging `key:"logging"`
+	Mode                    string         `key:"mode"` // restricted allowlist open
+	BlockPrivateNetworks    bool           `key:"block_private_networks"`
+	BlockMetadataEndpoint   bool           `key:"block_metadata_endpoint"`
+	AllowLocalNetworkAccess bool           `key:"allow_local_network_access"`
+	AllowedDomains          []Domain       // network.allowed_domains, approved ones only
+	AllowToolDomains        bool           `key:"allow_tool_domains"`
+	AllowHostRegistries     bool           `key:"allow_host_registries"`
+	RefreshIntervalMinutes  int            `key:"refresh_interval_minutes"`
+	IPv6                    bool           `key:"ipv6"`
+	Pool                    netip.Prefix   `key:"pool"`
+	Pool6                   netip.Prefix   `key:"pool6"`
+	DNSServers              []netip.Addr   `key:"dns_servers"`
+	DNSQueriesPerSecond     int            `key:"dns_queries_per_second"`
+	Connections             int            `key:"connections"`
+	AllowedPorts            []dest.Ports   `key:"allowed_ports"` // empty: all
+	Hosts                   []HostEntry    // network.hosts
+	Uplinks                 []string       `key:"uplinks"` // "auto" or interface names
+	Mark                    uint32         `key:"mark"`
+	VethTag                 string         `key:"veth_tag"`
+	ManageForeign           bool           `key:"manage_foreign"`
+	SNI                     string         `key:"sni"`
+	UseSudo                 bool           `key:"use_sudo"` // no effect
+	Logging                 NetworkLogging `key:"logging"`
 }
 
 // NetworkLogging is [network.logging].
@@ -331,17 +331,17 @@ type Git struct {
 // Security is [security]. Paths are relative to the workspace; Protected and
 // Watched give the lists in force.
 type Security struct {
-	ProtectedPaths             []string `key:"protected_paths"`
-	AdditionalProtectedPaths   []string `key:"additional_protected_paths"`
-	WritablePaths              []string `key:"writable_paths"`
-	WatchedPaths               []string `key:"watched_paths"`
-	AdditionalWatchedPaths     []string `key:"additional_watched_paths"`
-	DisableProtection          bool     `key:"disable_protection"`
-	HostImmutable              bool     `key:"host_immutable"`
-	StrictProtection           bool     `key:"strict_protection"`
-	SecretPaths                []string `key:"secret_paths"`
-	ReduceKernelSurface        bool     `key:"reduce_kernel_surface"`
-	ReduceKernelSurfaceStrict  bool     `key:"reduce_kernel_surface_strict"`
+	ProtectedPaths            []string `key:"protected_paths"`
+	AdditionalProtectedPaths  []string `key:"additional_protected_paths"`
+	WritablePaths             []string `key:"writable_paths"`
+	WatchedPaths              []string `key:"watched_paths"`
+	AdditionalWatchedPaths    []string `key:"additional_watched_paths"`
+	DisableProtection         bool     `key:"disable_protection"`
+	HostImmutable             bool     `key:"host_immutable"`
+	StrictProtection          bool     `key:"strict_protection"`
+	SecretPaths               []string `key:"secret_paths"`
+	ReduceKernelSurface       bool     `key:"reduce_kernel_surface"`
+	ReduceKernelSurfaceStrict bool     `key:"reduce_kernel_surface_strict"`
 }
 
 // Monitoring is [monitoring].
