@@ -82,6 +82,15 @@ func Fail(code int, format string, a ...any) *Error {
 	return &Error{Code: code, Text: err.Error(), cause: errors.Unwrap(err)}
 }
 
+// Several is an error that lists problems of one kind, such as everything wrong
+// with the configuration: one error line each, then the hints.
+type Several interface {
+	error
+	Lines() []string
+	Hints() []string
+	ExitCode() int
+}
+
 // Usage is a wrong use of the command: exit 2, and the synopsis is printed.
 func Usage(format string, a ...any) *Error { return Fail(coi.ExitUsage, format, a...) }
 
@@ -210,7 +219,10 @@ func (c *Context) exit(cmd Command, err error) int {
 	if !errors.As(err, &e) {
 		e = &Error{Code: coi.ExitFailed, Text: err.Error()}
 		var he *home.Error
+		var several Several
 		switch {
+		case errors.As(err, &several):
+			e.Code, e.Text, e.Lines, e.Hints = several.ExitCode(), "", several.Lines(), several.Hints()
 		case errors.As(err, &he):
 			e.Code, e.Hints = coi.ExitConfig, []string{he.Hint}
 		case errors.Is(err, context.Canceled) && c.Err() != nil:

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/code-on-incus/coi/pkg/coi"
 )
 
 // Problem is one thing wrong with one file.
@@ -44,15 +46,35 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Hints lists the different hints of all problems, in order.
-func (e *Error) Hints() []string {
-	var out []string
-	for _, p := range e.Problems {
-		if p.Hint != "" && !slices.Contains(out, p.Hint) {
-			out = append(out, p.Hint)
+// ExitCode is the exit code of a configuration error.
+func (e *Error) ExitCode() int { return coi.ExitConfig }
+
+// Lines are the problems, one line each. Where they differ in what to do, each
+// line says it.
+func (e *Error) Lines() []string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.String()
+		if p.Hint != "" && e.mixed() {
+			lines[i] += " (" + p.Hint + ")"
 		}
 	}
-	return out
+	return lines
+}
+
+// Hints is the one hint that follows the problems.
+func (e *Error) Hints() []string {
+	switch {
+	case e.mixed():
+		return []string{"coi validate"}
+	case len(e.Problems) > 0 && e.Problems[0].Hint != "":
+		return []string{e.Problems[0].Hint}
+	}
+	return nil
+}
+
+func (e *Error) mixed() bool {
+	return slices.ContainsFunc(e.Problems, func(p Problem) bool { return p.Hint != e.Problems[0].Hint })
 }
 
 // problems collects.
