@@ -4,4 +4,9 @@ go 1.26.0
 
 require github.com/code-on-incus/coi/pkg v0.0.0
 
+require (
+	golang.org/x/sys v0.49.0 // indirect
+	gopkg.in/yaml.v3 v3.0.1 // indirect
+)
+
 replace github.com/code-on-incus/coi/pkg => ../../pkg

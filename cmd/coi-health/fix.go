@@ -1,0 +1,88 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/code-on-incus/coi/cmd/coi-health/internal/check"
+	"github.com/code-on-incus/coi/pkg/cli"
+	"github.com/code-on-incus/coi/pkg/coi"
+)
+
+func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
+
+// mend shows every remedy and takes those that are agreed to. It runs the
+// checks again at the end.
+func (h *health) mend(c *cli.Context, ws string, checks []check.Check, results map[string]check.Result) error {
+	planned := 0
+	for _, ch := range checks {
+		r := results[ch.Name]
+		if r.Remedy == nil || r.Status == check.OK {
+			continue
+		}
+		planned++
+		if err := h.one(c, ch.Name, *r.Remedy); err != nil {
+			return err
+		}
+	}
+	if planned == 0 {
+		_, _ = fmt.Fprintln(c.Stdout, "nothing to fix automatically")
+	}
+	if h.DryRun {
+		return nil
+	}
+	_, after, _ := h.judge(c, ws)
+	return exitFor(summarise(checks, after, c.Start()).Status)
+}
+
+func (h *health) one(c *cli.Context, name string, m check.Remedy) error {
+	argv := m.Command
+	if m.Root && os.Getuid() != 0 {
+		argv = append([]string{"sudo"}, argv...)
+	}
+	words := make([]string, len(argv))
+	for i, w := range argv {
+		words[i] = cli.ShellQuote(w)
+	}
+	line := strings.Join(words, " ")
+	_, _ = fmt.Fprintf(c.Stdout, "%s: %s\n  %s\n", name, m.Why, line)
+	if h.DryRun {
+		_, _ = fmt.Fprintln(c.Stdout, "  planned")
+		return nil
+	}
+	if err := c.Ask(h.Consent, "run it?"); err != nil {
+		var e *cli.Error
+		if errors.As(err, &e) && e.Code == coi.ExitUsage {
+			return err
+		}
+		return nil // declined; the next remedy is asked for on its own
+	}
+	if argv[0] == "sudo" {
+		if _, err := exec.LookPath("sudo"); err != nil {
+			_, _ = fmt.Fprintln(c.Stdout, "  manual: there is no sudo here")
+			return nil
+		}
+	}
+	_, _ = fmt.Fprintln(c.Stdout, "  "+run(c, argv, m.ReLogin))
+	return nil
+}
+
+func run(c *cli.Context, argv []string, reLogin bool) string {
+	if argv[0] == "coi" {
+		argv = append([]string{ownDir() + "/coi-" + argv[1]}, argv[2:]...)
+	}
+	cmd := exec.CommandContext(c, argv[0], argv[1:]...) //nolint:gosec // a command of our own table, shown before
+	out, err := cmd.CombinedOutput()
+	switch {
+	case err != nil:
+		return "failed: " + cli.Escape(strings.TrimSpace(err.Error()+" "+string(out)))
+	case reLogin:
+		return "re-login: log in again for it to take effect"
+	}
+	return "applied"
+}

@@ -1,0 +1,276 @@
+package check
+
+import (
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/code-on-incus/coi/cmd/coi-health/internal/facts"
+	"github.com/code-on-incus/coi/pkg/run"
+)
+
+func network() []Check {
+	const g = "network"
+	return []Check{
+		{"netguard", g, "the firewall runs", netguard},
+		{"guard_rules", g, "rules of running containers", guardRules},
+		{"guard_tables", g, "table and hooks", guardTables},
+		{"network_pool", g, "addresses for containers", networkPool},
+		{"uplinks", g, "a way out", uplinks},
+		{"ip_forwarding", g, "forwarding", forwarding},
+		{"forward_policy", g, "other firewalls let coi pass", forwardPolicy},
+		{"foreign_rules", g, "other firewalls leave coi alone", foreignRules},
+		{"dns_upstream", g, "resolvers of the host", dnsUpstream},
+		{"conntrack", g, "connection table", conntrack},
+		{"ipv6", g, "IPv6", ipv6},
+		{"orphaned_rules", g, "rules without a container", orphanedRules},
+	}
+}
+
+const guardHint = "systemctl enable --now coi-netguard@$USER, or run a session as root to have it started"
+
+func mode(f *facts.Facts) string {
+	if f.Config == nil {
+		return "restricted"
+	}
+	return f.Config.Network.Mode
+}
+
+func netguard(f *facts.Facts) Result {
+	down := func(text string) Result {
+		if mode(f) == "open" {
+			return warn(text, guardHint)
+		}
+		return failed(text+", and the network mode is "+mode(f), guardHint)
+	}
+	switch {
+	case f.Netguard == nil:
+		if len(f.Running()) == 0 && startsItself(f, "coi-netguard") {
+			return ok("not running; the next session starts it")
+		}
+		return down("not running")
+	case !f.Netguard.Alive(f.Now):
+		if len(f.Running()) == 0 && startsItself(f, "coi-netguard") {
+			return ok("not running; the next session starts it")
+		}
+		return down("no sign of life since " + f.Netguard.HeartbeatAt.Format(time.TimeOnly))
+	case len(f.Netguard.Problems) > 0:
+		return warn(strings.Join(f.Netguard.Problems, "; "), "coi netguard check")
+	}
+	return ok("pid %d, %s", f.Netguard.PID, f.Netguard.Version).with("pid", f.Netguard.PID)
+}
+
+// guardRules trusts the guard's own last reading of the kernel.
+func guardRules(f *facts.Facts) Result {
+	var bad, weak []string
+	running := f.Running()
+	for _, s := range running {
+		switch {
+		case s.Status == nil:
+			if mode(f) != "open" {
+				bad = append(bad, s.Name+" has no answer of the guard")
+			}
+		case s.Status.State == run.NetDegraded:
+			weak = append(weak, s.Name+": "+strings.Join(s.Status.Problems, ", "))
+		case s.Status.State != run.NetEnforcing:
+			bad = append(bad, s.Name+": "+s.Status.State+" "+s.Status.Error)
+		case f.Now.Sub(s.Status.CheckedAt) > time.Minute:
+			bad = append(bad, s.Name+" was last verified at "+s.Status.CheckedAt.Format(time.TimeOnly))
+		}
+	}
+	switch {
+	case len(bad) > 0:
+		return failed(strings.Join(bad, "; "), "coi netguard check")
+	case len(weak) > 0:
+		return warn(strings.Join(weak, "; "), "coi netguard check")
+	}
+	return ok("%d running, all enforced", len(running))
+}
+
+func guardTables(f *facts.Facts) Result {
+	if f.Netguard == nil || !f.Netguard.Alive(f.Now) {
+		return skipped("the guard does not run")
+	}
+	for _, p := range f.Netguard.Problems {
+		if strings.Contains(p, "hook") || strings.Contains(p, "table") {
+			return failed(p, "coi netguard check")
+		}
+	}
+	if older(f.Kernel, 6, 9) {
+		return warn("this kernel cannot protect the table from other programs (6.9)", "install kernel 6.9 or newer")
+	}
+	return ok("verified by the guard")
+}
+
+func networkPool(f *facts.Facts) Result {
+	if f.Config == nil {
+		return skipped("no configuration")
+	}
+	pool := f.Config.Network.Pool
+	for _, r := range routes(f) {
+		if r.prefix.Bits() > 0 && r.prefix.Bits() < 32 && r.prefix.Overlaps(pool) && !strings.HasPrefix(r.dev, "coi") {
+			return warn(fmt.Sprintf("%s overlaps the route %s on %s", pool, r.prefix, r.dev), "set network.pool in ~/.coi/config.toml")
+		}
+	}
+	return ok("%s", pool)
+}
+
+type route struct {
+	prefix netip.Prefix
+	dev    string
+}
+
+// routes reads /proc/net/route: interface, destination and mask as little-endian hex.
+func routes(f *facts.Facts) []route {
+	var list []route
+	for i, line := range strings.Split(f.Read("/proc/net/route"), "\n") {
+		fields := strings.Fields(line)
+		if i == 0 || len(fields) < 8 {
+			continue
+		}
+		var dst, mask uint32
+		if _, err := fmt.Sscanf(fields[1]+" "+fields[7], "%x %x", &dst, &mask); err != nil {
+			continue
+		}
+		bits := 0
+		for m := mask; m != 0; m >>= 1 {
+			bits += int(m & 1)
+		}
+		addr := netip.AddrFrom4([4]byte{byte(dst), byte(dst >> 8), byte(dst >> 16), byte(dst >> 24)})
+		list = append(list, route{netip.PrefixFrom(addr, bits), fields[0]})
+	}
+	return list
+}
+
+func uplinks(f *facts.Facts) Result {
+	var devs []string
+	for _, r := range routes(f) {
+		if r.prefix.Bits() == 0 {
+			devs = append(devs, r.dev)
+		}
+	}
+	if len(devs) == 0 {
+		return warn("no default route: the host is offline", "connect the host")
+	}
+	return ok("%s", strings.Join(devs, ", "))
+}
+
+func forwarding(f *facts.Facts) Result {
+	if n, known := f.Int("/proc/sys/net/ipv4/ip_forward"); !known {
+		return skipped("not readable")
+	} else if n == 0 {
+		return warn("off; the guard turns it on with the first session", "sudo sysctl -w net.ipv4.ip_forward=1").
+			remedy(Remedy{Why: "forwarding for containers", Command: []string{"sysctl", "-w", "net.ipv4.ip_forward=1"}, Root: true})
+	}
+	return ok("on")
+}
+
+func forwardPolicy(f *facts.Facts) Result {
+	if strings.Contains(f.Read("/proc/net/ip_tables_names"), "filter") {
+		return warn("iptables-legacy is in use; its FORWARD policy cannot be seen from here", "sudo iptables-legacy -S FORWARD, then switch to iptables-nft")
+	}
+	if f.Exists("/run/firewalld") || f.Exists("/var/run/firewalld.pid") {
+		return warn("firewalld runs and may reject forwarded packets", "sudo firewall-cmd --permanent --zone=trusted --add-interface=coi+")
+	}
+	return ok("the guard adds its own permits where it must")
+}
+
+func foreignRules(f *facts.Facts) Result {
+	if f.Netguard == nil {
+		return skipped("only the guard can read the rules")
+	}
+	for _, p := range f.Netguard.Problems {
+		if strings.Contains(p, "mark") {
+			return warn(p, "set network.mark to a free bit")
+		}
+	}
+	return ok("no rule uses coi's mark")
+}
+
+func dnsUpstream(f *facts.Facts) Result {
+	var servers []string
+	for line := range strings.Lines(f.Read("/etc/resolv.conf")) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "nameserver" {
+			servers = append(servers, fields[1])
+		}
+	}
+	if f.Config != nil && len(f.Config.Network.DNSServers) > 0 {
+		servers = nil
+		for _, a := range f.Config.Network.DNSServers {
+			servers = append(servers, a.String())
+		}
+	}
+	if len(servers) == 0 {
+		return warn("no resolver: names will not resolve in containers", "set network.dns_servers or mend /etc/resolv.conf")
+	}
+	if f.Netguard != nil {
+		for _, p := range f.Netguard.Problems {
+			if strings.Contains(p, "dns") || strings.Contains(p, "upstream") {
+				return warn(p, "set network.dns_servers")
+			}
+		}
+	}
+	return ok("%s", strings.Join(servers, ", "))
+}
+
+func conntrack(f *facts.Facts) Result {
+	used, ok1 := f.Int("/proc/sys/net/netfilter/nf_conntrack_count")
+	limit, ok2 := f.Int("/proc/sys/net/netfilter/nf_conntrack_max")
+	if !ok1 || !ok2 || limit == 0 {
+		return skipped("connection tracking is not loaded")
+	}
+	text := fmt.Sprintf("%d of %d entries", used, limit)
+	switch percent := used * 100 / limit; {
+	case percent >= 95:
+		return failed(text, "sudo sysctl -w net.netfilter.nf_conntrack_max=N")
+	case percent >= 70:
+		return warn(text, "sudo sysctl -w net.netfilter.nf_conntrack_max=N")
+	}
+	return ok("%s", text)
+}
+
+func ipv6(f *facts.Facts) Result {
+	if f.Config == nil || !f.Config.Network.IPv6 {
+		return ok("off for containers")
+	}
+	for line := range strings.Lines(f.Read("/proc/net/ipv6_route")) {
+		fields := strings.Fields(line)
+		if len(fields) > 9 && fields[1] == "00" && strings.Trim(fields[0], "0") == "" && fields[9] != "lo" {
+			return ok("on")
+		}
+	}
+	return warn("network.ipv6 is true and the host has no IPv6 default route", "set network.ipv6 = false")
+}
+
+func orphanedRules(f *facts.Facts) Result {
+	if f.IncusErr != nil || !f.Incus.Reachable {
+		return skipped("Incus is not reachable, so nobody knows which containers exist")
+	}
+	exists := map[string]bool{}
+	for _, c := range f.Incus.Containers {
+		exists[c.Name] = true
+	}
+	var orphans []string
+	for _, s := range f.Sessions {
+		if s.Net != nil && !exists[s.Name] && s.Session.Phase != run.Creating && s.Session.Phase != run.Starting {
+			orphans = append(orphans, s.Name)
+		}
+	}
+	if len(orphans) > 0 {
+		return warn("rules without a container: "+strings.Join(orphans, ", "), "coi netguard clean --orphans").
+			remedy(Remedy{Why: "rules of containers that are gone", Command: []string{"coi", "netguard", "clean", "--orphans", "--force"}})
+	}
+	return ok("none")
+}
+
+// startsItself reports whether a session of this user can start a guard: root
+// can, and so can a user whose binary carries file capabilities.
+func startsItself(f *facts.Facts, program string) bool {
+	if f.Home.UID == 0 {
+		return true
+	}
+	path, err := exec.LookPath(f.Exec + "/" + program)
+	return err == nil && hasFileCaps(path)
+}
