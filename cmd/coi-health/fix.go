@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-health/internal/check"
 	"github.com/code-on-incus/coi/pkg/cli"
@@ -37,7 +38,7 @@ func (h *health) mend(c *cli.Context, ws string, checks []check.Check, results m
 		return nil
 	}
 	_, after, _ := h.judge(c, ws)
-	return exitFor(summarise(checks, after, c.Start()).Status)
+	return exitFor(summarise(checks, after, time.Now()).Status)
 }
 
 func (h *health) one(c *cli.Context, name string, m check.Remedy) error {
@@ -68,11 +69,11 @@ func (h *health) one(c *cli.Context, name string, m check.Remedy) error {
 			return nil
 		}
 	}
-	_, _ = fmt.Fprintln(c.Stdout, "  "+run(c, argv, m.ReLogin))
+	_, _ = fmt.Fprintln(c.Stdout, "  "+execute(c, argv, m.ReLogin))
 	return nil
 }
 
-func run(c *cli.Context, argv []string, reLogin bool) string {
+func execute(c *cli.Context, argv []string, reLogin bool) string {
 	if argv[0] == "coi" {
 		argv = append([]string{ownDir() + "/coi-" + argv[1]}, argv[2:]...)
 	}

@@ -21,15 +21,15 @@ type health struct {
 	Workspace string `short:"w" default:"." placeholder:"DIR" help:"Workspace directory."`
 	Profile   string `placeholder:"NAME" help:"Profile for this command."`
 	Verbose   bool   `short:"v" help:"Add details and every effective security setting with its origin."`
-	Probe     bool   `help:"Also boot throw-away containers and try to get past the guards."`
-	Fix       bool   `help:"Apply safe remedies, asking for each."`
-	DryRun    bool   `name:"dry-run" help:"With --fix: only show what would be done."`
+
+	Fix    bool `help:"Apply safe remedies, asking for each."`
+	DryRun bool `name:"dry-run" help:"With --fix: only show what would be done."`
 }
 
 func healthCommand() cli.Command {
 	return cli.Command{
 		Verb: "health", Summary: "Check the machine, the guards and the configuration, and say how to mend what is wrong.",
-		Examples: []string{"coi health", "coi health --verbose", "coi health --probe", "coi health --fix --dry-run", "coi health --json | jq .status"},
+		Examples: []string{"coi health", "coi health --verbose", "coi health --fix --dry-run", "coi health --json | jq .status"},
 		Exits:    []string{"0 healthy", "1 degraded", "2 unhealthy"},
 		Grammar:  &health{},
 	}
@@ -51,11 +51,8 @@ type checkWithGrp struct {
 	check.Result
 }
 
-// The whole command ends within this without --probe.
-const (
-	deadline      = 2800 * time.Millisecond
-	probeDeadline = 60 * time.Second
-)
+// The whole command ends within this.
+const deadline = 2800 * time.Millisecond
 
 // Run gathers the facts, judges them, prints, and with --fix mends.
 func (h *health) Run(c *cli.Context) error {
@@ -93,27 +90,13 @@ func (h *health) validate() error {
 }
 
 func (h *health) judge(c *cli.Context, ws string) (*facts.Facts, map[string]check.Result, []check.Check) {
-	limit := deadline
-	checks := check.All()
-	if h.Probe {
-		limit = probeDeadline
-		checks = append(checks, check.Probes()...)
-	}
-	ctx, cancel := context.WithTimeout(c, limit)
+	ctx, cancel := context.WithTimeout(c, deadline)
 	defer cancel()
 	gatherCtx, stop := context.WithTimeout(ctx, 2*time.Second)
 	defer stop()
 	f := facts.Gather(gatherCtx, facts.Options{Getenv: c.Getenv, Workspace: ws, Profile: h.Profile, Exec: ownDir()})
-	if !h.Probe {
-		return f, check.RunAll(ctx, f, checks), checks
-	}
-	results := check.RunAll(ctx, f, check.All())
-	_, done := c.Step("probing with throw-away containers")
-	defer done()
-	for name, r := range check.RunProbes(ctx, f) {
-		results[name] = r
-	}
-	return f, results, checks
+	checks := check.All()
+	return f, check.RunAll(ctx, f, checks), checks
 }
 
 // ownDir is where coi's programs are: beside this one.
@@ -159,7 +142,7 @@ var colours = map[check.Status]string{check.OK: "32", check.Warning: "33", check
 
 func printText(c *cli.Context, rep report, checks []check.Check, verbose bool, f *facts.Facts) {
 	colour := c.Colour(c.Stdout)
-	for _, group := range append(append([]string{}, check.Groups...), check.ProbeGroup) {
+	for _, group := range check.Groups {
 		first := true
 		for _, ch := range checks {
 			if ch.Group != group {

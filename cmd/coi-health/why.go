@@ -124,3 +124,17 @@ func newest(h home.Home, workspace string) (string, error) {
 	}
 	return best.Container, nil
 }
+
+// container is the one that was named, COI_CONTAINER, or the newest of the workspace.
+func container(c *cli.Context, h home.Home, named, workspace string) (string, error) {
+	if named == "" {
+		named = c.Getenv("COI_CONTAINER")
+	}
+	if named == "" {
+		return newest(h, workspace)
+	}
+	if !coi.ValidContainer(named) {
+		return "", cli.Usage("%q is no container name", named)
+	}
+	return named, nil
+}

@@ -60,7 +60,7 @@ func daemon(at time.Time) *run.Daemon {
 
 func session(name string) facts.Guarded {
 	return facts.Guarded{Name: name, Session: run.Session{Phase: run.Running},
-		Net:   &run.Net{Generation: 1}, Status: &run.NetStatus{State: run.NetEnforcing, CheckedAt: now, Generation: 1},
+		Net: &run.Net{Generation: 1}, Status: &run.NetStatus{State: run.NetEnforcing, CheckedAt: now, Generation: 1},
 		Watch: &run.Watch{Generation: 1}, Watched: &run.WatchStatus{Armed: true, Generation: 1}}
 }
 
@@ -107,10 +107,14 @@ var cases = []judged{
 	{"image", OK, nil, func(f *facts.Facts) { f.Incus.Images = []facts.Image{{Alias: "coi-default"}} }},
 	{"image", Failed, nil, nil},
 	{"image_age", OK, nil, func(f *facts.Facts) { f.Incus.Images = []facts.Image{{Alias: "coi-default", CreatedAt: now}} }},
-	{"image_age", Warning, nil, func(f *facts.Facts) { f.Incus.Images = []facts.Image{{Alias: "coi-default", CreatedAt: now.AddDate(0, -3, 0)}} }},
+	{"image_age", Warning, nil, func(f *facts.Facts) {
+		f.Incus.Images = []facts.Image{{Alias: "coi-default", CreatedAt: now.AddDate(0, -3, 0)}}
+	}},
 	{"image_age", Skipped, nil, nil},
 	{"default_profile", OK, nil, nil},
-	{"default_profile", Warning, nil, func(f *facts.Facts) { f.Incus.Containers = []facts.Container{{Name: "c", Profiles: []string{"default"}}} }},
+	{"default_profile", Warning, nil, func(f *facts.Facts) {
+		f.Incus.Containers = []facts.Container{{Name: "c", Profiles: []string{"default"}}}
+	}},
 	{"security_posture", OK, nil, nil},
 	{"security_posture", Failed, nil, func(f *facts.Facts) { f.Incus.Containers = []facts.Container{{Name: "c", Status: "Running"}} }},
 	{"incus_storage_pools", OK, nil, nil},
@@ -148,7 +152,12 @@ var cases = []judged{
 	{"orphaned_rules", Skipped, nil, func(f *facts.Facts) { f.Incus.Reachable = false }},
 	{"watch", OK, nil, running(nil)},
 	{"watch", Warning, nil, func(f *facts.Facts) { running(nil)(f); f.Watcher = nil }},
-	{"watch", Failed, nil, func(f *facts.Facts) { running(nil)(f); f.Watcher = nil; yes := true; f.Config.Monitoring.Enabled = &yes }}, // T-H-04
+	{"watch", Failed, nil, func(f *facts.Facts) {
+		running(nil)(f)
+		f.Watcher = nil
+		yes := true
+		f.Config.Monitoring.Enabled = &yes
+	}}, // T-H-04
 	{"watched", OK, nil, running(nil)},
 	{"watched", Failed, nil, running(func(g *facts.Guarded) { g.Watched.Armed = false })},
 	{"watched", Failed, nil, running(func(g *facts.Guarded) { g.Watch.Generation = 2 })},

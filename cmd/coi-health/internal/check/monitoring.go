@@ -1,6 +1,7 @@
 package check
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,7 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/code-on-incus/coi/cmd/coi-health/internal/facts"
-	"github.com/code-on-incus/coi/pkg/audit"
 	"github.com/code-on-incus/coi/pkg/home"
 )
 
@@ -218,18 +218,16 @@ func auditChain(f *facts.Facts) Result {
 	if err != nil {
 		return failed(err.Error(), "")
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), each)
+	defer cancel()
 	n := 0
 	for _, path := range names {
 		container := strings.TrimSuffix(filepath.Base(path), ".jsonl")
 		if strings.Contains(container, ".") {
 			continue // an older part, verified with its trail
 		}
-		report, err := audit.Verify(f.Home, container)
-		if err != nil {
-			return failed(container+": "+err.Error(), "coi audit verify "+container)
-		}
-		if !report.OK {
-			return failed(container+": "+report.Text(), "coi audit verify "+container)
+		if out, err := facts.Tool(ctx, f.Exec, "coi-audit", "verify", container); err != nil {
+			return failed(container+": "+strings.TrimSpace(string(out)+" "+err.Error()), "coi audit verify "+container)
 		}
 		n++
 	}
