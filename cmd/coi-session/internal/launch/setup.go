@@ -1,0 +1,142 @@
+package launch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/bundle"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
+)
+
+// User is the code user of a running container.
+type User struct {
+	Name string
+	UID  int
+	Home string
+}
+
+// retryEvery is the pause between two looks at a container that is not ready.
+const retryEvery = 50 * time.Millisecond
+
+// The words of the set-up script to us. What a container says is data: only
+// these lines are read and each value is checked.
+const (
+	sayUser  = "coi-user "
+	sayError = "coi-error "
+	sayReady = "coi-ready"
+)
+
+// prelude waits until systemd, if that is the init, has put its own tmpfs over
+// /run, since what is unpacked before would be hidden by it; then it unpacks.
+// Exec works long before systemd is up, and nothing here waits for units.
+const prelude = `set -u
+case "$(readlink /sbin/init 2>/dev/null)" in
+*systemd*) n=0; until grep -q ' /run tmpfs ' /proc/mounts || [ $n -ge 2000 ]; do sleep 0.005; n=$((n+1)); done ;;
+esac
+mkdir -p /run/coi && chmod 0755 /run/coi && tar -xpf - -C / || { echo "coi-error unpack the set-up"; exit 1; }
+`
+
+// setup waits until the container is ready and sets it up, in one exec that
+// carries all files. Ready means: exec works, the code user resolves, eth0 has
+// its address.
+func (s *start) setup(ctx context.Context) error {
+	var archive bytes.Buffer
+	if err := bundle.Write(&archive, s.spec.Files); err != nil {
+		return err
+	}
+	ctx, stop := context.WithTimeout(ctx, s.spec.Ready)
+	defer stop()
+	argv := []string{"/bin/sh", "-c", prelude + s.probe() + s.spec.Script + "\necho " + sayReady + "\n"}
+	var last error
+	for {
+		var out, errs bytes.Buffer
+		code, err := s.Door.Exec(ctx, s.spec.Record.Container, incus.Exec{Argv: argv, Stdin: bytes.NewReader(archive.Bytes()),
+			Env: map[string]string{"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}, Stdout: &out, Stderr: &errs})
+		if err == nil {
+			if last = s.heard(out.String(), errs.String(), code); last == nil {
+				s.mark("set up")
+				return nil
+			}
+			if code == 1 {
+				return last
+			}
+		} else if ctx.Err() == nil {
+			last = err
+		}
+		select {
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return s.notReady(last)
+			}
+			return ctx.Err()
+		case <-time.After(retryEvery):
+		}
+	}
+}
+
+// probe is the readiness part of the script: it says who the code user is and
+// looks for the address that the guard gave.
+func (s *start) probe() string {
+	p := s.spec.Record.Plan
+	text := fmt.Sprintf("u=$(getent passwd %s || true); [ -n \"$u\" ] && echo \"coi-user $u\"\n", p.User)
+	if s.ipv4 != "" {
+		text += fmt.Sprintf("n=0; until grep -qF '%s' /proc/net/fib_trie; do n=$((n+1)); [ $n -ge 100 ] && { echo 'coi-error eth0 has no address'; exit 2; }; sleep 0.01; done\n", s.ipv4)
+	}
+	return text
+}
+
+func (s *start) heard(out, errs string, code int) error {
+	user := User{Name: "root", UID: 0, Home: "/root"}
+	ready := false
+	var problem string
+	for _, line := range strings.Split(out, "\n") {
+		switch {
+		case strings.HasPrefix(line, sayUser):
+			if u, ok := parseUser(line[len(sayUser):]); ok {
+				user = u
+			}
+		case strings.HasPrefix(line, sayError):
+			problem = line[len(sayError):]
+		case line == sayReady:
+			ready = true
+		}
+	}
+	if ready && code == 0 {
+		s.user = user
+		if user.Name == "root" && s.spec.Record.Plan.User != "root" {
+			s.Warn(fmt.Sprintf("the image has no user %q: the tool runs as root of the container", s.spec.Record.Plan.User))
+		}
+		return nil
+	}
+	if problem == "" {
+		problem = fmt.Sprintf("exit code %d: %s", code, strings.TrimSpace(errs))
+	}
+	return fmt.Errorf("set up %s: %s", s.spec.Record.Container, problem)
+}
+
+// parseUser reads a line of passwd(5).
+func parseUser(line string) (User, bool) {
+	f := strings.Split(line, ":")
+	if len(f) != 7 || f[0] == "" || !strings.HasPrefix(f[5], "/") || strings.Contains(f[5], "..") {
+		return User{}, false
+	}
+	uid, err := strconv.Atoi(f[2])
+	if err != nil || uid < 0 || uid > 65535 {
+		return User{}, false
+	}
+	return User{Name: f[0], UID: uid, Home: f[5]}, true
+}
+
+func (s *start) notReady(last error) error {
+	if last == nil {
+		last = errors.New("exec does not work")
+	}
+	name := s.spec.Record.Container
+	return &StartError{Name: name, Lines: lastLines(s.Door.ConsoleLog(context.Background(), name), 20),
+		Err: fmt.Errorf("not ready within %s (container.ready_timeout): %w", s.spec.Ready, last)}
+}

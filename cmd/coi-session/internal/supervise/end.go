@@ -1,0 +1,317 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/guard"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
+	"github.com/code-on-incus/coi/pkg/run"
+)
+
+// patience is how long the end tries to reach an Incus that is away.
+const patience = 5 * time.Minute
+
+// stopTime bounds a forced stop: Incus runs hooks after the last process died.
+const stopTime = 60 * time.Second
+
+// end brings a session to its end in the fixed order: network closed, thawed,
+// stopped, verified, saved, deleted or kept, guards let go, record closed.
+func (s *Supervisor) end(ctx context.Context, next ending) error {
+	next.At = time.Now().UTC()
+	end := next.End
+	if err := s.file.Change(func(r *record.Record) { r.Phase = run.Saving; r.Plan.Ending = &end }); err != nil {
+		return err
+	}
+	s.report(Report{Op: OpEnding, Reason: end.Reason, Detail: end.Detail, Status: end.Status})
+	s.closeNet(ctx)
+	if err := s.reach(ctx); err != nil {
+		s.Log.Error("session", "Incus is not reachable, nothing was deleted: "+err.Error())
+		return err
+	}
+	inst, err := s.door.Instance(ctx, s.file.Get().Container)
+	switch {
+	case errors.Is(err, incus.ErrNotFound):
+		return s.finish(end, Report{Outcome: "deleted", Text: "the container was gone already"})
+	case err != nil:
+		return s.keep(end, inst, "Incus: "+err.Error())
+	}
+	stopped, err := s.stop(ctx, inst, next)
+	if err != nil {
+		return s.keep(end, inst, "it cannot be stopped: "+err.Error())
+	}
+	safe := s.secure(ctx, inst, &end)
+	s.report(safe)
+	if err := <-stopped; err != nil {
+		return s.keep(end, inst, "it cannot be stopped: "+err.Error())
+	}
+	if why := s.keepWhy(ctx, inst, next, safe); why != "" {
+		return s.keep(end, inst, why)
+	}
+	if err := s.door.Delete(ctx, inst.Name); err != nil {
+		return s.keep(end, inst, "it cannot be deleted: "+err.Error())
+	}
+	return s.finish(end, Report{Outcome: "deleted"})
+}
+
+// closeNet shuts the network of the container. Its failure is told and does not
+// hold up the end: the stop ends the traffic as well.
+func (s *Supervisor) closeNet(ctx context.Context) {
+	r := s.file.Get()
+	if r.Plan.Unguarded {
+		return
+	}
+	n := guard.OpenNet(s.Home, r.Container)
+	if n.Want.Veth == "" {
+		return
+	}
+	err := n.Ask(run.NetClosed)
+	if err == nil && guard.Alive(s.Home, guard.Netguard) {
+		_, err = n.Answer(ctx)
+	}
+	if err != nil {
+		s.Log.Error("network", "closing the network: "+err.Error())
+	}
+}
+
+func (s *Supervisor) reach(ctx context.Context) error {
+	ctx, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	for {
+		err := s.connect(ctx)
+		if err == nil {
+			if _, err = s.door.Instance(ctx, s.file.Get().Container); err == nil || !errors.Is(err, incus.ErrUnreachable) {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// stop ends the processes of the container. When it returns they are dead; the
+// channel tells when Incus has finished its part.
+func (s *Supervisor) stop(ctx context.Context, inst incus.Instance, next ending) (<-chan error, error) {
+	done := make(chan error, 1)
+	if !inst.Running() {
+		done <- nil
+		return done, nil
+	}
+	if err := s.thaw(ctx, inst); err != nil {
+		return nil, err
+	}
+	gone := s.init
+	if gone == nil {
+		if st, err := s.door.State(ctx, inst.Name); err == nil && st.PID > 0 {
+			if p, err := OpenProcess(st.PID, 0); err == nil {
+				gone = p.Gone()
+			}
+		}
+	}
+	go func() { done <- s.stopNow(ctx, inst, next) }()
+	if gone == nil {
+		err := <-done
+		done <- err
+		return done, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, stopTime+next.timeout)
+	defer cancel()
+	if err := waitGone(ctx, gone); err != nil {
+		return nil, fmt.Errorf("its processes do not die: %w", err)
+	}
+	return done, nil
+}
+
+// stopNow stops gracefully where something may want to be written down, and by
+// force where the container is thrown away or grace did not help.
+func (s *Supervisor) stopNow(ctx context.Context, inst incus.Instance, next ending) error {
+	r := s.file.Get()
+	graceful := !next.force && (inst.Config["user.coi.persistent"] == "true" || next.Reason == record.AskShutdown || next.Reason == "max_duration")
+	if graceful {
+		timeout := next.timeout
+		if timeout <= 0 {
+			timeout = time.Duration(max(r.Plan.StopTimeout, 1)) * time.Second
+		}
+		c, stop := context.WithTimeout(ctx, timeout+stopTime)
+		defer stop()
+		if s.door.Stop(c, inst.Name, false, timeout) == nil {
+			return s.stopped(c, inst.Name)
+		}
+	}
+	c, stop := context.WithTimeout(ctx, stopTime)
+	defer stop()
+	if err := s.door.Stop(c, inst.Name, true, 0); err != nil {
+		// A container that is going down by itself refuses to be stopped.
+		if s.stopped(c, inst.Name) != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stopped waits until Incus sees the container as stopped.
+func (s *Supervisor) stopped(ctx context.Context, name string) error {
+	for {
+		inst, err := s.door.Instance(ctx, name)
+		if err != nil && !errors.Is(err, incus.ErrNotFound) || err == nil && inst.Running() {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(50 * time.Millisecond):
+				continue
+			}
+		}
+		return nil
+	}
+}
+
+// keepWhy says why the stopped container must not be deleted, "" when it may.
+func (s *Supervisor) keepWhy(ctx context.Context, inst incus.Instance, next ending, safe Report) string {
+	if next.kill {
+		return ""
+	}
+	if safe.Outcome == failed {
+		return "the session could not be saved: " + safe.Text
+	}
+	// persist may have been typed while the session ran.
+	if now, err := s.door.Instance(ctx, inst.Name); err == nil && now.Config["user.coi.persistent"] == "true" {
+		return persistent
+	}
+	snaps, err := s.door.Snapshots(ctx, inst.Name)
+	if err != nil {
+		return "its snapshots cannot be listed: " + err.Error()
+	}
+	switch len(snaps) {
+	case 0:
+		return ""
+	case 1:
+		return "it has 1 snapshot (coi kill deletes it)"
+	}
+	return fmt.Sprintf("it has %d snapshots (coi kill deletes them)", len(snaps))
+}
+
+// Words of outcomes.
+const (
+	persistent = "persistent"
+	failed     = "failed"
+)
+
+// keep leaves the container where it is, its network closed.
+func (s *Supervisor) keep(end run.End, inst incus.Instance, why string) error {
+	ctx, stop := context.WithTimeout(context.Background(), stopTime)
+	defer stop()
+	if inst.Name != "" && s.door != nil {
+		if err := s.strip(ctx, inst.Name); err != nil {
+			s.Log.Error("session", "taking workspace devices out of the stopped container: "+err.Error())
+		}
+	}
+	if why != persistent {
+		s.Log.Error("session", "container kept: "+why)
+	}
+	return s.finish(end, Report{Outcome: "kept", Text: why})
+}
+
+// strip takes the devices with sources inside the workspace out of a stopped
+// container, so that a start by hand follows no link planted meanwhile.
+func (s *Supervisor) strip(ctx context.Context, name string) error {
+	inst, err := s.door.Instance(ctx, name)
+	if err != nil || inst.Running() {
+		return err
+	}
+	workspace := s.file.Get().Workspace
+	devices, changed := map[string]incus.Device{}, false
+	for n, d := range inst.Devices {
+		inside := d["type"] == "disk" && workspace != "" && strings.HasPrefix(d["source"], workspace+"/")
+		if inside || strings.HasPrefix(n, "anchor-") || strings.HasPrefix(n, "protect-") || strings.HasPrefix(n, "mask-") || strings.HasPrefix(n, "gitc-") {
+			changed = true
+			continue
+		}
+		devices[n] = d
+	}
+	if !changed {
+		return nil
+	}
+	return s.door.Update(ctx, inst, inst.Config, devices)
+}
+
+// finish lets the guards go, as far as the container is gone, and closes the record.
+func (s *Supervisor) finish(end run.End, done Report) error {
+	r := s.file.Get()
+	s.letGo(r, done.Outcome == "deleted")
+	s.Log.Info("session", "ended "+end.Reason)
+	err := s.file.Change(func(r *record.Record) {
+		r.Phase, r.Ended, r.Plan.Ending, r.Supervisor = run.Ended, &end, nil, nil
+		r.Plan.Client = nil
+	})
+	done.Op, done.Reason, done.Detail, done.Status = OpDone, end.Reason, end.Detail, end.Status
+	s.report(done)
+	return err
+}
+
+func (s *Supervisor) letGo(r record.Record, gone bool) {
+	_ = guard.OpenWatch(s.Home, r.Container).Remove()
+	if gone {
+		if err := guard.OpenNet(s.Home, r.Container).Remove(); err != nil {
+			s.Log.Error("network", err.Error())
+		}
+		for _, suffix := range []string{run.NetLocalFile, run.NetHoldFile, ".agent"} {
+			_ = os.Remove(s.Home.Run(r.Container + suffix))
+		}
+	}
+	record.RemoveAsk(s.Home, r.Container)
+}
+
+// undo takes back a start that failed. A container that is older than this
+// start is left stopped.
+func (s *Supervisor) undo(ctx context.Context) error {
+	r := s.file.Get()
+	s.closeNet(ctx)
+	outcome, why := "deleted", ""
+	if err := s.undoContainer(ctx, r); err != nil {
+		outcome, why = failed, err.Error()
+		s.Log.Error("session", "undoing the start: "+why)
+	}
+	if r.Plan.Existed && outcome != failed {
+		outcome = "kept"
+	}
+	s.letGo(r, outcome == "deleted")
+	if outcome == failed {
+		end := run.End{At: time.Now().UTC(), Reason: "crash", Detail: why}
+		_ = s.file.Change(func(r *record.Record) { r.Phase, r.Ended = run.Ended, &end })
+	} else {
+		_ = os.Remove(record.Path(s.Home, r.Container))
+		_ = os.Remove(record.LockPath(s.Home, r.Container))
+	}
+	s.report(Report{Op: OpDone, Outcome: outcome, Text: why})
+	return nil
+}
+
+func (s *Supervisor) undoContainer(ctx context.Context, r record.Record) error {
+	if err := s.reach(ctx); err != nil {
+		return err
+	}
+	inst, err := s.door.Instance(ctx, r.Container)
+	if errors.Is(err, incus.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if inst.Running() {
+		if err := s.stopNow(ctx, inst, ending{force: true}); err != nil {
+			return err
+		}
+	}
+	if r.Plan.Existed {
+		return s.strip(ctx, inst.Name)
+	}
+	return s.door.Delete(ctx, inst.Name)
+}

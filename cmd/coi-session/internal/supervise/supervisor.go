@@ -1,0 +1,105 @@
+package supervise
+
+import (
+	"context"
+	"io"
+	"os"
+	"time"
+
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
+	"github.com/code-on-incus/coi/pkg/home"
+	"github.com/code-on-incus/coi/pkg/run"
+)
+
+// Door is what a supervisor asks of Incus.
+type Door interface {
+	Instance(ctx context.Context, name string) (incus.Instance, error)
+	State(ctx context.Context, name string) (incus.State, error)
+	Update(ctx context.Context, i incus.Instance, config map[string]string, devices map[string]incus.Device) error
+	Exec(ctx context.Context, name string, e incus.Exec) (int, error)
+	Stop(ctx context.Context, name string, force bool, timeout time.Duration) error
+	Thaw(ctx context.Context, name string) error
+	Delete(ctx context.Context, name string) error
+	Snapshots(ctx context.Context, name string) ([]incus.Snapshot, error)
+}
+
+// Supervisor is the life of one session seen from behind.
+type Supervisor struct {
+	Home    home.Home
+	Connect func(ctx context.Context, socket, project string) (Door, error)
+	Orders  io.Reader // nil when it was started again without its command
+	Reports io.Writer // nil likewise
+	Log     Log
+
+	file *record.File
+	door Door
+	init <-chan struct{} // closed when the container's init is gone
+	tool chan int        // exit status of the tool in tmux
+
+	watching bool // the end of the tmux session is being waited for
+}
+
+// Log is where a supervisor writes for the user: the two session logs.
+type Log interface {
+	Info(tag, text string)
+	Error(tag, text string)
+}
+
+// Run supervises a container until its session has ended. The caller holds the
+// lock of the container.
+func (s *Supervisor) Run(ctx context.Context, container string) error {
+	rec, err := record.Read(s.Home, container)
+	if err != nil {
+		return err
+	}
+	self := &run.Process{PID: os.Getpid(), StartTime: run.StartTime(os.Getpid())}
+	s.file = record.Open(s.Home, rec)
+	beat := func(r *record.Record) { self.HeartbeatAt = time.Now().UTC(); p := *self; r.Supervisor = &p }
+	if err := s.file.Change(beat); err != nil {
+		return err
+	}
+	s.tool = make(chan int, 1)
+	s.report(Report{Op: OpReady})
+	next := s.wait(ctx, beat)
+	if next.abort {
+		return s.undo(ctx)
+	}
+	return s.end(ctx, next)
+}
+
+// ending is why and how a session ends.
+type ending struct {
+	run.End
+	abort   bool
+	kill    bool // delete whatever the kind
+	force   bool // no graceful stop
+	timeout time.Duration
+}
+
+func (s *Supervisor) report(r Report) {
+	if s.Reports != nil {
+		_ = send(s.Reports, r)
+	}
+}
+
+// connect opens the door to Incus, trying again for as long as ctx lasts.
+func (s *Supervisor) connect(ctx context.Context) error {
+	p := s.file.Get()
+	for {
+		d, err := s.Connect(ctx, p.Plan.Socket, p.Project)
+		if err == nil {
+			s.door = d
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func dead(reason, detail string, status int) ending {
+	return ending{End: run.End{Reason: reason, Detail: detail, Status: status}}
+}

@@ -1,0 +1,61 @@
+package supervise
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
+	"github.com/code-on-incus/coi/pkg/coi"
+	"github.com/code-on-incus/coi/pkg/run"
+)
+
+// StatusPath is where the pane leaves the exit status of the tool, inside.
+const StatusPath = "/run/coi/state/status"
+
+// watchTool waits for the end of the tmux session by one exec: a control-mode
+// client that shows nothing and ends with its session. If Incus itself goes
+// away meanwhile, it is tried again.
+func (s *Supervisor) watchTool(ctx context.Context) {
+	if s.watching {
+		return
+	}
+	s.watching = true
+	r := s.file.Get()
+	session := "=" + coi.TmuxSession(r.Container)
+	script := `tmux -C attach-session -t "$1" -f no-output,ignore-size,read-only >/dev/null 2>&1
+tmux has-session -t "$1" 2>/dev/null && exit 75
+cat "$2" 2>/dev/null`
+	go func() {
+		for {
+			in, hold := io.Pipe() // control mode ends with its input
+			var out bytes.Buffer
+			code, err := s.door.Exec(ctx, r.Container, incus.Exec{UID: r.Plan.UID, GID: r.Plan.UID, Stdin: in, Stdout: limited{&out},
+				Env: map[string]string{"HOME": r.Plan.HomeDir, "TERM": "dumb", "LANG": "C.UTF-8"}, Argv: []string{"/bin/sh", "-c", script, "sh", session, StatusPath}})
+			_ = hold.Close()
+			if err == nil && code != 75 {
+				n, _ := strconv.Atoi(strings.TrimSpace(out.String()))
+				s.tool <- n & 0xff
+				return
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(run.HeartbeatEvery / 4):
+			}
+		}
+	}()
+}
+
+// limited keeps the first bytes of a short answer from inside.
+type limited struct{ b *bytes.Buffer }
+
+func (l limited) Write(p []byte) (int, error) {
+	if room := 64 - l.b.Len(); room > 0 {
+		_, _ = l.b.Write(p[:min(room, len(p))])
+	}
+	return len(p), nil
+}

@@ -1,0 +1,214 @@
+package supervise
+
+import (
+	"context"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
+	"github.com/code-on-incus/coi/pkg/run"
+)
+
+// wait lets the session live and returns why it has to end.
+func (s *Supervisor) wait(ctx context.Context, beat func(*record.Record)) ending {
+	var orders <-chan Order
+	var client <-chan struct{}
+	if s.Orders != nil {
+		orders = lines[Order](s.Orders)
+	} else if next, done := s.resume(ctx); done {
+		return next
+	} else {
+		client = s.clientGone()
+	}
+	asked, closeAsked := s.asked()
+	defer closeAsked()
+	clock := s.clock()
+	tick := time.NewTicker(run.HeartbeatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case o, ok := <-orders:
+			if !ok {
+				orders = nil
+				if next, done := s.lost(ctx); done {
+					return next
+				}
+				continue
+			}
+			if next, done := s.obey(ctx, o); done {
+				return next
+			}
+		case <-client:
+			client = nil
+			if next, done := s.lost(ctx); done {
+				return next
+			}
+		case code := <-s.tool:
+			return dead("exit", "", code)
+		case <-s.init:
+			return s.died()
+		case <-asked:
+			if next, done := s.answer(); done {
+				return next
+			}
+		case <-tick.C:
+			_ = s.file.Change(beat)
+			if next, done := s.answer(); done {
+				return next
+			}
+			if next, done := clock(ctx); done {
+				return next
+			}
+		}
+	}
+}
+
+// obey carries out one order; done says that the session has to end.
+func (s *Supervisor) obey(ctx context.Context, o Order) (next ending, done bool) {
+	switch o.Op {
+	case OpUpdate:
+		if o.Record == nil {
+			return ending{}, false
+		}
+		_ = s.file.Change(func(r *record.Record) { o.Record.Supervisor = r.Supervisor; *r = *o.Record })
+		if o.Record.Phase == run.Running {
+			s.settle(ctx)
+		}
+	case OpTool:
+		s.watchTool(ctx)
+	case OpEnd:
+		return dead(orExit(o.Reason), o.Detail, o.Status), true
+	case OpAbort:
+		return ending{abort: true}, true
+	}
+	return ending{}, false
+}
+
+func orExit(reason string) string {
+	if reason == "" {
+		return "exit"
+	}
+	return reason
+}
+
+// lost is asked when the command that started the session is gone.
+func (s *Supervisor) lost(ctx context.Context) (next ending, done bool) {
+	r := s.file.Get()
+	switch {
+	case r.Phase != run.Running:
+		return ending{abort: true}, true
+	case r.Plan.Tmux:
+		s.watchTool(ctx) // detached; a tool that was never started counts as ended
+		return ending{}, false
+	case r.Kind == record.Launch:
+		return ending{}, false
+	}
+	return dead("exit", "terminal lost", 129), true // 128 + SIGHUP
+}
+
+// resume finds out where an earlier supervisor was.
+func (s *Supervisor) resume(ctx context.Context) (next ending, done bool) {
+	r := s.file.Get()
+	switch {
+	case r.Plan.Ending != nil:
+		return ending{End: *r.Plan.Ending}, true
+	case r.Phase == run.Running:
+		s.settle(ctx)
+		if r.Plan.Tmux {
+			s.watchTool(ctx)
+		}
+	case r.Plan.Client == nil:
+		return ending{abort: true}, true
+	}
+	return ending{}, false
+}
+
+func (s *Supervisor) clientGone() <-chan struct{} {
+	gone := make(chan struct{})
+	close(gone)
+	c := s.file.Get().Plan.Client
+	if c == nil {
+		return nil
+	}
+	p, err := OpenProcess(c.PID, c.StartTime)
+	if err != nil {
+		return gone
+	}
+	return p.Gone()
+}
+
+// settle takes hold of the running container.
+func (s *Supervisor) settle(ctx context.Context) {
+	ctx, stop := context.WithTimeout(ctx, 30*time.Second)
+	defer stop()
+	gone := make(chan struct{})
+	s.init = gone
+	if s.connect(ctx) != nil {
+		s.init = nil // looked at again by the end
+		return
+	}
+	st, err := s.door.State(ctx, s.file.Get().Container)
+	if err != nil || st.PID <= 0 {
+		close(gone)
+		return
+	}
+	p, err := OpenProcess(st.PID, 0)
+	if err != nil {
+		close(gone)
+		return
+	}
+	s.init = p.Gone()
+}
+
+// died says why a container whose processes are gone is so.
+func (s *Supervisor) died() ending {
+	r := s.file.Get()
+	var st run.WatchStatus
+	if run.Read(s.Home.Run(r.Container+run.WatchStatusFile), &st) == nil && st.Killed != nil {
+		e := dead("monitor", st.FrozenTitle, 137)
+		_ = s.file.Change(func(r *record.Record) { r.Killed = st.Killed })
+		return e
+	}
+	return dead("exit", "stopped inside", 0)
+}
+
+// asked tells when the file of questions may have changed. The heartbeat looks
+// as well, for file systems without notification.
+func (s *Supervisor) asked() (<-chan fsnotify.Event, func()) {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, func() {}
+	}
+	if w.Add(s.Home.Run()) != nil {
+		_ = w.Close()
+		return nil, func() {}
+	}
+	want := record.AskPath(s.Home, s.file.Get().Container)
+	out := make(chan fsnotify.Event, 1)
+	go func() {
+		for e := range w.Events {
+			if e.Name == want && e.Has(fsnotify.Create|fsnotify.Write) {
+				select {
+				case out <- e:
+				default:
+				}
+			}
+		}
+	}()
+	return out, func() { _ = w.Close() }
+}
+
+func (s *Supervisor) answer() (next ending, done bool) {
+	r := s.file.Get()
+	a, err := record.ReadAsk(s.Home, r.Container)
+	if err != nil || a.Do == "" {
+		return ending{}, false
+	}
+	record.RemoveAsk(s.Home, r.Container)
+	next = dead(a.Do, a.Detail, 0)
+	next.timeout = time.Duration(a.Timeout) * time.Second
+	next.kill = a.Do == record.AskKill
+	next.force = next.kill
+	return next, true
+}
