@@ -6,9 +6,14 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"path"
 	"strconv"
 
 	client "github.com/lxc/incus/v6/client"
+	"github.com/pkg/sftp"
+
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/bundle"
 )
 
 // FileInfo is what Incus says about a file in an instance.
@@ -21,13 +26,13 @@ type FileInfo struct {
 
 // PullFile opens a file of a running or stopped instance. content is nil for a
 // directory; the caller closes it. The error wraps ErrNotFound if there is none.
-func (c *Client) PullFile(ctx context.Context, name, path string) (content io.ReadCloser, info FileInfo, err error) {
+func (c *Client) PullFile(ctx context.Context, name, file string) (content io.ReadCloser, info FileInfo, err error) {
 	type answer struct {
 		content io.ReadCloser
 		info    *client.InstanceFileResponse
 	}
 	a, err := query(ctx, func() (answer, error) {
-		content, info, err := c.c.GetInstanceFile(name, path)
+		content, info, err := c.c.GetInstanceFile(name, file)
 		return answer{content, info}, err
 	})
 	if err != nil {
@@ -38,13 +43,13 @@ func (c *Client) PullFile(ctx context.Context, name, path string) (content io.Re
 
 // PushFile writes a file, or makes a directory when info.Type says so, in a
 // running or stopped instance. It streams: content is read once.
-func (c *Client) PushFile(ctx context.Context, name, path string, info FileInfo, content io.Reader) error {
+func (c *Client) PushFile(ctx context.Context, name, file string, info FileInfo, content io.Reader) error {
 	hc, err := c.c.GetHTTPClient()
 	if err != nil {
 		return err
 	}
 	u := fmt.Sprintf("http://unix.socket/1.0/instances/%s/files?project=%s&path=%s",
-		url.PathEscape(name), url.QueryEscape(c.Project), url.QueryEscape(path))
+		url.PathEscape(name), url.QueryEscape(c.Project), url.QueryEscape(file))
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u, content)
 	if err != nil {
 		return err
@@ -64,5 +69,47 @@ func (c *Client) PushFile(ctx context.Context, name, path string, info FileInfo,
 		return nil
 	}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
-	return fmt.Errorf("push %s: %s", path, errorText(text, resp.Status))
+	return fmt.Errorf("push %s: %s", file, errorText(text, resp.Status))
+}
+
+// Boot writes small files into a stopped instance over one SFTP session,
+// making their directories. Existing files are replaced, links not followed:
+// what is in a path's place is removed first.
+func (c *Client) Boot(ctx context.Context, name string, files []bundle.File) error {
+	_, err := call(ctx, func() (struct{}, error) {
+		s, err := c.c.GetInstanceFileSFTP(name)
+		if err != nil {
+			return struct{}{}, err
+		}
+		defer func() { _ = s.Close() }()
+		for _, f := range files {
+			if err := bootOne(s, f); err != nil {
+				return struct{}{}, fmt.Errorf("%s: %w", f.Path, err)
+			}
+		}
+		return struct{}{}, nil
+	})
+	return err
+}
+
+func bootOne(s *sftp.Client, f bundle.File) error {
+	if err := s.MkdirAll(path.Dir(f.Path)); err != nil {
+		return err
+	}
+	_ = s.Remove(f.Path)
+	w, err := s.OpenFile(f.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(f.Content); err != nil {
+		_ = w.Close()
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	if err := s.Chown(f.Path, f.UID, f.GID); err != nil {
+		return err
+	}
+	return s.Chmod(f.Path, f.Mode)
 }

@@ -32,7 +32,9 @@ func (s *start) verify(ctx context.Context) error {
 var raw = []string{"raw.lxc", "raw.apparmor", "raw.seccomp"}
 
 // own reports whether Incus writes a key by itself.
-func own(key string) bool { return strings.HasPrefix(key, "volatile.") || strings.HasPrefix(key, "image.") }
+func own(key string) bool {
+	return strings.HasPrefix(key, "volatile.") || strings.HasPrefix(key, "image.")
+}
 
 // Compare says what of a container differs from the wanted config and devices.
 // Profiles and everything that Incus would add from elsewhere count.
