@@ -76,11 +76,14 @@ func (c *Client) Exec(ctx context.Context, name string, e Exec) (int, error) {
 		if err != nil {
 			return -1, err
 		}
-		if err := op.Wait(); err != nil {
+		err = op.Wait()
+		code, known := op.Get().Metadata["return"].(float64)
+		// Incus makes an error of the codes 126 and 127, which any program may
+		// end with; the code counts.
+		if err != nil && (!known || code < 1) {
 			return -1, err
 		}
 		<-args.DataDone
-		code, _ := op.Get().Metadata["return"].(float64)
 		return int(code), nil
 	})
 }

@@ -86,7 +86,8 @@ func Connect(ctx context.Context, socket, project string) (*Client, error) {
 	_ = conn.Close()
 	// The server's self-description is long and its event socket is not needed:
 	// operations are waited for by their own call.
-	c, err := client.ConnectIncusUnixWithContext(ctx, socket, &client.ConnectionArgs{SkipGetServer: true, SkipGetEvents: true, UserAgent: "coi"})
+	// Its context outlives this call: a caller may connect under a deadline.
+	c, err := client.ConnectIncusUnixWithContext(context.WithoutCancel(ctx), socket, &client.ConnectionArgs{SkipGetServer: true, SkipGetEvents: true, UserAgent: "coi"})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", socket, ErrUnreachable, err)
 	}

@@ -48,6 +48,8 @@ type Spec struct {
 	Files  []bundle.File
 	Script string
 	Ready  time.Duration
+	// Env are the variables of every process of the session, beyond the base.
+	Env map[string]string
 }
 
 // Monitor says whether the session is watched.

@@ -57,7 +57,7 @@ func (s *Supervisor) clock() func(context.Context) (ending, bool) {
 // warn tells the people in front of the session: in the status line of tmux and
 // in the session log, never in the pane itself.
 func (s *Supervisor) warn(ctx context.Context, text string) {
-	s.Log.Info("limits", text)
+	s.Log.Info("limits", "%s", text)
 	r := s.file.Get()
 	if !r.Plan.Tmux || s.door == nil {
 		return

@@ -31,7 +31,7 @@ func (s *Supervisor) end(ctx context.Context, next ending) error {
 	s.report(Report{Op: OpEnding, Reason: end.Reason, Detail: end.Detail, Status: end.Status})
 	s.closeNet(ctx)
 	if err := s.reach(ctx); err != nil {
-		s.Log.Error("session", "Incus is not reachable, nothing was deleted: "+err.Error())
+		s.Log.Error("session", "Incus is not reachable, nothing was deleted: %s", err.Error())
 		return err
 	}
 	inst, err := s.door.Instance(ctx, s.file.Get().Container)
@@ -75,7 +75,7 @@ func (s *Supervisor) closeNet(ctx context.Context) {
 		_, err = n.Answer(ctx)
 	}
 	if err != nil {
-		s.Log.Error("network", "closing the network: "+err.Error())
+		s.Log.Error("network", "closing the network: %s", err.Error())
 	}
 }
 
@@ -122,9 +122,9 @@ func (s *Supervisor) stop(ctx context.Context, inst incus.Instance, next ending)
 		done <- err
 		return done, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, stopTime+next.timeout)
+	limited, cancel := context.WithTimeout(ctx, stopTime+next.timeout)
 	defer cancel()
-	if err := waitGone(ctx, gone); err != nil {
+	if err := waitGone(limited, gone); err != nil {
 		return nil, fmt.Errorf("its processes do not die: %w", err)
 	}
 	return done, nil
@@ -210,11 +210,11 @@ func (s *Supervisor) keep(end run.End, inst incus.Instance, why string) error {
 	defer stop()
 	if inst.Name != "" && s.door != nil {
 		if err := s.strip(ctx, inst.Name); err != nil {
-			s.Log.Error("session", "taking workspace devices out of the stopped container: "+err.Error())
+			s.Log.Error("session", "taking workspace devices out of the stopped container: %s", err.Error())
 		}
 	}
 	if why != persistent {
-		s.Log.Error("session", "container kept: "+why)
+		s.Log.Error("session", "container kept: %s", why)
 	}
 	return s.finish(end, Report{Outcome: "kept", Text: why})
 }
@@ -246,7 +246,7 @@ func (s *Supervisor) strip(ctx context.Context, name string) error {
 func (s *Supervisor) finish(end run.End, done Report) error {
 	r := s.file.Get()
 	s.letGo(r, done.Outcome == "deleted")
-	s.Log.Info("session", "ended "+end.Reason)
+	s.Log.Ended(end.Reason)
 	err := s.file.Change(func(r *record.Record) {
 		r.Phase, r.Ended, r.Plan.Ending, r.Supervisor = run.Ended, &end, nil, nil
 		r.Plan.Client = nil
@@ -260,7 +260,7 @@ func (s *Supervisor) letGo(r record.Record, gone bool) {
 	_ = guard.OpenWatch(s.Home, r.Container).Remove()
 	if gone {
 		if err := guard.OpenNet(s.Home, r.Container).Remove(); err != nil {
-			s.Log.Error("network", err.Error())
+			s.Log.Error("network", "%s", err.Error())
 		}
 		for _, suffix := range []string{run.NetLocalFile, run.NetHoldFile, ".agent"} {
 			_ = os.Remove(s.Home.Run(r.Container + suffix))
@@ -277,7 +277,7 @@ func (s *Supervisor) undo(ctx context.Context) error {
 	outcome, why := "deleted", ""
 	if err := s.undoContainer(ctx, r); err != nil {
 		outcome, why = failed, err.Error()
-		s.Log.Error("session", "undoing the start: "+why)
+		s.Log.Error("session", "undoing the start: %s", why)
 	}
 	if r.Plan.Existed && outcome != failed {
 		outcome = "kept"

@@ -22,7 +22,7 @@ func (s *Supervisor) thaw(ctx context.Context, inst incus.Instance) error {
 		var st run.WatchStatus
 		if run.Read(s.Home.Run(r.Container+run.WatchStatusFile), &st) == nil && st.Frozen != nil {
 			if err := guard.OpenWatch(s.Home, r.Container).Thawed(ctx); err != nil {
-				s.Log.Error("monitor", "thawing: "+err.Error())
+				s.Log.Error("monitor", "thawing: %s", err.Error())
 			}
 		}
 	}

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
 	"github.com/code-on-incus/coi/pkg/home"
@@ -21,6 +24,15 @@ const (
 	fdOrders  = 4
 	fdReports = 5
 )
+
+// Inherited gives a supervisor the pipes of the command that started it. The
+// lock stays open until the process ends.
+func Inherited() (orders io.Reader, reports io.Writer) {
+	for fd := fdLock; fd <= fdReports; fd++ {
+		unix.CloseOnExec(fd)
+	}
+	return os.NewFile(fdOrders, "orders"), os.NewFile(fdReports, "reports")
+}
 
 // Link is a command's end of the pipes to the supervisor it started.
 type Link struct {
@@ -54,7 +66,11 @@ func start(container string, extra ...*os.File) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, Verb, container)
+	args := []string{Verb, container}
+	if len(extra) > 0 {
+		args = append(args, "--inherit")
+	}
+	cmd := exec.Command(self, args...)
 	// The name decides the verb; a link named coi-run would run "run".
 	cmd.Args[0] = "coi-session"
 	cmd.Dir = "/"

@@ -9,6 +9,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
 	"github.com/code-on-incus/coi/pkg/home"
+	"github.com/code-on-incus/coi/pkg/logs"
 	"github.com/code-on-incus/coi/pkg/run"
 )
 
@@ -30,7 +31,7 @@ type Supervisor struct {
 	Connect func(ctx context.Context, socket, project string) (Door, error)
 	Orders  io.Reader // nil when it was started again without its command
 	Reports io.Writer // nil likewise
-	Log     Log
+	Log     *logs.Log
 
 	file *record.File
 	door Door
@@ -38,12 +39,6 @@ type Supervisor struct {
 	tool chan int        // exit status of the tool in tmux
 
 	watching bool // the end of the tmux session is being waited for
-}
-
-// Log is where a supervisor writes for the user: the two session logs.
-type Log interface {
-	Info(tag, text string)
-	Error(tag, text string)
 }
 
 // Run supervises a container until its session has ended. The caller holds the

@@ -1,0 +1,17 @@
+// Command coi-session is every verb that drives Incus: it starts agents in
+// containers of their own, attaches to them, shows them and brings them to an
+// orderly end.
+package main
+
+import (
+	"os"
+
+	"github.com/code-on-incus/coi/pkg/cli"
+)
+
+func main() { os.Exit(cli.Main(os.Args, cli.Std(), commands()...)) }
+
+// commands is the list of verbs; each has a file of its own.
+func commands() []cli.Command {
+	return []cli.Command{runCommand(), superviseCommand()}
+}

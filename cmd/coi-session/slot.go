@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/pick"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/plan"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/supervise"
+	"github.com/code-on-incus/coi/pkg/cli"
+	"github.com/code-on-incus/coi/pkg/coi"
+	"github.com/code-on-incus/coi/pkg/home"
+)
+
+func newID() string { return uuid.NewString() }
+
+// chooseSlot picks the slot and takes its supervisor's lock, so that from now
+// on nobody else makes or ends a container of that name.
+func (b *begin) chooseSlot() (*home.Lock, error) {
+	prefix := b.home.Prefix + coi.Hash8(b.identity) + "-"
+	names, err := b.door.Names(b.c, prefix)
+	if err != nil {
+		return nil, incusError(err, b.cfg.Incus.Group)
+	}
+	slots := pick.Slots{}
+	found := map[int]incus.Instance{}
+	for _, name := range names {
+		_, n, ok := coi.SplitName(b.home.Prefix, name)
+		if !ok {
+			continue
+		}
+		inst, err := b.door.Instance(b.c, name)
+		if errors.Is(err, incus.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		s := slots[n]
+		s.State, s.Words = b.slotState(inst)
+		slots[n] = s
+		found[n] = inst
+	}
+	for n := coi.MinSlot; n <= coi.MaxSlot; n++ {
+		// A supervisor that still holds its lock has not finished with the name.
+		if s := slots[n]; s.State != pick.Busy && home.Held(record.LockPath(b.home, coi.ContainerName(b.home.Prefix, b.identity, n))) {
+			s.State, s.Words = pick.Busy, "being ended"
+			slots[n] = s
+		}
+	}
+	slot, skipped, err := pick.Choose(slots, pick.Wish{Slot: b.flags.Slot, Persistent: b.cfg.Container.Persistent, Next: b.kind == record.Shell})
+	if err != nil {
+		return nil, err
+	}
+	if skipped != 0 {
+		b.c.Note(fmt.Sprintf("slot %d is in use, taking slot %d", skipped, slot))
+	}
+	b.slot, b.container = slot, coi.ContainerName(b.home.Prefix, b.identity, slot)
+	if slots[slot].State == pick.Leftover {
+		if err := b.finishLeftover(); err != nil {
+			return nil, err
+		}
+	}
+	lock, err := home.TryLock(record.LockPath(b.home, b.container))
+	if err != nil {
+		return nil, cli.Fail(coi.ExitFailed, "%s is being started or ended by another command: %w", b.container, err).Hint("try again")
+	}
+	if inst, ok := found[slot]; ok && slots[slot].State == pick.Stopped {
+		b.old = &inst
+	}
+	return lock, nil
+}
+
+func (b *begin) slotState(i incus.Instance) (pick.State, string) {
+	words := fmt.Sprintf("%s %s", i.Name, i.Status)
+	switch {
+	case i.Config[plan.KeyVersion] == "":
+		return pick.Busy, words + " (not made by coi)"
+	case i.Running():
+		return pick.Busy, words + ", " + i.Config[plan.KeyTool]
+	case i.Config[plan.KeyPersistent] == "true":
+		return pick.Stopped, words + " (persistent)"
+	}
+	return pick.Leftover, words
+}
+
+// finishLeftover brings a session whose container was left behind to its end:
+// saved and deleted, before its slot is used again.
+func (b *begin) finishLeftover() error {
+	if r, err := record.Read(b.home, b.container); err == nil && r.Ended == nil {
+		if err := supervise.Start(b.container); err != nil {
+			return err
+		}
+		return waitEnded(b.c, b.home, b.container)
+	}
+	return b.door.Delete(b.c, b.container)
+}

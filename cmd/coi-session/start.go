@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/launch"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/mount"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/plan"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/supervise"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/uidmap"
+	"github.com/code-on-incus/coi/pkg/cli"
+	"github.com/code-on-incus/coi/pkg/coi"
+	"github.com/code-on-incus/coi/pkg/config"
+	"github.com/code-on-incus/coi/pkg/home"
+)
+
+// begin is a session on its way from the typed command to a running container.
+type begin struct {
+	c     *cli.Context
+	flags *sessionFlags
+	kind  string
+	tmux  bool
+
+	home     home.Home
+	cfg      *config.Config
+	ws       *mount.Workspace
+	identity string
+	door     *incus.Client
+	image    incus.Image
+	pool     incus.Pool
+	env      map[string]string // from the host
+	line     timeline
+
+	slot      int
+	container string
+	old       *incus.Instance
+}
+
+// start does steps 1 to 18 of a launch.
+func (b *begin) start() (*launch.Live, error) {
+	b.line.begin(b.c.Getenv)
+	if err := b.flags.check(); err != nil {
+		return nil, err
+	}
+	if err := b.settings(); err != nil {
+		return nil, err
+	}
+	if err := b.machine(); err != nil {
+		return nil, err
+	}
+	defer func() { _ = b.ws.Close() }()
+	supervise.Revive(b.home)
+	ident, err := home.WaitLock(b.c, b.home.Run(coi.Hash8(b.identity)+".lock"))
+	if err != nil {
+		return nil, err
+	}
+	defer ident.Unlock()
+	lock, err := b.chooseSlot()
+	if err != nil {
+		return nil, err
+	}
+	b.line.mark("slot chosen")
+	spec, err := b.spec()
+	if err != nil {
+		lock.Unlock()
+		return nil, err
+	}
+	b.line.mark("planned")
+	live, err := launch.Launch(b.c, launch.Env{Door: b.door, Home: b.home, Getenv: b.c.Getenv, Lock: lock,
+		Created: ident.Unlock, Warn: b.c.Warn, Mark: b.line.mark}, spec)
+	if err != nil {
+		return nil, b.explain(err)
+	}
+	return live, nil
+}
+
+// settings reads the configuration of the workspace.
+func (b *begin) settings() error {
+	h, err := b.c.Home()
+	if err != nil {
+		return err
+	}
+	b.home = h
+	for _, dir := range []string{h.Run(), h.Logs(), h.Path("masks")} {
+		corrected, err := h.Ensure(dir)
+		if err != nil {
+			return err
+		}
+		for _, d := range corrected {
+			b.c.Note(d + " was open to others: its mode is 0700 now")
+		}
+	}
+	if err := maskSources(h); err != nil {
+		return err
+	}
+	if b.ws, err = mount.OpenWorkspace(b.flags.Workspace, b.mountEnv()); err != nil {
+		return err
+	}
+	if b.cfg, err = loadConfig(b.c, h, b.ws.Path, b.flags); err != nil {
+		return err
+	}
+	b.identity = b.ws.Path
+	if name := b.cfg.Container.SessionName; name != "" {
+		b.identity = coi.SessionIdentity(name)
+	}
+	b.line.mark("configuration read")
+	return nil
+}
+
+func (b *begin) mountEnv() mount.Env {
+	env := mount.Env{Coi: []string{b.home.Dir}, Masks: b.home.Path("masks"), Owner: os.Getuid(), Group: os.Getgid(),
+		Incus: []string{incus.SocketPath(b.c.Getenv), "/var/lib/incus"}}
+	if b.home.Custom != "" {
+		env.Coi = append(env.Coi, b.home.Path("..", ".coi"))
+		env.Coi[1] = b.home.User + "/.coi"
+	}
+	return env
+}
+
+// maskSources are the empty file and directory that cover things inside.
+func maskSources(h home.Home) error {
+	dir, file := h.Path("masks", "empty-dir"), h.Path("masks", "empty-file")
+	if err := os.Mkdir(dir, 0o555); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o444)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// machine asks Incus all that the plan needs to know, at the same time.
+func (b *begin) machine() error {
+	door, err := openDoor(b.c, b.cfg)
+	if err != nil {
+		return err
+	}
+	b.door = door
+	g, ctx := errgroup.WithContext(b.c)
+	g.Go(func() error { return supportedIncus(ctx, door) })
+	g.Go(func() (err error) { b.image, err = door.Image(ctx, b.cfg.Container.Image); return b.noImage(err) })
+	g.Go(func() (err error) { b.pool, err = findPool(ctx, door, b.cfg.Container.StoragePool); return err })
+	g.Go(func() (err error) {
+		var missing []string
+		b.env, missing, err = plan.HostEnv(ctx, b.cfg, os.LookupEnv)
+		for _, name := range missing {
+			b.c.Warn("forward_env: " + name + " is not set")
+		}
+		return err
+	})
+	err = g.Wait()
+	b.line.mark("Incus asked")
+	return err
+}
+
+func (b *begin) noImage(err error) error {
+	if errors.Is(err, incus.ErrNotFound) {
+		return cli.Fail(coi.ExitFailed, "image %s does not exist", cli.Escape(b.cfg.Container.Image)).Hint("coi build, or coi image list")
+	}
+	return err
+}
+
+func findPool(ctx context.Context, door *incus.Client, name string) (incus.Pool, error) {
+	if name == "" {
+		devices, err := door.DefaultDevices(ctx)
+		if err != nil {
+			return incus.Pool{}, err
+		}
+		for _, d := range devices {
+			if d["type"] == "disk" && d["path"] == "/" {
+				name = d["pool"]
+			}
+		}
+	}
+	if name == "" {
+		name = "default"
+	}
+	p, err := door.Pool(ctx, name)
+	if !errors.Is(err, incus.ErrNotFound) {
+		return p, err
+	}
+	all, err := door.Pools(ctx)
+	if err != nil {
+		return p, err
+	}
+	names := make([]string, len(all))
+	for i, q := range all {
+		names[i] = q.Name
+	}
+	return p, cli.Fail(coi.ExitFailed, "storage pool %s does not exist (there are: %v)", cli.Escape(name), names).Hint("set container.storage_pool")
+}
+
+// spec puts the plan of this session together.
+func (b *begin) spec() (launch.Spec, error) {
+	in := plan.Input{Home: b.home, Config: b.cfg, Workspace: b.ws, Identity: b.identity, Slot: b.slot, Container: b.container,
+		Kind: b.kind, SessionID: newID(), Tmux: b.tmux, Image: b.image, Pool: b.pool, Socket: b.door.Socket, Old: b.old,
+		Alias: b.cfg.Container.Alias, Tool: plan.Tool{Name: b.cfg.Tool.Name}}
+	wt, warning := mount.FindWorktree(b.ws)
+	if warning != "" {
+		b.c.Warn(warning)
+	}
+	inside, warning, err := b.ws.Inside(b.cfg.Paths.PreserveWorkspacePath, wt)
+	if err != nil {
+		return launch.Spec{}, err
+	}
+	if warning != "" {
+		b.c.Warn(warning)
+	}
+	in.Inside = inside
+	userHome := "/home/" + b.cfg.Incus.CodeUser
+	if b.ws.Info.UID == 0 && os.Geteuid() == 0 {
+		userHome = "/root"
+	}
+	in.Mounts, err = mount.Build(b.ws, inside, userHome, wt, configuredMounts(b.cfg), b.mountEnv())
+	if err != nil {
+		return launch.Spec{}, err
+	}
+	if in.UIDs, err = b.mapping(in.Mounts.SourcePaths()); err != nil {
+		return launch.Spec{}, err
+	}
+	spec := plan.Make(in)
+	spec.Env = b.env
+	return spec, nil
+}
+
+func (b *begin) mapping(sources []string) (uidmap.Decision, error) {
+	unmappable, guest := uidmap.Probe(sources)
+	subuid, _ := os.ReadFile("/etc/subuid")
+	subgid, _ := os.ReadFile("/etc/subgid")
+	r := uidmap.Request{UID: os.Geteuid(), GID: os.Getegid(), OwnerUID: int(b.ws.Info.UID), OwnerGID: int(b.ws.Info.GID),
+		CodeUID: b.cfg.Incus.CodeUID, CodeUser: b.cfg.Incus.CodeUser, DisableShift: b.cfg.Incus.DisableShift,
+		Unmappable: unmappable, GuestMaps: guest, SubUID: subuid, SubGID: subgid}
+	if b.old != nil {
+		r.ExistingRaw = b.old.Config["raw.idmap"]
+	}
+	d, err := uidmap.Decide(r)
+	for _, n := range d.Notes {
+		b.c.Note(n)
+	}
+	return d, err
+}
+
+func configuredMounts(c *config.Config) []mount.Mount {
+	var out []mount.Mount
+	for _, m := range c.Mounts {
+		out = append(out, mount.Mount{Host: m.Host, Container: m.Container, ReadOnly: m.ReadOnly, Shift: m.Shift,
+			Resolved: m.Target.Path, Overlap: m.Overlap || m.Trusted, Origin: fmt.Sprintf("%v: ", m.Origin)})
+	}
+	return out
+}
+
+// explain adds to a failed launch what the user can do about it.
+func (b *begin) explain(err error) error {
+	var g *launch.GuardError
+	var s *launch.StartError
+	switch {
+	case errors.Is(err, context.Canceled) && b.c.Err() != nil:
+		return cli.Fail(coi.ExitInterrupted, "interrupted: what was made is removed")
+	case errors.As(err, &g):
+		return cli.Fail(coi.ExitFailed, "network mode %s: %w", b.cfg.Network.Mode, err).Hint("%s", g.Hint())
+	case errors.As(err, &s):
+		e := cli.Fail(coi.ExitFailed, "%w", err)
+		e.Lines = s.Lines
+		return e
+	case errors.Is(err, incus.ErrChanged):
+		return cli.Fail(coi.ExitFailed, "%w", err).Hint("somebody changed the container meanwhile: try again")
+	}
+	return err
+}
+
+// recordPhaseTimeout is how long commands wait for a supervisor to do its part.
+const recordPhaseTimeout = 90 * time.Second
