@@ -76,14 +76,19 @@ func (c *Client) Exec(ctx context.Context, name string, e Exec) (int, error) {
 		if err != nil {
 			return -1, err
 		}
-		err = op.Wait()
-		code, known := op.Get().Metadata["return"].(float64)
-		// Incus makes an error of the codes 126 and 127, which any program may
-		// end with; the code counts.
-		if err != nil && (!known || code < 1) {
+		if err := op.Wait(); err != nil {
+			// Incus makes an error of these two codes, which any program may
+			// end with; the code counts.
+			for code, words := range map[int]string{126: "Command not executable", 127: "Command not found"} {
+				if err.Error() == words {
+					<-args.DataDone
+					return code, nil
+				}
+			}
 			return -1, err
 		}
 		<-args.DataDone
+		code, _ := op.Get().Metadata["return"].(float64)
 		return int(code), nil
 	})
 }
