@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/launch"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
@@ -15,17 +16,17 @@ import (
 
 type shellCmd struct {
 	sessionFlags
-	Resume      *string `optionalValue:"" placeholder:"ID" help:"Resume a saved session: the newest, or the one of that id."`
-	Continue    *string `placeholder:"ID" help:"Same as --resume."`
-	Tmux        bool    `xor:"tmux" help:"Run the tool inside tmux."`
-	NoTmux      bool    `name:"no-tmux" xor:"tmux" help:"Run the tool on this terminal directly."`
-	Background  bool    `help:"Start detached in tmux and return at once."`
-	Debug       bool    `help:"A bash instead of the tool, in the same sandbox."`
-	Container   string  `placeholder:"NAME" help:"Use this existing container."`
-	StartKilled bool    `help:"Start a persistent container that the monitor killed."`
-	Force       bool    `short:"f" help:"Do not ask."`
-	JSON        bool    `name:"json" help:"With --background: print JSON."`
-	Alias       string  `arg:"" optional:"" help:"Alias of a workspace."`
+	cli.Consent
+	Resume      optional `placeholder:"ID" help:"Resume a saved session: the newest, or the one of that id."`
+	Continue    optional `placeholder:"ID" help:"Same as --resume."`
+	Tmux        bool     `xor:"tmux" help:"Run the tool inside tmux."`
+	NoTmux      bool     `name:"no-tmux" xor:"tmux" help:"Run the tool on this terminal directly."`
+	Background  bool     `help:"Start detached in tmux and return at once."`
+	Debug       bool     `help:"A bash instead of the tool, in the same sandbox."`
+	Container   string   `placeholder:"NAME" help:"Use this existing container."`
+	StartKilled bool     `help:"Start a persistent container that the monitor killed."`
+	JSON        bool     `name:"json" help:"With --background: print JSON."`
+	Alias       string   `arg:"" optional:"" help:"Alias of a workspace."`
 }
 
 func shellCommand() cli.Command {
@@ -50,10 +51,7 @@ func (s *shellCmd) Run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	argv, err := b.toolArgv(live)
-	if err != nil {
-		return b.giveUp(live, err)
-	}
+	argv := b.argv
 	if !b.tmux {
 		return b.direct(live, argv)
 	}
@@ -155,7 +153,7 @@ func (b *begin) farewell(live *launch.Live) error {
 	b.tellEnd(name, r)
 	if ending.Text != "" {
 		e := cli.Fail(coi.ExitFailed, "%s ended at once with exit code %d", b.cfg.Tool.Name, ending.Status)
-		e.Lines = ending.Lines()
+		e.Lines = strings.Split(ending.Text, "\n")
 		return e
 	}
 	return nil

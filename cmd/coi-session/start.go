@@ -25,8 +25,10 @@ import (
 type begin struct {
 	c     *cli.Context
 	flags *sessionFlags
+	shell *shellCmd // nil for other verbs
 	kind  string
 	tmux  bool
+	argv  []string // of the tool
 
 	home     home.Home
 	cfg      *config.Config
@@ -105,6 +107,10 @@ func (b *begin) settings() error {
 	}
 	if b.cfg, err = loadConfig(b.c, h, b.ws.Path, b.flags); err != nil {
 		return err
+	}
+	b.cfg.Tell(b.c)
+	if b.shell != nil {
+		b.tmux = b.shell.Background || b.cfg.Shell.UseTmux && !b.shell.NoTmux || b.shell.Tmux
 	}
 	b.identity = b.ws.Path
 	if name := b.cfg.Container.SessionName; name != "" {
@@ -205,7 +211,7 @@ func findPool(ctx context.Context, door *incus.Client, name string) (incus.Pool,
 func (b *begin) spec() (launch.Spec, error) {
 	in := plan.Input{Home: b.home, Config: b.cfg, Workspace: b.ws, Identity: b.identity, Slot: b.slot, Container: b.container,
 		Kind: b.kind, SessionID: newID(), Tmux: b.tmux, Image: b.image, Pool: b.pool, Socket: b.door.Socket, Old: b.old,
-		Alias: b.cfg.Container.Alias, Tool: plan.Tool{Name: b.cfg.Tool.Name}}
+		Alias: b.cfg.Container.Alias}
 	wt, warning := mount.FindWorktree(b.ws)
 	if warning != "" {
 		b.c.Warn(warning)
@@ -229,8 +235,22 @@ func (b *begin) spec() (launch.Spec, error) {
 	if in.UIDs, err = b.mapping(in.Mounts.SourcePaths()); err != nil {
 		return launch.Spec{}, err
 	}
+	if err := b.chooseTool(&in); err != nil {
+		return launch.Spec{}, err
+	}
+	if b.cfg.Monitored() {
+		in.Monitor = launch.Wanted
+		if b.cfg.MustMonitor() {
+			in.Monitor = launch.Required
+		}
+	} else {
+		b.c.Note("this session is not monitored: monitoring.enabled is false")
+	}
 	spec := plan.Make(in)
 	spec.Env = b.env
+	if b.tmux {
+		spec.Files = append(spec.Files, paneFiles(in.UIDs.UserUID)...)
+	}
 	return spec, nil
 }
 

@@ -60,7 +60,7 @@ func watchWanted(in Input) run.Watch {
 	return run.Watch{
 		SchemaVersion: run.Schema, Container: in.Container, Project: c.Incus.Project, SessionID: in.SessionID,
 		Workspace: in.Inside, Source: in.Workspace.Path, Settings: watchSettings(c), User: in.UIDs.User, UID: in.UIDs.UserUID, Home: in.UIDs.Home,
-		Tool: in.Tool.Argv, Locked: orEmpty(in.Locked), Watched: orEmpty(c.Security.WatchedPaths), Secrets: orEmpty(in.Secrets),
+		Tool: in.Tool.Argv, Locked: orEmpty(in.Locked), Watched: orEmpty(c.Security.Watched()), Secrets: orEmpty(in.Secrets),
 		Immutable: []string{}, Mounts: in.Mounts.Watch(), Redact: []run.SecretHash{},
 	}
 }

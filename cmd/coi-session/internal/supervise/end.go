@@ -28,7 +28,7 @@ func (s *Supervisor) end(ctx context.Context, next ending) error {
 	if err := s.file.Change(func(r *record.Record) { r.Phase = run.Saving; r.Plan.Ending = &end }); err != nil {
 		return err
 	}
-	s.report(Report{Op: OpEnding, Reason: end.Reason, Detail: end.Detail, Status: end.Status})
+	s.report(Report{Op: OpEnding, Reason: end.Reason, Detail: end.Detail, Status: end.Status, Text: next.lines})
 	s.closeNet(ctx)
 	if err := s.reach(ctx); err != nil {
 		s.Log.Error("session", "Incus is not reachable, nothing was deleted: %s", err.Error())

@@ -36,7 +36,7 @@ type Supervisor struct {
 	file *record.File
 	door Door
 	init <-chan struct{} // closed when the container's init is gone
-	tool chan int        // exit status of the tool in tmux
+	tool chan toolEnd    // how the tool in tmux ended
 
 	watching bool // the end of the tmux session is being waited for
 }
@@ -54,7 +54,7 @@ func (s *Supervisor) Run(ctx context.Context, container string) error {
 	if err := s.file.Change(beat); err != nil {
 		return err
 	}
-	s.tool = make(chan int, 1)
+	s.tool = make(chan toolEnd, 1)
 	s.report(Report{Op: OpReady})
 	next := s.wait(ctx, beat)
 	if next.abort {
@@ -70,6 +70,7 @@ type ending struct {
 	kill    bool // delete whatever the kind
 	force   bool // no graceful stop
 	timeout time.Duration
+	lines   string // of a tool that failed at once
 }
 
 func (s *Supervisor) report(r Report) {

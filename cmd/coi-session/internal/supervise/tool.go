@@ -37,8 +37,7 @@ cat "$2" 2>/dev/null`
 				Env: map[string]string{"HOME": r.Plan.HomeDir, "TERM": "dumb", "LANG": "C.UTF-8"}, Argv: []string{"/bin/sh", "-c", script, "sh", session, StatusPath}})
 			_ = hold.Close()
 			if err == nil && code != 75 {
-				n, _ := strconv.Atoi(strings.TrimSpace(out.String()))
-				s.tool <- n & 0xff
+				s.tool <- parseStatus(out.String())
 				return
 			}
 			select {
@@ -50,11 +49,26 @@ cat "$2" 2>/dev/null`
 	}()
 }
 
+// toolEnd is how the tool in the pane ended.
+type toolEnd struct {
+	status int
+	lines  string // its last lines, if it failed at once
+}
+
+// parseStatus reads what the pane left: exit status and seconds, then the lines
+// of a tool that failed at once. It comes from inside, so it is only text.
+func parseStatus(text string) toolEnd {
+	head, rest, _ := strings.Cut(text, "\n")
+	word, _, _ := strings.Cut(head, " ")
+	n, _ := strconv.Atoi(word)
+	return toolEnd{status: n & 0xff, lines: strings.Trim(rest, "\n ")}
+}
+
 // limited keeps the first bytes of a short answer from inside.
 type limited struct{ b *bytes.Buffer }
 
 func (l limited) Write(p []byte) (int, error) {
-	if room := 64 - l.b.Len(); room > 0 {
+	if room := 8192 - l.b.Len(); room > 0 {
 		_, _ = l.b.Write(p[:min(room, len(p))])
 	}
 	return len(p), nil

@@ -44,8 +44,10 @@ func (s *Supervisor) wait(ctx context.Context, beat func(*record.Record)) ending
 			if next, done := s.lost(ctx); done {
 				return next
 			}
-		case code := <-s.tool:
-			return dead("exit", "", code)
+		case t := <-s.tool:
+			next := dead("exit", "", t.status)
+			next.lines = t.lines
+			return next
 		case <-s.init:
 			return s.died()
 		case <-asked:
