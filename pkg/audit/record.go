@@ -142,4 +142,8 @@ type Numbers struct {
 // may use the space kept for a full disk.
 func (r *Record) Urgent() bool { return r.Level.Rank() >= coi.High.Rank() }
 
-func (r *Record) synced() bool { return r.Urgent() || r.Category == CategoryPolicy }
+// synced records are on the disk before their lock is released: what the user
+// decided, what calls for him, and what must be known before a part is deleted.
+func (r *Record) synced() bool {
+	return r.Urgent() || r.Category == CategoryPolicy || r.Rule == "chain.pruned"
+}

@@ -110,6 +110,9 @@ func (e *Error) Hint(format string, a ...any) *Error {
 func Main(args []string, s Streams, commands ...Command) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer stop()
+	// A reader that has seen enough makes a write fail instead of killing us;
+	// caught and not ignored, so that programs we start have the default again.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 	return Run(ctx, args, s, commands...)
 }
 

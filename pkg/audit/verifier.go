@@ -1,0 +1,237 @@
+package audit
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// MaxLine is the longest line in bytes that readers take for a record.
+const MaxLine = 1 << 20
+
+// verifier walks the lines of all files of a trail.
+type verifier struct {
+	Report
+	head     Head
+	headSeen bool
+	anchors  map[int]string
+	current  bool // the last file is the one being written
+	prefix   []byte
+
+	name      string // of the file being read
+	firstFile string
+	line      int   // number of the line in it
+	lineAt    int64 // its offset
+	next      int64
+
+	seq      int
+	hash     string // of the line before
+	earlier  string // of the line before that
+	before   Fault  // where the line before stands
+	pruneTo  string // prev of the first record, when records before it were pruned
+	sum      [sha256.Size]byte
+	hexed    [2 * sha256.Size]byte
+	pruneSeq int
+}
+
+// file checks all lines of one file, up to limit bytes where it is not negative.
+func (v *verifier) file(f *os.File, limit int64) error {
+	v.name, v.line, v.next = filepath.Base(f.Name()), 0, 0
+	if v.firstFile == "" {
+		v.firstFile = v.name
+	}
+	var r io.Reader = f
+	if limit >= 0 {
+		r = io.LimitReader(f, limit)
+	}
+	in := bufio.NewReaderSize(r, MaxLine)
+	for {
+		line, err := in.ReadSlice('\n')
+		if len(line) == 0 && err == io.EOF {
+			return nil
+		}
+		v.line++
+		v.lineAt, v.next = v.next, v.next+int64(len(line))
+		switch {
+		case err == io.EOF:
+			v.fault(Torn, fmt.Sprintf("%d bytes without a newline at the end", len(line)))
+			return nil
+		case errors.Is(err, bufio.ErrBufferFull):
+			v.fault(Inserted, "a line longer than any record")
+			return nil
+		case err != nil:
+			return fmt.Errorf("read %s: %w", f.Name(), err)
+		}
+		peek := func() []byte { return peekLine(in) }
+		v.check(line[:len(line)-1], peek)
+		if v.Fault != nil {
+			return nil
+		}
+	}
+}
+
+// peekLine is the next line where it is in the buffer.
+func peekLine(in *bufio.Reader) []byte {
+	for _, n := range []int{4 << 10, 64 << 10, MaxLine} {
+		b, _ := in.Peek(n)
+		if i := bytes.IndexByte(b, '\n'); i >= 0 {
+			return b[:i]
+		}
+	}
+	return nil
+}
+
+func (v *verifier) fault(kind, detail string) {
+	v.Fault = &Fault{File: v.name, Line: v.line, Byte: v.lineAt, Seq: v.seq + 1, Kind: kind, Detail: detail}
+}
+
+// link is what a line says about its place in the chain.
+type link struct {
+	seq  int
+	prev []byte
+}
+
+var prevKey = []byte(`,"prev":"`)
+
+// parseLink reads a line in the fixed form our encoder writes.
+func parseLink(line []byte) (link, bool) {
+	seq, ok := lineSeq(line)
+	const tail = len(`,"prev":"`) + len(zeroHash) + len(`"}`)
+	if !ok || len(line) < tail || line[len(line)-1] != '}' || line[len(line)-2] != '"' {
+		return link{}, false
+	}
+	end := line[len(line)-tail:]
+	if !bytes.HasPrefix(end, prevKey) {
+		return link{}, false
+	}
+	return link{seq, end[len(prevKey) : len(end)-2]}, true
+}
+
+// check is the heart: one line against the one before it.
+func (v *verifier) check(line []byte, peek func() []byte) {
+	l, ok := parseLink(line)
+	if !ok {
+		v.odd(line, peek)
+		return
+	}
+	if v.Records == 0 && l.seq > 1 {
+		v.hash, v.seq = string(l.prev), l.seq-1
+		v.pruneTo, v.pruneSeq = v.hash, v.seq
+	}
+	if l.seq != v.seq+1 || string(l.prev) != v.hash {
+		v.blame(line, l, peek)
+		return
+	}
+	if at := min(len(line), 13+20+len(`"ts":""`)+len(TimeForm)+len(v.prefix)); !bytes.Contains(line[:at], v.prefix) {
+		v.fault(Foreign, "the record names another container")
+		return
+	}
+	v.accept(line, l)
+}
+
+func (v *verifier) accept(line []byte, l link) {
+	v.sum = sha256.Sum256(line)
+	hex.Encode(v.hexed[:], v.sum[:])
+	v.earlier, v.hash = v.hash, string(v.hexed[:])
+	v.seq = l.seq
+	v.Records++
+	if v.Records == 1 {
+		v.First = l.seq
+	}
+	if l.seq == v.head.Seq {
+		v.headSeen = v.hash == v.head.Hash
+		if !v.headSeen && v.current {
+			v.finishLine(Changed, "the head holds another hash for this record")
+		}
+	}
+	if want, ok := v.anchors[l.seq]; ok {
+		if want != v.hash {
+			v.finishLine(Changed, "an anchor in the journal holds another hash for this record")
+			return
+		}
+		v.Anchors++
+	}
+	if v.pruneTo != "" && v.PrunedBy == 0 && bytes.Contains(line, []byte(`"rule":"chain.pruned"`)) {
+		v.pruned(line)
+	}
+	v.before = Fault{File: v.name, Line: v.line, Byte: v.lineAt, Seq: l.seq}
+}
+
+func (v *verifier) finishLine(kind, detail string) {
+	v.fault(kind, detail)
+	v.Fault.Seq = v.seq
+}
+
+// pruned takes note of the record that tells of the parts before the first.
+func (v *verifier) pruned(line []byte) {
+	var r struct {
+		Evidence struct {
+			Last int    `json:"last"`
+			Hash string `json:"hash"`
+		} `json:"evidence"`
+	}
+	if json.Unmarshal(line, &r) == nil && r.Evidence.Last == v.pruneSeq && r.Evidence.Hash == v.pruneTo {
+		v.PrunedBy = v.seq
+	}
+}
+
+// odd blames a line that is not in our form.
+func (v *verifier) odd(line []byte, peek func() []byte) {
+	var head struct{ V int }
+	if json.Unmarshal(line, &head) == nil && head.V > Version {
+		v.fault(Foreign, fmt.Sprintf("record of version %d; this program understands %d", head.V, Version))
+		return
+	}
+	if next, ok := parseLink(peek()); ok && string(next.prev) == v.hash && next.seq == v.seq+1 {
+		v.fault(Inserted, "this line was not written by coi")
+		return
+	}
+	if json.Valid(line) {
+		v.fault(Changed, "this line is not as coi wrote it")
+		return
+	}
+	v.fault(Changed, "this line is no record")
+}
+
+// blame says which line is wrong when two neighbours do not fit.
+func (v *verifier) blame(line []byte, l link, peek func() []byte) {
+	next, hasNext := parseLink(peek())
+	switch {
+	case v.line == 1 && l.seq != v.seq+1 && v.Records > 0:
+		v.fault(Swapped, fmt.Sprintf("%s begins with record %d, expected %d", v.name, l.seq, v.seq+1))
+	case l.seq > v.seq+1 && hasNext && next.seq == v.seq+1:
+		v.fault(Swapped, fmt.Sprintf("record %d stands before record %d", l.seq, next.seq))
+	case l.seq > v.seq+1:
+		v.fault(Missing, fmt.Sprintf("records %d to %d are not there", v.seq+1, l.seq-1))
+	case l.seq <= v.seq && l.seq == v.before.Seq && string(l.prev) == v.earlier:
+		v.Fault = &v.before
+		v.Fault.Kind, v.Fault.Detail = Inserted, fmt.Sprintf("another record %d follows that belongs to the chain", l.seq)
+	case l.seq <= v.seq:
+		v.fault(Inserted, fmt.Sprintf("record %d where %d was expected", l.seq, v.seq+1))
+	case v.Records == 0:
+		v.fault(Changed, "prev of the first record must be 64 zeros")
+	default:
+		v.blameChange(line, l, next, hasNext)
+	}
+}
+
+// blameChange decides between a changed line before and a changed line here:
+// when the line after this one links to it, this one is as it was written.
+func (v *verifier) blameChange(line []byte, l, next link, hasNext bool) {
+	sum := sha256.Sum256(line)
+	own := hex.EncodeToString(sum[:])
+	whole := hasNext && string(next.prev) == own || !hasNext && v.head.Seq == l.seq && v.head.Hash == own
+	if whole {
+		v.Fault = &v.before
+		v.Fault.Kind, v.Fault.Detail = Changed, fmt.Sprintf("record %d does not have the hash that record %d names", v.seq, l.seq)
+		return
+	}
+	v.fault(Changed, fmt.Sprintf("record %d does not link to record %d", l.seq, v.seq))
+}
