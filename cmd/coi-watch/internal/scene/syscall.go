@@ -1,0 +1,106 @@
+package scene
+
+import (
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/bpf"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+)
+
+// calls maps a system call to the event it makes.
+var calls = map[bpf.Call]struct {
+	typ event.Type
+	op  string
+}{
+	bpf.Setns: {event.Setns, "setns"}, bpf.Unshare: {event.Unshare, "unshare"}, bpf.Ptrace: {event.Ptrace, "ptrace"},
+	bpf.VMWritev: {event.Ptrace, "process_vm_writev"}, bpf.InitModule: {event.Module, "init_module"}, bpf.FinitModule: {event.Module, "finit_module"},
+	bpf.BPF: {event.Syscall, "bpf"}, bpf.OpenByHandle: {event.Syscall, "open_by_handle_at"}, bpf.IOUring: {event.Uring, "io_uring_setup"},
+	bpf.Userfaultfd: {event.Syscall, "userfaultfd"}, bpf.Keyctl: {event.Syscall, "keyctl"}, bpf.Mount: {event.Mount, "mount"},
+	bpf.MoveMount: {event.Mount, "move_mount"}, bpf.Umount: {event.Umount, "umount"}, bpf.PivotRoot: {event.Syscall, "pivot_root"},
+	bpf.MemfdCreate: {event.Memfd, "memfd_create"}, bpf.Mknod: {event.Syscall, "mknod"}, bpf.Mknodat: {event.Syscall, "mknod"},
+}
+
+// attach are the ptrace requests that take hold of a process that did not ask
+// for it: PTRACE_ATTACH and PTRACE_SEIZE. Everything else needs one of them first.
+var attach = map[uint64]string{16: "attach", 0x4206: "seize"}
+
+// syscall makes an event of a system call that returned. Calls that mean
+// nothing by themselves are left out.
+func (s *Scene) syscall(r bpf.Record) (event.Event, bool) {
+	c, ok := calls[r.Call]
+	if !ok {
+		return event.Event{}, false
+	}
+	ev := event.Event{Type: c.typ, Op: c.op, PID: r.PID, PPID: r.PPID, Start: r.Start, NSPID: r.NSPID, N: map[string]float64{"ret": float64(r.Ret)}}
+	switch r.Call {
+	case bpf.Ptrace:
+		word, wanted := attach[r.Arg[0]]
+		if !wanted {
+			return ev, false
+		}
+		ev.Op = word
+		ev.N["target"] = float64(r.Arg[1])
+	case bpf.VMWritev:
+		ev.N["target"] = float64(r.Arg[0])
+	case bpf.Mount, bpf.MoveMount:
+		ev.Path2, ev.Path = r.Path, r.Path2
+		if r.Call == bpf.MoveMount {
+			ev.Path, ev.Path2 = r.Path, r.Path2
+		}
+		ev.N["flags"] = float64(r.Arg[3])
+	case bpf.Umount, bpf.PivotRoot, bpf.MemfdCreate:
+		ev.Path, ev.Path2 = r.Path, r.Path2
+		ev.N["flags"] = float64(r.Arg[1])
+	case bpf.Mknod:
+		ev.Path, ev.Mode, ev.N["dev"] = r.Path, uint32(r.Arg[1]), float64(r.Arg[2])
+	case bpf.Mknodat:
+		ev.Path, ev.Mode, ev.N["dev"] = r.Path2, uint32(r.Arg[2]), float64(r.Arg[3])
+	case bpf.Setns, bpf.Unshare:
+		ev.N["flags"] = float64(r.Arg[map[bool]int{true: 1}[r.Call == bpf.Setns]])
+	case bpf.BPF, bpf.Keyctl:
+		ev.N["cmd"] = float64(r.Arg[0])
+	}
+	if op := r.Arg[1] & unix.S_IFMT; r.Call == bpf.Mknod && op != unix.S_IFBLK && op != unix.S_IFCHR {
+		return ev, false // a FIFO or a socket
+	}
+	if op := r.Arg[2] & unix.S_IFMT; r.Call == bpf.Mknodat && op != unix.S_IFBLK && op != unix.S_IFCHR {
+		return ev, false
+	}
+	s.adoptQuietly(r)
+	s.about(&ev, r.PID)
+	s.absolute(&ev.Path, r.PID)
+	ev.NS = s.differing(r.NS)
+	ev.Chain = s.Table.Chain(ev.PPID)
+	s.Stamp(&ev, "syscalls", r.Mono)
+	return ev, true
+}
+
+// absolute makes a relative path one from the root, while the process lives.
+func (s *Scene) absolute(p *string, pid int) {
+	if *p == "" || strings.HasPrefix(*p, "/") || strings.HasPrefix(*p, "memfd:") {
+		return
+	}
+	if cwd, err := s.Proc.CWD(pid); err == nil {
+		*p = path.Join(cwd, *p)
+	}
+}
+
+// nsKinds are the places of namespaces in a record.
+var nsKinds = [5]string{"mnt", "pid", "net", "cgroup", "user"}
+
+// differing keeps the namespaces that are not those of the container's init.
+func (s *Scene) differing(ns [5]uint32) map[string]uint64 {
+	var out map[string]uint64
+	for i, kind := range nsKinds {
+		if n := uint64(ns[i]); n != 0 && s.NS[kind] != 0 && n != s.NS[kind] {
+			if out == nil {
+				out = map[string]uint64{}
+			}
+			out[kind] = n
+		}
+	}
+	return out
+}
