@@ -2,20 +2,21 @@ module github.com/code-on-incus/coi/cmd/coi-watch
 
 go 1.26.0
 
-require github.com/code-on-incus/coi/pkg v0.0.0
+require (
+	github.com/cilium/ebpf v0.22.0
+	github.com/code-on-incus/coi/pkg v0.0.0
+	github.com/fsnotify/fsnotify v1.10.1
+	golang.org/x/sys v0.49.0
+)
 
 require (
 	github.com/alecthomas/kong v1.17.0 // indirect
-	github.com/cilium/ebpf v0.22.0 // indirect
 	github.com/clipperhouse/uax29/v2 v2.2.0 // indirect
-	github.com/google/go-cmp v0.7.0 // indirect
+	github.com/go-quicktest/qt v1.102.0 // indirect
 	github.com/google/renameio/v2 v2.0.2 // indirect
 	github.com/mattn/go-runewidth v0.0.31 // indirect
-	github.com/pelletier/go-toml/v2 v2.4.3 // indirect
-	golang.org/x/sys v0.49.0 // indirect
+	github.com/rogpeppe/go-internal v1.15.0 // indirect
 	golang.org/x/term v0.47.0 // indirect
-	gopkg.in/yaml.v3 v3.0.1 // indirect
-	mvdan.cc/sh/v3 v3.14.1 // indirect
 )
 
 replace github.com/code-on-incus/coi/pkg => ../../pkg

@@ -5,6 +5,7 @@ import "github.com/code-on-incus/coi/pkg/cli"
 // watchGrammar is `coi watch`: one field a subcommand, each in a file of its own.
 type watchGrammar struct {
 	cli.Globals
+	Run    runCmd    `cmd:"" aliases:"daemon" help:"Watch, in the foreground; the service."`
 	Replay replayCmd `cmd:"" help:"Judge a recording or command lines; nothing is stopped."`
 	Rules  rulesCmd  `cmd:"" help:"List and test detectors and rules."`
 }

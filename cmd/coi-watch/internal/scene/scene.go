@@ -23,14 +23,15 @@ type Scene struct {
 	Images    *Images
 	Proc      proc.Root
 
-	Root   *inside.Root // of the container's init; nil until it runs
-	Init   int
-	NS     map[string]uint64 // namespaces of init
-	uids   proc.IDMap
-	roles  roles
-	boot   time.Time // wall clock at the start of CLOCK_MONOTONIC
-	seq    uint64
-	Missed uint64 // execs whose arguments were gone
+	Root      *inside.Root // of the container's init; nil until it runs
+	Init      int
+	InitStart uint64
+	NS        map[string]uint64 // namespaces of init
+	uids      proc.IDMap
+	roles     roles
+	boot      time.Time // wall clock at the start of CLOCK_MONOTONIC
+	seq       uint64
+	Missed    uint64 // execs whose arguments were gone
 }
 
 // New returns a scene in which nothing happened yet. tool is the program of
@@ -59,6 +60,9 @@ func (s *Scene) SetInit(pid int) error {
 		s.Root.Close()
 	}
 	s.Root, s.Init, s.NS = root, pid, map[string]uint64{}
+	if st, err := s.Proc.ReadStat(pid); err == nil {
+		s.InitStart = st.Start
+	}
 	for _, kind := range []string{"mnt", "pid", "net", "user", "cgroup"} {
 		if n, err := s.Proc.Namespace(pid, kind); err == nil {
 			s.NS[kind] = n

@@ -1,0 +1,318 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/cgroup"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/engine"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/scene"
+	"github.com/code-on-incus/coi/pkg/coi"
+	"github.com/code-on-incus/coi/pkg/run"
+)
+
+// container is one watched container. Everything but inbox and mail belongs to
+// the goroutine of run.
+type container struct {
+	d       *Daemon
+	name    string
+	slot    uint32
+	payload string // name of its cgroup
+	inbox   *inbox
+	mail    chan func(*container)
+	done    chan struct{}
+
+	cfg     run.Watch
+	judge   Judge
+	scene   *scene.Scene
+	group   *cgroup.Group
+	unwatch func()
+	status  run.WatchStatus
+	written run.WatchStatus // as in the file
+	resp    responder
+	delay   latency
+	losses  losses
+	ended   bool
+}
+
+func newContainer(d *Daemon, w run.Watch, slot uint32) *container {
+	c := &container{
+		d: d, name: w.Container, slot: slot, payload: cgroup.PayloadName(w.Project, w.Container),
+		inbox: newInbox(), mail: make(chan func(*container), 64), done: make(chan struct{}),
+	}
+	c.status = run.WatchStatus{SchemaVersion: run.Schema, Container: w.Container, Mounts: "unknown", Immutable: "off: not asked for"}
+	c.resp.c = c
+	return c
+}
+
+// post hands work to the container's goroutine.
+func (c *container) post(ctx context.Context, f func(*container)) {
+	select {
+	case c.mail <- f:
+	case <-c.done:
+	case <-ctx.Done():
+	}
+}
+
+// do is post that waits for the work to be done.
+func (c *container) do(ctx context.Context, f func(*container)) {
+	ran := make(chan struct{})
+	c.post(ctx, func(c *container) { f(c); close(ran) })
+	select {
+	case <-ran:
+	case <-c.done:
+	case <-ctx.Done():
+	}
+}
+
+func (c *container) run(ctx context.Context) {
+	defer close(c.done)
+	defer c.letGo()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var spare []item
+	last := time.Now()
+	for !c.ended {
+		select {
+		case <-ctx.Done():
+			return
+		case f := <-c.mail:
+			f(c)
+		case <-c.inbox.wake:
+			got := c.inbox.take(spare)
+			for i := range got {
+				c.take(&got[i])
+			}
+			spare = got
+			if cap(spare) > 4096 {
+				spare = nil // a storm is over: give the memory back
+			}
+		case now := <-tick.C:
+			c.resp.retry(ctx)
+			if now.Sub(last) >= c.interval() {
+				last = now
+				c.poll()
+			}
+		}
+	}
+}
+
+func (c *container) interval() time.Duration {
+	if n := c.cfg.Settings.PollIntervalSec; n > 0 {
+		return time.Duration(n) * time.Second
+	}
+	return 2 * time.Second
+}
+
+// want applies the wanted state. Applying the same twice changes nothing.
+func (c *container) want(w run.Watch) {
+	first := c.judge == nil
+	old := c.cfg
+	if !first && old.Generation == w.Generation && c.status.Generation == w.Generation {
+		return
+	}
+	c.cfg = w
+	if first {
+		c.restore()
+		c.scene = scene.New(w.Container, w.Tool, c.d.Names)
+		c.judge = c.d.NewJudge(c.settings())
+	} else if !sameJudgement(old, w) {
+		c.judge = c.d.NewJudge(c.settings())
+	}
+	c.lookForGroup()
+	c.arm()
+	if w.Thaw > c.status.Thaw {
+		c.resp.thaw(w.Thaw)
+	}
+	c.status.Generation, c.status.Error = w.Generation, ""
+	c.report()
+}
+
+// arm sets everything that needs no running container, so that the container
+// is judged from its first process on.
+func (c *container) arm() {
+	c.status.Armed = true
+	c.status.Sources = append([]string{}, c.d.source.names()...)
+	c.status.Problems = append([]string{}, c.judge.Problems()...)
+	if c.group != nil {
+		if p := c.group.Problem(); p != "" {
+			c.status.Problems = append(c.status.Problems, p)
+		}
+	}
+}
+
+// lookForGroup notices that the container started, ended or started anew.
+func (c *container) lookForGroup() {
+	if c.judge == nil {
+		return
+	}
+	if c.group != nil && c.group.Gone() {
+		c.letGo()
+		c.report()
+	}
+	if c.group != nil {
+		return
+	}
+	g, err := c.d.layout.Open(c.payload)
+	if err != nil {
+		if !os.IsNotExist(err) {
+			c.complain(err)
+		}
+		return
+	}
+	unwatch, err := c.d.source.watch(g, c.slot)
+	if err != nil {
+		c.complain(err)
+	}
+	if unwatch == nil {
+		g.Close()
+		return
+	}
+	c.group, c.unwatch = g, unwatch
+	c.scene.Table = scene.NewTable()
+	c.arm()
+	c.resp.born()
+	c.survey()
+	c.report()
+}
+
+// survey takes in what runs already.
+func (c *container) survey() {
+	pids, err := c.group.PIDs()
+	if err != nil {
+		c.complain(err)
+		return
+	}
+	c.findInit(pids)
+	for _, ev := range c.scene.Rebuild(pids) {
+		c.judgeEvent(ev)
+	}
+}
+
+func (c *container) findInit(pids []int) {
+	if c.scene.Root != nil && c.scene.Proc.Is(c.scene.Init, c.scene.InitStart) {
+		return
+	}
+	init := c.scene.FindInit(pids)
+	if init == 0 {
+		return
+	}
+	if err := c.scene.SetInit(init); err != nil {
+		c.complain(err)
+		return
+	}
+	c.scene.Images.Fill(c.scene.Root, c.scene.HostUID(0))
+}
+
+// letGo ends the watch of a group; the container may come back.
+func (c *container) letGo() {
+	if c.unwatch != nil {
+		c.unwatch()
+		c.unwatch = nil
+	}
+	if c.group != nil {
+		c.group.Close()
+		c.group = nil
+	}
+	if c.scene != nil {
+		c.scene.Close()
+	}
+	c.resp.gone()
+}
+
+// unwanted ends everything once the container itself is gone: a wanted file
+// that was lost must not end a watch.
+func (c *container) unwanted() {
+	c.lookForGroup()
+	if c.group != nil {
+		return
+	}
+	for _, suffix := range []string{run.WatchStatusFile, run.WatchViewFile, run.WatchStateFile, run.WatchEventsFile} {
+		_ = os.Remove(c.d.Home.Run(c.name + suffix))
+	}
+	c.d.drop(c)
+	c.ended = true
+}
+
+func (c *container) complain(err error) {
+	c.d.logf("%s: %v", c.name, err)
+	if c.status.Error = err.Error(); c.status.Generation != 0 {
+		c.report()
+	}
+}
+
+func (c *container) reload() {
+	if c.judge == nil {
+		return
+	}
+	if err := c.judge.Reload(); err != nil {
+		c.complain(fmt.Errorf("reload rules: %w", err))
+	}
+	c.arm()
+	c.report()
+}
+
+// report writes the status file when something in it changed.
+func (c *container) report() {
+	if sameStatus(c.status, c.written) {
+		return
+	}
+	if err := run.Write(c.d.Home.Run(c.name+run.WatchStatusFile), c.status); err != nil {
+		c.d.logf("%s: %v", c.name, err)
+		return
+	}
+	c.written = c.status
+}
+
+// take understands one item of the inbox and has it judged.
+func (c *container) take(it *item) {
+	if c.scene == nil {
+		return
+	}
+	ev := it.event
+	if it.isRec {
+		if it.record.Kind <= 2 && c.scene.Root == nil {
+			c.findInit([]int{it.record.PID, it.record.Child})
+		}
+		var ok bool
+		if ev, ok = c.scene.Record(it.record); !ok {
+			return
+		}
+	} else {
+		if ev.PID != 0 {
+			c.scene.About(&ev, ev.PID)
+		}
+		c.scene.Stamp(&ev, ev.Sensor, uint64(ev.Mono))
+	}
+	c.judgeEvent(ev)
+}
+
+func (c *container) judgeEvent(ev event.Event) {
+	for _, f := range c.judge.Process(ev) {
+		c.resp.found(f, ev)
+	}
+	if ev.Type == event.Exec {
+		c.delay.add(ev.Mono)
+	}
+}
+
+func (c *container) settings() engine.Config {
+	s := c.cfg.Settings
+	cfg := engine.Config{
+		Container: c.name, Workspace: c.cfg.Workspace, Home: c.cfg.Home, User: c.cfg.User, Tool: c.cfg.Tool, Locked: c.cfg.Locked,
+		Secrets: c.cfg.Secrets, Allowed: s.AllowedDomains, FileReadMB: s.FileReadThresholdMB, FileReadRateMB: s.FileReadRateMBPerSec,
+		FileReadTrusted: s.FileReadThresholdSet, ProcessCount: s.ProcessCount, SpawnRate: s.ProcessSpawnRate, UploadWarnMB: s.UploadWarnMB,
+		UploadHighMB: s.UploadHighMB, PollSeconds: s.PollIntervalSec, OneLiners: s.ReverseShellOneLiners, Levels: map[string]coi.Level{},
+		SigmaDir: c.d.Home.Expand(s.SigmaDir), GTFODir: c.d.Home.Expand(s.GTFOBinsDir), PatternD: c.d.Home.Expand(s.PatternsDir),
+	}
+	for id, word := range s.Levels {
+		// Critical is for the catalogue alone: a setting may not end containers.
+		if l, err := coi.ParseLevel(word); err == nil && l != coi.Critical {
+			cfg.Levels[id] = l
+		}
+	}
+	return cfg
+}

@@ -1,0 +1,64 @@
+package daemon
+
+import (
+	"sync"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/bpf"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+)
+
+// maxInbox bounds what waits for one container. It holds more than two seconds
+// of the kernel's budget for programs started.
+const maxInbox = 40000
+
+// item is something a sensor said: a record of the kernel side, which still
+// has to be understood, or an event.
+type item struct {
+	record bpf.Record
+	event  event.Event
+	isRec  bool
+}
+
+// inbox is the queue between sensors and the goroutine of a container.
+type inbox struct {
+	mu    sync.Mutex
+	items []item
+	lost  uint64
+	wake  chan struct{}
+}
+
+func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
+
+func (q *inbox) put(r bpf.Record) { q.add(item{record: r, isRec: true}) }
+
+func (q *inbox) putEvent(ev event.Event) { q.add(item{event: ev}) }
+
+func (q *inbox) add(it item) {
+	q.mu.Lock()
+	if len(q.items) >= maxInbox {
+		q.lost++
+		q.mu.Unlock()
+		return
+	}
+	q.items = append(q.items, it)
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}
+
+// take empties the queue; spare is given back for reuse.
+func (q *inbox) take(spare []item) []item {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	got := q.items
+	q.items = spare[:0]
+	return got
+}
+
+func (q *inbox) dropped() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.lost
+}
