@@ -109,7 +109,10 @@ func (b *bench) start() {
 
 type testLog struct{ t *testing.T }
 
-func (l testLog) Write(p []byte) (int, error) { l.t.Log(strings.TrimSpace(string(p))); return len(p), nil }
+func (l testLog) Write(p []byte) (int, error) {
+	l.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
 
 func (b *bench) dirs() []string {
 	out := []string{filepath.Join(b.layout.Unified, cgroup.PayloadName("", b.name))}
