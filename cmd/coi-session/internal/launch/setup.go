@@ -97,7 +97,7 @@ func (s *start) heard(out, errs string, code int) error {
 	for _, line := range strings.Split(out, "\n") {
 		switch {
 		case strings.HasPrefix(line, sayUser):
-			if u, ok := parseUser(line[len(sayUser):]); ok {
+			if u, ok := ParseUser(line[len(sayUser):]); ok {
 				user = u
 			}
 		case strings.HasPrefix(line, sayError):
@@ -119,8 +119,8 @@ func (s *start) heard(out, errs string, code int) error {
 	return fmt.Errorf("set up %s: %s", s.spec.Record.Container, problem)
 }
 
-// parseUser reads a line of passwd(5).
-func parseUser(line string) (User, bool) {
+// ParseUser reads a line of passwd(5) that a container printed.
+func ParseUser(line string) (User, bool) {
 	f := strings.Split(line, ":")
 	if len(f) != 7 || f[0] == "" || !strings.HasPrefix(f[5], "/") || strings.Contains(f[5], "..") {
 		return User{}, false

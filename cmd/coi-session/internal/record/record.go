@@ -48,7 +48,8 @@ type Plan struct {
 	Ports       []string     `json:"ports"`               // published, as list prints them
 	Mounts      []string     `json:"mounts"`              // for info
 	Forensics   bool         `json:"forensics"`
-	Ending      *run.End     `json:"ending,omitempty"` // an end that has begun
+	Ending      *run.End     `json:"ending,omitempty"`  // an end that has begun
+	Outcome     string       `json:"outcome,omitempty"` // why a container was kept
 }
 
 // Record is the content of run/<c>.json.

@@ -249,7 +249,7 @@ func (s *Supervisor) finish(end run.End, done Report) error {
 	s.Log.Ended(end.Reason)
 	err := s.file.Change(func(r *record.Record) {
 		r.Phase, r.Ended, r.Plan.Ending, r.Supervisor = run.Ended, &end, nil, nil
-		r.Plan.Client = nil
+		r.Plan.Client, r.Plan.Outcome = nil, done.Text
 	})
 	done.Op, done.Reason, done.Detail, done.Status = OpDone, end.Reason, end.Detail, end.Status
 	s.report(done)

@@ -112,6 +112,11 @@ func (s *Supervisor) lost(ctx context.Context) (next ending, done bool) {
 // resume finds out where an earlier supervisor was.
 func (s *Supervisor) resume(ctx context.Context) (next ending, done bool) {
 	r := s.file.Get()
+	if r.Plan.Ending == nil {
+		if next, done := s.answer(); done {
+			return next, true
+		}
+	}
 	switch {
 	case r.Plan.Ending != nil:
 		return ending{End: *r.Plan.Ending}, true
