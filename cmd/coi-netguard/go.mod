@@ -2,6 +2,24 @@ module github.com/code-on-incus/coi/cmd/coi-netguard
 
 go 1.26.0
 
-require github.com/code-on-incus/coi/pkg v0.0.0
+require (
+	github.com/code-on-incus/coi/pkg v0.0.0
+	github.com/google/nftables v0.3.0
+	github.com/mdlayher/netlink v1.11.2
+	github.com/miekg/dns v1.1.73
+	github.com/vishvananda/netlink v1.3.1
+	golang.org/x/net v0.62.0
+	golang.org/x/sync v0.24.0
+	golang.org/x/sys v0.49.0
+)
+
+require (
+	github.com/fsnotify/fsnotify v1.10.1 // indirect
+	github.com/google/go-cmp v0.7.0 // indirect
+	github.com/google/renameio/v2 v2.0.2 // indirect
+	github.com/mdlayher/socket v0.6.0 // indirect
+	github.com/vishvananda/netns v0.0.5 // indirect
+	golang.org/x/text v0.43.0 // indirect
+)
 
 replace github.com/code-on-incus/coi/pkg => ../../pkg
