@@ -373,6 +373,10 @@ func exprs(data []byte) (out []expr.Any, err error) {
 					out = append(out, &expr.Notrack{}) // prints as a difference: no rule of ours has one
 					return nil
 				}
+				if ct, ok := e.(*expr.Ct); ok {
+					out = append(out, ct)
+					return decodeCt(ct, data)
+				}
 				if err := expr.Unmarshal(famInet, data, e); err != nil {
 					return fmt.Errorf("expression %s: %w", name, err)
 				}
@@ -382,6 +386,24 @@ func exprs(data []byte) (out []expr.Any, err error) {
 		})
 	})
 	return out, err
+}
+
+// decodeCt reads a ct expression: the kernel writes its direction in one byte,
+// for which the library takes four.
+func decodeCt(e *expr.Ct, data []byte) error {
+	return eachAttr(data, func(typ uint16, data []byte) error {
+		switch typ {
+		case unix.NFTA_CT_KEY:
+			e.Key = expr.CtKey(u32(data))
+		case unix.NFTA_CT_DREG:
+			e.Register = u32(data)
+		case unix.NFTA_CT_DIRECTION:
+			if len(data) > 0 {
+				e.Direction = uint32(data[0])
+			}
+		}
+		return nil
+	})
 }
 
 func newExpr(name string, data []byte) expr.Any {

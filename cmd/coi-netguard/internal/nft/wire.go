@@ -159,7 +159,7 @@ func (b *Batch) AddSet(table string, s *Set) {
 	if s.Size > 0 {
 		desc = append(desc, attrs(at(unix.NFTA_SET_DESC_SIZE, be32(s.Size)))...)
 	}
-	if s.concat() {
+	if s.concat() && s.Interval {
 		var fields []byte
 		for _, t := range s.Key {
 			fields = append(fields, attrs(nest(unix.NFTA_LIST_ELEM, at(1, be32(t.Len))))...)
@@ -271,4 +271,14 @@ func pred(key []byte) []byte {
 		}
 	}
 	return out
+}
+
+var nativeLittle = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
+
+// Append adds the messages of o.
+func (b *Batch) Append(o *Batch) {
+	b.msgs = append(b.msgs, o.msgs...)
+	if b.err == nil {
+		b.err = o.err
+	}
 }

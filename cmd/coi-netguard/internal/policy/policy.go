@@ -348,3 +348,52 @@ func (p *Policy) HostName(name string) (addrs []netip.Addr) {
 	}
 	return addrs
 }
+
+// ParseEntry reads an allowed or, with deny, a denied destination. Any range may
+// be denied.
+func ParseEntry(d run.Dest, deny bool) (Entry, error) {
+	if !deny {
+		return entry(d)
+	}
+	parsed, err := dest.Parse(d.Dest)
+	if err != nil {
+		return Entry{}, err
+	}
+	ports, err := parsePorts(d.Ports)
+	if err != nil {
+		return Entry{}, err
+	}
+	if len(ports) == 0 {
+		ports = Ports(parsed.Ports)
+	}
+	parsed.Ports = ports
+	return Entry{Dest: parsed, Ports: ports, Origin: d.Origin, Live: true}, nil
+}
+
+// AddrEntry is an entry of one address with all its ports.
+func AddrEntry(a netip.Addr) Entry {
+	return Entry{Dest: dest.Dest{Prefix: netip.PrefixFrom(a, a.BitLen())}, Live: true}
+}
+
+// LiveAllowed refuses an entry that would open what the configuration keeps
+// closed: private ranges and the host's networks need their key.
+func (p *Policy) LiveAllowed(e *Entry, f *Facts) error {
+	if !e.Dest.Prefix.IsValid() {
+		return nil
+	}
+	reach, slug := dest.ReachOf(e.Dest.Prefix)
+	switch {
+	case reach == dest.Soft && !p.AllowLocal && !(p.Mode == Restricted && !p.BlockPrivate):
+		return fmt.Errorf("%s is in the range %s, which network.block_private_networks and network.allow_local_network_access keep closed", e.Dest.Host(), slug)
+	case f == nil:
+		return nil
+	}
+	for _, list := range [][]netip.Prefix{f.Onlink, f.Pools} {
+		for _, on := range list {
+			if on.Overlaps(e.Dest.Prefix) && !p.AllowLocal {
+				return fmt.Errorf("%s is on a network of this host, which network.allow_local_network_access keeps closed", e.Dest.Host())
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,286 @@
+package guard
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/code-on-incus/coi/pkg/run"
+
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/nft"
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/policy"
+)
+
+// box is one container.
+type box struct {
+	name   string
+	spec   *run.Net
+	status run.NetStatus
+	index  int // of its veth; 0: not there
+
+	mu     sync.Mutex // of what the name server shares
+	policy *policy.Policy
+	part   *policy.Part // as last wanted
+	names  *names
+	inSet  bool   // its chains and sets are in the table
+	entry  string // what the port map says: "", "drop" or its chain
+	counts counts
+	timer  *time.Timer // of the next live entry that ends
+}
+
+func (b *box) veth() string {
+	if b.spec == nil {
+		return ""
+	}
+	return b.spec.Veth
+}
+
+func (b *box) lease4() netip.Addr {
+	a, _ := netip.ParseAddr(b.status.IPv4)
+	return a
+}
+
+// reconcile makes one container what its files want it to be.
+func (g *Guard) reconcile(name string) {
+	spec, missing, err := g.readSpec(name)
+	b := g.boxes[name]
+	if missing {
+		if b != nil {
+			g.gone(b)
+		}
+		return
+	}
+	if b == nil {
+		b = &box{name: name, names: newNames(), status: run.NetStatus{SchemaVersion: run.Schema, Container: name, State: run.NetPending, Denied: map[string]int{}, Problems: []string{}}}
+		g.boxes[name] = b
+	}
+	if err == nil {
+		err = g.accept(b, spec)
+	}
+	if err != nil {
+		g.refuse(b, spec, err)
+		return
+	}
+	b.spec = spec
+	wanted, gens, err := g.wanted(b, spec)
+	if err != nil {
+		g.refuse(b, spec, err)
+		return
+	}
+	g.enforce(b, wanted, gens)
+}
+
+// accept refuses a spec that is not this guard's to obey.
+func (g *Guard) accept(b *box, spec *run.Net) error {
+	if !strings.HasPrefix(spec.Veth, g.env.Prefix) || len(spec.Veth) <= len(g.env.Prefix) {
+		return &policy.Error{Key: "veth", Problem: fmt.Sprintf("%q does not start with %s, as the interfaces of this guard do", spec.Veth, g.env.Prefix)}
+	}
+	for _, other := range g.boxes {
+		if other != b && other.veth() == spec.Veth {
+			return &policy.Error{Key: "veth", Problem: fmt.Sprintf("%q belongs to %s", spec.Veth, other.name)}
+		}
+	}
+	if b.spec != nil && b.spec.Veth != spec.Veth {
+		return &policy.Error{Key: "veth", Problem: fmt.Sprintf("was %q and cannot change", b.spec.Veth)}
+	}
+	return nil
+}
+
+// refuse keeps the last good state and says what is wrong with the new one.
+func (g *Guard) refuse(b *box, spec *run.Net, err error) {
+	if spec != nil {
+		b.status.Generation = spec.Generation
+		b.status.Phase = spec.Phase
+		b.status.Veth = spec.Veth
+	}
+	text := g.path(b.name, run.NetFile) + ": " + err.Error()
+	if b.status.Error != text {
+		g.o.Recorder.Log(b.name, true, text)
+	}
+	b.status.State, b.status.Error, b.status.InForce = run.NetFailed, text, false
+	g.writeStatus(b)
+}
+
+type generations struct{ spec, local, hold int }
+
+// wanted reads the other files of the container and makes its policy.
+func (g *Guard) wanted(b *box, spec *run.Net) (*policy.Policy, generations, error) {
+	gens := generations{spec: spec.Generation}
+	p, err := policy.FromSpec(spec)
+	if err != nil {
+		return nil, gens, err
+	}
+	if err := policy.CheckFacts(spec, g.facts); err != nil {
+		return nil, gens, err
+	}
+	var local Local
+	var hold run.Hold
+	if err := readOptional(g.path(b.name, run.NetLocalFile), &local); err != nil {
+		return nil, gens, err
+	}
+	if err := readOptional(g.path(b.name, run.NetHoldFile), &hold); err != nil {
+		// A hold that cannot be read is a hold.
+		hold.Hold = true
+		g.o.Recorder.Log(b.name, true, "hold file: "+err.Error())
+	}
+	gens.local, gens.hold = local.Generation, hold.Generation
+	if err := g.live(b, p, &local); err != nil {
+		return nil, gens, err
+	}
+	p.Hold, p.N = hold.Hold, g.state.number(b.name)
+	taken, err := g.taken()
+	if err != nil {
+		return nil, gens, err
+	}
+	l, err := g.pool.Get(b.name, p.IPv6, taken)
+	if err != nil {
+		return nil, gens, err
+	}
+	p.V4 = l.V4
+	if p.IPv6 {
+		p.V6 = l.V6
+	}
+	return p, gens, nil
+}
+
+// enforce puts the policy into force, reads it back, and answers.
+func (g *Guard) enforce(b *box, p *policy.Policy, gens generations) {
+	b.mu.Lock()
+	old := b.policy
+	classes := b.names.classesFor(p)
+	part := policy.Build(p, &g.env, classes)
+	same := b.part != nil && b.inSet && b.entry == part.Out && b.status.State != run.NetFailed && equalPart(b.part, part)
+	var err error
+	if !same {
+		err = g.install(b, p, part)
+	}
+	if err == nil {
+		b.policy, b.part = p, part
+		b.names.revalue(p)
+	}
+	b.mu.Unlock()
+	if err == nil && !same {
+		err = g.repoint(b)
+	}
+	if err == nil {
+		err = g.net.Latch(p.Veth, g.env.Mark)
+	}
+	if err == nil {
+		g.dress(b)
+		g.publish()
+		g.tighten(b, old, p)
+	}
+	s := &b.status
+	s.Generation, s.LocalGeneration, s.HoldGeneration = gens.spec, gens.local, gens.hold
+	s.Phase, s.Mode, s.Veth, s.IPv4, s.IPv6 = p.Phase, p.Mode, p.Veth, p.V4.String(), ""
+	if p.V6.IsValid() {
+		s.IPv6 = p.V6.String()
+	}
+	if err != nil {
+		s.State, s.Error, s.InForce = run.NetFailed, err.Error(), false
+		g.o.Recorder.Log(b.name, true, "rules were not applied: "+err.Error())
+	} else {
+		s.State, s.Error, s.InForce = run.NetEnforcing, "", true
+		s.Ruleset = hashPart(part)
+		if !same {
+			s.AppliedAt = time.Now().UTC()
+		}
+		s.CheckedAt = time.Now().UTC()
+	}
+	g.writeStatus(b)
+	g.stateChanged()
+}
+
+func equalPart(a, b *policy.Part) bool {
+	return hashPart(a) == hashPart(b)
+}
+
+func hashPart(p *policy.Part) string {
+	t := nft.Table{Name: "part", Chains: p.Chains, Sets: p.Sets}
+	sum := sha256.Sum256([]byte(t.Text(false)))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// dress finds the veth and gives it its settings, once for each device.
+func (g *Guard) dress(b *box) {
+	links, err := g.net.Links(b.spec.Veth)
+	if err != nil {
+		g.o.Recorder.Log(b.name, true, err.Error())
+		return
+	}
+	index := links[b.spec.Veth]
+	b.status.VethSeen = index != 0
+	if index == 0 || index == b.index {
+		b.index = index
+		return
+	}
+	b.index = index
+	if err := g.net.Dress(b.spec.Veth, b.name, b.spec.Policy.IPv6); err != nil {
+		// It may be gone again; its next coming finds it.
+		g.o.Recorder.Log(b.name, true, fmt.Sprintf("settings of %s: %v", b.spec.Veth, err))
+		b.index = 0
+	}
+}
+
+// gone lets go of a container whose spec is no more. While its veth is there its
+// last good state stays.
+func (g *Guard) gone(b *box) {
+	if veth := b.veth(); veth != "" {
+		links, err := g.net.Links(veth)
+		if err != nil || links[veth] != 0 {
+			text := "the spec is gone but the interface is still there; the last rules stay"
+			if b.status.Error != text {
+				g.o.Recorder.Log(b.name, true, text)
+			}
+			b.status.Error, b.status.State = text, run.NetDegraded
+			g.writeStatus(b)
+			return
+		}
+	}
+	if err := g.release(b); err != nil {
+		text := "could not be removed: " + err.Error()
+		if b.status.Error != text {
+			g.o.Recorder.Log(b.name, true, text)
+		}
+		b.status.Error, b.status.State = text, run.NetFailed
+		g.writeStatus(b)
+		return
+	}
+	delete(g.boxes, b.name)
+	g.publish()
+	g.stateChanged()
+}
+
+// release takes out everything of the container, address last: a step that did
+// not happen is an error, and all is tried again later.
+func (g *Guard) release(b *box) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := g.uninstall(b); err != nil {
+		return err
+	}
+	if veth := b.veth(); veth != "" {
+		if err := g.net.Unlatch(veth, g.env.Mark); err != nil {
+			return err
+		}
+	}
+	if err := g.cutAll(b); err != nil {
+		return err
+	}
+	if err := g.pool.Free(b.name); err != nil {
+		return err
+	}
+	delete(g.state.Numbers, b.name)
+	for _, suffix := range []string{run.NetStatusFile, run.NetViewFile, run.NetLocalFile, run.NetHoldFile} {
+		if err := os.Remove(g.path(b.name, suffix)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}

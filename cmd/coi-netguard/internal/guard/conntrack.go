@@ -1,0 +1,82 @@
+package guard
+
+import (
+	"errors"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/policy"
+)
+
+// flowFilter chooses entries of the kernel's connection table.
+type flowFilter func(src, dst netip.Addr, f *netlink.ConntrackFlow) bool
+
+// MatchConntrackFlow implements netlink.CustomConntrackFilter.
+func (m flowFilter) MatchConntrackFlow(f *netlink.ConntrackFlow) bool {
+	src, ok1 := netip.AddrFromSlice(f.Forward.SrcIP)
+	dst, ok2 := netip.AddrFromSlice(f.Forward.DstIP)
+	return ok1 && ok2 && m(src.Unmap(), dst.Unmap(), f)
+}
+
+func deleteFlows(m flowFilter) error {
+	var errs []error
+	for _, fam := range []netlink.InetFamily{unix.AF_INET, unix.AF_INET6} {
+		_, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, fam, m)
+		// A flow that ends by itself while we look is gone, which is what we want.
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// tighten ends flows that the container began and that its policy allows no
+// longer. A hold ends none: they go on when it is lifted.
+func (g *Guard) tighten(b *box, old, now *policy.Policy) {
+	if old == nil || old == now {
+		return
+	}
+	var err error
+	switch {
+	case now.Phase == "closed":
+		err = g.cutAll(b)
+	case now.Held():
+		return
+	default:
+		err = g.cutForbidden(b, now)
+	}
+	if err != nil {
+		g.o.Recorder.Log(b.name, true, "open flows could not be ended: "+err.Error())
+	}
+}
+
+func (g *Guard) cutForbidden(b *box, p *policy.Policy) error {
+	return deleteFlows(func(src, dst netip.Addr, f *netlink.ConntrackFlow) bool {
+		if src != p.V4 && src != p.V6 {
+			return false
+		}
+		k := policy.Packet{Src: src, Dst: dst, Proto: f.Forward.Protocol, Port: f.Forward.DstPort, Type: 8}
+		if dst.Is6() {
+			k.Type = 128
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return policy.Decide(p, g.facts, b.names.ever, k).Verdict != policy.Pass
+	})
+}
+
+// cutAll ends every flow from and to the container.
+func (g *Guard) cutAll(b *box) error {
+	own := map[netip.Addr]bool{}
+	for _, text := range []string{b.status.IPv4, b.status.IPv6} {
+		if a, err := netip.ParseAddr(text); err == nil {
+			own[a] = true
+		}
+	}
+	if len(own) == 0 {
+		return nil
+	}
+	return deleteFlows(func(src, dst netip.Addr, _ *netlink.ConntrackFlow) bool { return own[src] || own[dst] })
+}

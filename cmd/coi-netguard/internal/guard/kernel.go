@@ -1,0 +1,258 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/code-on-incus/coi/pkg/coi"
+	"github.com/code-on-incus/coi/pkg/run"
+
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/nft"
+)
+
+// watchKernel listens for changes of interfaces, addresses, routes and rules.
+func (g *Guard) watchKernel(ctx context.Context) error {
+	links := make(chan netlink.LinkUpdate, 64)
+	addrs := make(chan netlink.AddrUpdate, 64)
+	routes := make(chan netlink.RouteUpdate, 256)
+	lost := func(what string) func(error) {
+		return func(err error) {
+			if ctx.Err() == nil {
+				g.later(ctx, func() { g.relook(what + ": " + err.Error()) })
+			}
+		}
+	}
+	err := errors.Join(
+		netlink.LinkSubscribeWithOptions(links, ctx.Done(), netlink.LinkSubscribeOptions{ErrorCallback: lost("interfaces")}),
+		netlink.AddrSubscribeWithOptions(addrs, ctx.Done(), netlink.AddrSubscribeOptions{ErrorCallback: lost("addresses")}),
+		netlink.RouteSubscribeWithOptions(routes, ctx.Done(), netlink.RouteSubscribeOptions{ErrorCallback: lost("routes")}))
+	if err != nil {
+		return fmt.Errorf("listen to the kernel: %w", err)
+	}
+	changes, err := nft.Watch(ctx, os.Getpid())
+	if err != nil {
+		return err
+	}
+	go g.forwardEvents(ctx, links, addrs, routes, changes)
+	return nil
+}
+
+func (g *Guard) forwardEvents(ctx context.Context, links <-chan netlink.LinkUpdate, addrs <-chan netlink.AddrUpdate, routes <-chan netlink.RouteUpdate, changes <-chan error) {
+	network := make(chan struct{}, 1)
+	kick := func() {
+		select {
+		case network <- struct{}{}:
+		default:
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case u, ok := <-links:
+			if !ok {
+				links = nil
+				continue
+			}
+			if name := u.Attrs().Name; strings.HasPrefix(name, g.env.Prefix) {
+				g.later(ctx, func() { g.linkChanged(name) })
+			} else {
+				kick()
+			}
+		case _, ok := <-addrs:
+			if !ok {
+				addrs = nil
+				continue
+			}
+			kick()
+		case _, ok := <-routes:
+			if !ok {
+				routes = nil
+				continue
+			}
+			kick()
+		case <-network:
+			g.later(ctx, g.network)
+		case err, ok := <-changes:
+			if !ok {
+				changes = nil
+				continue
+			}
+			g.later(ctx, func() {
+				if err != nil {
+					g.relook("rules: " + err.Error())
+					return
+				}
+				g.verify("another program changed rules")
+			})
+		}
+	}
+}
+
+// relook reads everything again after a lost message.
+func (g *Guard) relook(why string) {
+	g.o.Recorder.Log("", true, "messages of the kernel were lost, everything is read again: "+why)
+	g.network()
+	g.rescan()
+	g.verify(why)
+}
+
+// linkChanged sets up a veth that has come, and notices one that went.
+func (g *Guard) linkChanged(name string) {
+	for _, b := range g.boxes {
+		if b.veth() != name || b.policy == nil {
+			continue
+		}
+		seen := b.status.VethSeen
+		g.dress(b)
+		if seen != b.status.VethSeen {
+			g.writeStatus(b)
+			if !b.status.VethSeen && !exists(g.path(b.name, run.NetFile)) {
+				g.gone(b)
+			}
+		}
+		return
+	}
+}
+
+// verify reads the whole table back and repairs what differs.
+func (g *Guard) verify(why string) {
+	diff, err := g.compare()
+	if err != nil && !errors.Is(err, nft.ErrNoTable) {
+		g.problem("verify", "rules could not be read back: "+err.Error())
+		return
+	}
+	g.solve("verify")
+	if len(diff) == 0 && err == nil {
+		now := time.Now().UTC()
+		for _, b := range g.boxes {
+			b.status.CheckedAt = now
+			if b.policy != nil && b.index != 0 {
+				g.dress(b)
+			}
+			g.writeStatus(b)
+		}
+		return
+	}
+	if err != nil {
+		diff = []string{"- table " + g.env.Table + " is gone"}
+	}
+	g.repair(why, diff)
+}
+
+func (g *Guard) compare() ([]string, error) {
+	got, err := g.read.Table(g.env.Table, func(name string) bool { return name == "port" || name == "fwd_port" || !openSet(name) })
+	if err != nil {
+		return nil, err
+	}
+	want := g.wantedTable()
+	for i := range got.Sets {
+		if w := want.Set(got.Sets[i].Name); w != nil {
+			got.Sets[i].Open = w.Open
+		}
+	}
+	diff := nft.Diff(want, got)
+	return append(diff, g.entryDiff(got)...), nil
+}
+
+// openSet reports sets whose elements are not compared.
+func openSet(name string) bool {
+	for _, p := range []string{"n_", "dyn4_", "dyn6_", "out4_", "out6_", "flow4_", "flow6_", "proto_", "cl_", "lograte", "flowrate"} {
+		if strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return false
+}
+
+func (g *Guard) entryDiff(got *nft.Table) (diff []string) {
+	has := map[string]string{}
+	if s := got.Set("port"); s != nil {
+		for _, e := range s.Elems {
+			to := e.Goto
+			if to == "" {
+				to = "drop"
+			}
+			has[strings.TrimRight(string(e.Key), "\x00")] = to
+		}
+	}
+	for _, b := range g.boxes {
+		if b.entry != "" {
+			if has[b.veth()] != b.entry {
+				diff = append(diff, fmt.Sprintf("- map port: %q : %s", b.veth(), b.entry))
+			}
+			delete(has, b.veth())
+		}
+	}
+	for veth, to := range has {
+		diff = append(diff, fmt.Sprintf("+ map port: %q : %s", veth, to))
+	}
+	return diff
+}
+
+// repair writes the table anew and says what was wrong with it.
+func (g *Guard) repair(why string, diff []string) {
+	old, err := g.read.Table(g.env.Table, keepable)
+	if err != nil {
+		old = nil
+	}
+	text := strings.Join(head(diff, 20), "\n")
+	werr := g.writeTable(old)
+	if werr == nil {
+		for _, b := range g.boxes {
+			if b.policy != nil {
+				werr = errors.Join(werr, g.repoint(b), g.net.Latch(b.veth(), g.env.Mark))
+			}
+		}
+	}
+	for _, b := range g.boxes {
+		g.o.Recorder.Event(Event{Container: b.name, Rule: "net.ruleset-changed", Level: coi.High, Title: "the firewall's rules were changed by another program",
+			Description: "found by: " + why, Evidence: map[string]any{"diff": text, "repaired": werr == nil}})
+	}
+	if werr != nil {
+		g.problem("repair", "rules differ and could not be repaired: "+werr.Error())
+		return
+	}
+	g.solve("repair")
+	g.verifyQuietly()
+}
+
+// verifyQuietly answers after a repair.
+func (g *Guard) verifyQuietly() {
+	diff, err := g.compare()
+	if err != nil || len(diff) > 0 {
+		g.problem("verify", fmt.Sprintf("rules differ right after they were written: %v %v", err, head(diff, 3)))
+		return
+	}
+	now := time.Now().UTC()
+	for _, b := range g.boxes {
+		b.status.CheckedAt, b.status.AppliedAt = now, now
+		g.writeStatus(b)
+	}
+}
+
+// features names what of the kernel is used, and what is missing.
+func (g *Guard) features() (have, missing []string) {
+	if g.persist {
+		have = append(have, "owner,persist")
+	} else {
+		missing = append(missing, "owner,persist (Linux 6.9)")
+	}
+	have = append(have, "latch", "conntrack")
+	return have, missing
+}
+
+func kernelRelease() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}

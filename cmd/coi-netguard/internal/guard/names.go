@@ -1,0 +1,145 @@
+package guard
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/code-on-incus/coi/pkg/dest"
+
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/nft"
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/policy"
+)
+
+// maxNames bounds the index of one container; it is the size of the map in the kernel.
+const maxNames = 65536
+
+// keepFor is how long a name is remembered after its address has closed: old
+// flows to it are still judged, and shown, by it.
+const keepFor = time.Hour
+
+// opened is one address: the names that led to it and until when it is open.
+type opened struct {
+	names   map[string]policy.Ports
+	class   int
+	expires time.Time // monotonic
+}
+
+// names is the index address → names of one container.
+type names struct {
+	addrs   map[netip.Addr]*opened
+	classes []policy.Ports
+}
+
+func newNames() *names { return &names{addrs: map[netip.Addr]*opened{}} }
+
+// class finds or makes the class of a port list; made tells it is new.
+func (n *names) class(ports policy.Ports) (class int, made bool) {
+	for i, c := range n.classes {
+		if slices.Equal(c, ports) {
+			return i, false
+		}
+	}
+	n.classes = append(n.classes, ports)
+	return len(n.classes) - 1, true
+}
+
+// classesFor are the classes to build: those of the entries of p by themselves
+// and those that addresses already have. Numbers never change, so that the
+// elements in the kernel keep their meaning.
+func (n *names) classesFor(p *policy.Policy) []policy.Ports {
+	for _, e := range p.Allow {
+		if e.Dest.Name != "" {
+			n.class(e.Ports)
+		}
+	}
+	return slices.Clone(n.classes)
+}
+
+func union(names map[string]policy.Ports) policy.Ports {
+	var all policy.Ports
+	for _, p := range names {
+		if len(p) == 0 {
+			return nil
+		}
+		all = append(all, p...)
+	}
+	return dest.Normal(all)
+}
+
+// find gives the ports an address is open for now.
+func (n *names) find(a netip.Addr, now time.Time) (policy.Ports, bool) {
+	o, ok := n.addrs[a]
+	if !ok || now.After(o.expires) {
+		return nil, false
+	}
+	return union(o.names), true
+}
+
+// ever is find, whether or not the address has closed since.
+func (n *names) ever(a netip.Addr) (policy.Ports, bool) {
+	o, ok := n.addrs[a]
+	if !ok || len(o.names) == 0 {
+		return nil, false
+	}
+	return union(o.names), true
+}
+
+// nameOf lists the names that led to an address.
+func (n *names) nameOf(a netip.Addr) []string {
+	o, ok := n.addrs[a]
+	if !ok {
+		return nil
+	}
+	var out []string
+	for name := range o.names {
+		out = append(out, name)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// revalue gives every name the ports of a new policy and forgets those it no
+// longer allows. In other modes than allowlist names only serve to explain.
+func (n *names) revalue(p *policy.Policy) {
+	if p.Mode != policy.Allowlist {
+		return
+	}
+	for a, o := range n.addrs {
+		for name := range o.names {
+			ports, _, ok := p.NamePorts(name)
+			if !ok {
+				delete(o.names, name)
+			} else {
+				o.names[name] = ports
+			}
+		}
+		if len(o.names) == 0 {
+			delete(n.addrs, a)
+		}
+	}
+}
+
+// prune forgets what closed long ago.
+func (n *names) prune(now time.Time) {
+	for a, o := range n.addrs {
+		if now.Sub(o.expires) > keepFor {
+			delete(n.addrs, a)
+		}
+	}
+}
+
+// open counts the addresses that are open now.
+func (n *names) open(now time.Time) (count int) {
+	for _, o := range n.addrs {
+		if now.Before(o.expires) {
+			count++
+		}
+	}
+	return count
+}
+
+// elem is an address as an element of the map.
+func elem(p *policy.Policy, a netip.Addr, class int, left time.Duration) nft.Elem {
+	return nft.Elem{Key: a.AsSlice(), Goto: p.ClassChain(class), Timeout: uint64(left.Milliseconds())}
+}

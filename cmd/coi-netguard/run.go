@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/code-on-incus/coi/pkg/cli"
+	"github.com/code-on-incus/coi/pkg/cli/version"
+	"github.com/code-on-incus/coi/pkg/coi"
+	"github.com/code-on-incus/coi/pkg/home"
+	"github.com/code-on-incus/coi/pkg/run"
+
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/guard"
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/record"
+)
+
+type runCmd struct {
+	Dir    string `placeholder:"DIR" type:"path" help:"Read specs from DIR instead of ~/.coi/run; hand-written ones are enough."`
+	Once   bool   `help:"Put everything into force, answer, and end; the rules stay."`
+	DryRun bool   `name:"dry-run" help:"Print the rules that would be written and end."`
+}
+
+// memoryGoal keeps the collector at work well below what the unit allows.
+const memoryGoal = 20 << 20
+
+func (c *runCmd) Run(x *cli.Context) error {
+	h, err := x.Home()
+	if err != nil {
+		return err
+	}
+	dir := h.Run()
+	if c.Dir != "" {
+		dir = c.Dir
+	}
+	if _, err := h.Ensure(h.Run()); err != nil {
+		return err
+	}
+	lock, err := home.TryLock(filepath.Join(dir, run.NetguardLock))
+	if errors.Is(err, home.ErrLocked) {
+		return cli.Fail(coi.ExitFailed, "another guard runs already (pid %d)", home.Holder(filepath.Join(dir, run.NetguardLock)))
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	debug.SetMemoryLimit(memoryGoal)
+	rec := record.New(h)
+	defer rec.Close()
+	g, err := guard.New(guard.Options{Home: h, Dir: dir, Settings: guard.Defaults(), Version: version.Number, ResolvConf: "/etc/resolv.conf", Recorder: rec})
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	ctx, stop := context.WithCancel(x)
+	defer stop()
+	g.OnReady(func() {
+		_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+		if c.Once {
+			stop()
+		}
+	})
+	go watchdog(ctx)
+	if err := g.Run(ctx); err != nil {
+		return fmt.Errorf("start the guard: %w", err)
+	}
+	return nil
+}
+
+// watchdog tells systemd that we live.
+func watchdog(ctx context.Context) {
+	every, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || every == 0 {
+		return
+	}
+	tick := time.NewTicker(every / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			_, _ = daemon.SdNotify(false, daemon.SdNotifyWatchdog)
+		}
+	}
+}
