@@ -1,58 +1,42 @@
 package build
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
-)
 
-// Agent is a program that an image can carry.
-type Agent struct {
-	Name    string
-	NPM     string // npm package, or
-	PyPI    string // Python package
-	Command string // what --version is asked of
-}
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/tool"
+)
 
 // Defaults are the agents of an image when nobody says which.
 var Defaults = []string{"claude", "opencode", "pi"}
 
-// Agents are all that can be installed.
-var Agents = []Agent{
-	{"claude", "@anthropic-ai/claude-code", "", "claude"},
-	{"codex", "@openai/codex", "", "codex"},
-	{"opencode", "opencode-ai", "", "opencode"},
-	{"pi", "@earendil-works/pi-coding-agent", "", "pi"},
-	{"omp", "@oh-my-pi/pi-coding-agent", "", "omp"},
-	{"gemini", "@google/gemini-cli", "", "gemini"},
-	{"aider", "", "aider-chat", "aider"},
-}
-
-// findAgents looks up names; an unknown one is an error that lists the known.
-func findAgents(names []string) ([]Agent, error) {
-	var found []Agent
+// findAgents looks up names in the table of tools; an unknown one, or one that
+// no registry carries, is an error.
+func findAgents(names []string) ([]tool.Tool, error) {
+	var found []tool.Tool
 	for _, n := range names {
-		i := slices.IndexFunc(Agents, func(a Agent) bool { return a.Name == n })
-		if i < 0 {
-			known := make([]string, len(Agents))
-			for i, a := range Agents {
-				known[i] = a.Name
-			}
-			return nil, fmt.Errorf("container.build.agents: unknown agent %q (%s)", n, strings.Join(known, " "))
+		t, err := tool.Find(n)
+		if err != nil {
+			return nil, fmt.Errorf("container.build.agents: %w", err)
 		}
-		if !slices.Contains(found, Agents[i]) {
-			found = append(found, Agents[i])
+		if t.Package == "" && t.PyPI == "" {
+			return nil, fmt.Errorf("container.build.agents: %s cannot be installed", n)
+		}
+		if !slices.ContainsFunc(found, func(have tool.Tool) bool { return have.Name == t.Name }) {
+			found = append(found, t)
 		}
 	}
 	return found, nil
 }
 
 // variables are what the install script is told.
-func variables(agents []Agent, registry string, cloudInit bool) map[string]string {
+func variables(agents []tool.Tool, registry string, cloudInit bool) map[string]string {
 	var npm, pipx []string
 	for _, a := range agents {
-		if a.NPM != "" {
-			npm = append(npm, a.Name+"="+a.NPM)
+		if a.Package != "" {
+			npm = append(npm, a.Name+"="+a.Package)
 		} else {
 			pipx = append(pipx, a.Name+"="+a.PyPI)
 		}
@@ -66,4 +50,38 @@ func variables(agents []Agent, registry string, cloudInit bool) map[string]strin
 		v["COI_CLOUD_INIT"] = "1"
 	}
 	return v
+}
+
+// versions asks each agent for its version and its help, as the code user. That
+// shows that it starts, and that it still has the options which sessions use.
+func (b *builder) versions(ctx context.Context, m *machine) (map[string]string, error) {
+	found := map[string]string{}
+	for _, a := range b.agents {
+		b.Step("agent " + a.Name + " --version")
+		out, err := m.output(ctx, a.Binary, "--version")
+		if err != nil {
+			return nil, fmt.Errorf("agent %s does not start: %w", a.Name, err)
+		}
+		found[a.Name], _, _ = strings.Cut(out, "\n")
+		for _, c := range a.Checks {
+			help, err := m.output(ctx, append([]string{a.Binary}, c.Args...)...)
+			if err != nil {
+				return nil, fmt.Errorf("agent %s: %w", a.Name, err)
+			}
+			if gone := missing(help, c.Words); len(gone) > 0 {
+				return nil, fmt.Errorf("agent %s %s has no %s any more", a.Name, found[a.Name], strings.Join(gone, ", "))
+			}
+		}
+	}
+	return found, nil
+}
+
+func missing(text string, words []string) []string {
+	var gone []string
+	for _, w := range words {
+		if !strings.Contains(text, w) {
+			gone = append(gone, w)
+		}
+	}
+	return gone
 }

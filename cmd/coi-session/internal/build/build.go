@@ -19,6 +19,7 @@ import (
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/image"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/tool"
 	"github.com/code-on-incus/coi/pkg/home"
 )
 
@@ -81,7 +82,7 @@ func (e *Error) Unwrap() error { return e.Err }
 type builder struct {
 	Deps
 	req    Request
-	agents []Agent
+	agents []tool.Tool
 	log    *Log
 	made   []string // fingerprints of images that are only steps on the way
 }
@@ -273,21 +274,6 @@ func (b *builder) furnish(ctx context.Context, m *machine, base incus.Image) (ma
 		}
 	}
 	return versions, nil
-}
-
-// versions asks each agent for its version, which shows that it starts.
-func (b *builder) versions(ctx context.Context, m *machine) (map[string]string, error) {
-	found := map[string]string{}
-	for _, a := range b.agents {
-		b.Step("agent " + a.Name + " --version")
-		out, err := m.output(ctx, a.Command, "--version")
-		if err != nil {
-			return nil, fmt.Errorf("agent %s does not start: %w", a.Name, err)
-		}
-		first, _, _ := strings.Cut(out, "\n")
-		found[a.Name] = first
-	}
-	return found, nil
 }
 
 func (b *builder) publish(ctx context.Context, m *machine, base incus.Image, versions map[string]string) (Result, error) {

@@ -71,7 +71,7 @@ settings() {
 	# What a container of this kind never needs, or what only costs start time.
 	local unit
 	for unit in e2scrub_reap.service e2scrub_all.timer systemd-networkd-wait-online.service \
-		systemd-networkd.service systemd-networkd.socket systemd-resolved.service systemd-timesyncd.service \
+		systemd-resolved.service systemd-timesyncd.service \
 		NetworkManager.service networking.service udisks2.service apt-daily.timer apt-daily-upgrade.timer \
 		dpkg-db-backup.timer man-db.timer fstrim.timer motd-news.timer fwupd-refresh.timer ModemManager.service \
 		multipathd.service snapd.service unattended-upgrades.service systemd-udev-trigger.service \
@@ -80,6 +80,8 @@ settings() {
 		container-getty@.service systemd-firstboot.service ldconfig.service systemd-update-utmp.service; do
 		ln -sf /dev/null "/etc/systemd/system/$unit"
 	done
+	# It is there for whoever asks for it, but eth0 is none of its business.
+	systemctl -q disable systemd-networkd.service systemd-networkd.socket 2>/dev/null || true
 	# Docker comes up when somebody asks it something.
 	rm -f /etc/systemd/system/multi-user.target.wants/{docker,containerd}.service
 	if [ -e /usr/lib/systemd/system/docker.socket ] || [ -e /lib/systemd/system/docker.socket ]; then

@@ -130,12 +130,15 @@ func (m *machine) unpack(ctx context.Context, archive io.Reader) error {
 	return err
 }
 
-// output is what a command of the code user prints, at most 4 KiB of it.
+// outputCap bounds what is kept of a command, in bytes; the log gets all of it.
+const outputCap = 256 << 10
+
+// output is what a command of the code user prints on stdout.
 func (m *machine) output(ctx context.Context, argv ...string) (string, error) {
 	var out bytes.Buffer
 	code, err := m.m.Exec(ctx, m.name, incus.Exec{Argv: argv, UID: 1000, GID: 1000, Cwd: "/home/code",
 		Env:    map[string]string{"HOME": "/home/code", "USER": "code", "PATH": "/usr/local/bin:/usr/bin:/bin", "TERM": "dumb", "CI": "1"},
-		Stdout: io.MultiWriter(m.log, &limited{&out, 4096}), Stderr: m.log})
+		Stdout: io.MultiWriter(m.log, &limited{&out, outputCap}), Stderr: m.log})
 	if err == nil && code != 0 {
 		err = fmt.Errorf("%s ended with %d", strings.Join(argv, " "), code)
 	}
