@@ -58,13 +58,13 @@ func (b *builder) versions(ctx context.Context, m *machine) (map[string]string, 
 	found := map[string]string{}
 	for _, a := range b.agents {
 		b.Step("agent " + a.Name + " --version")
-		out, err := m.output(ctx, a.Binary, "--version")
+		out, err := m.output(ctx, false, a.Binary, "--version")
 		if err != nil {
 			return nil, fmt.Errorf("agent %s does not start: %w", a.Name, err)
 		}
 		found[a.Name], _, _ = strings.Cut(out, "\n")
 		for _, c := range a.Checks {
-			help, err := m.output(ctx, append([]string{a.Binary}, c.Args...)...)
+			help, err := m.output(ctx, true, append([]string{a.Binary}, c.Args...)...)
 			if err != nil {
 				return nil, fmt.Errorf("agent %s: %w", a.Name, err)
 			}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
@@ -133,24 +134,35 @@ func (m *machine) unpack(ctx context.Context, archive io.Reader) error {
 // outputCap bounds what is kept of a command, in bytes; the log gets all of it.
 const outputCap = 256 << 10
 
-// output is what a command of the code user prints on stdout.
-func (m *machine) output(ctx context.Context, argv ...string) (string, error) {
+// output is what a command of the code user prints on stdout, and on stderr if
+// both are wanted.
+func (m *machine) output(ctx context.Context, both bool, argv ...string) (string, error) {
 	var out bytes.Buffer
+	keep := io.MultiWriter(m.log, &limited{w: &out, left: outputCap})
+	var stderr io.Writer = m.log
+	if both {
+		stderr = keep
+	}
 	code, err := m.m.Exec(ctx, m.name, incus.Exec{Argv: argv, UID: 1000, GID: 1000, Cwd: "/home/code",
 		Env:    map[string]string{"HOME": "/home/code", "USER": "code", "PATH": "/usr/local/bin:/usr/bin:/bin", "TERM": "dumb", "CI": "1"},
-		Stdout: io.MultiWriter(m.log, &limited{&out, outputCap}), Stderr: m.log})
+		Stdout: keep, Stderr: stderr})
 	if err == nil && code != 0 {
 		err = fmt.Errorf("%s ended with %d", strings.Join(argv, " "), code)
 	}
 	return strings.TrimSpace(out.String()), err
 }
 
+// limited passes on the first bytes and swallows the rest. Its lock is there
+// because two streams of one command may write at once.
 type limited struct {
+	mu   sync.Mutex
 	w    io.Writer
 	left int
 }
 
 func (l *limited) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	n := min(len(p), l.left)
 	l.left -= n
 	if _, err := l.w.Write(p[:n]); err != nil {
