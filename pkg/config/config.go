@@ -58,10 +58,7 @@ func (ld *loader) warn(w Warning) { ld.cfg.Warnings = append(ld.cfg.Warnings, w)
 // Load reads every layer, filters and gates the project's part and gives what
 // holds. Errors are of type *Error and list all problems that were found.
 func Load(o Options) (*Config, error) {
-	if o.Getenv == nil {
-		o.Getenv = os.Getenv
-	}
-	ld := &loader{Options: o, home: o.Home, cfg: &Config{Home: o.Home}, toolAllowed: true}
+	ld := newLoader(o)
 	ld.environment()
 	ld.resolveWorkspace()
 	if err := ld.ps.err(); err != nil {
@@ -72,8 +69,8 @@ func Load(o Options) (*Config, error) {
 		return nil, err
 	}
 	flags := ld.flagLayer()
-	base := values{}
-	for _, l := range []*layer{builtin(ld.home, ld.home.Dir), user, env} {
+	base := builtinValues(ld)
+	for _, l := range []*layer{user, env} {
 		base = mergeIf(base, l)
 	}
 	ld.chooseProfile(mergeIf(base, flags))
@@ -88,6 +85,13 @@ func Load(o Options) (*Config, error) {
 		return nil, err
 	}
 	return ld.finish(vals), nil
+}
+
+func newLoader(o Options) *loader {
+	if o.Getenv == nil {
+		o.Getenv = os.Getenv
+	}
+	return &loader{Options: o, home: o.Home, cfg: &Config{Home: o.Home}, toolAllowed: true}
 }
 
 func mergeIf(base values, l *layer) values {
@@ -257,7 +261,7 @@ func (ld *loader) chooseProfile(trusted values) {
 	if p != nil {
 		p.Key = by
 		if ld.Lenient {
-			ld.warn(Warning{p.String(), []string{p.Hint}})
+			ld.warn(Warning{Text: p.String(), Hints: []string{p.Hint}})
 		} else {
 			ld.ps.add(*p)
 		}
@@ -397,6 +401,6 @@ func tightenOnly(l *layer, base values) *layer {
 func (ld *loader) loadStore() {
 	var err error
 	if ld.store, err = trust.Load(ld.home.Trust()); err != nil {
-		ld.warn(Warning{"nothing is trusted: " + err.Error(), []string{"chmod 600 " + ld.home.Trust(), "coi trust"}})
+		ld.warn(Warning{Text: "nothing is trusted: " + err.Error(), Hints: []string{"chmod 600 " + ld.home.Trust(), "coi trust"}})
 	}
 }

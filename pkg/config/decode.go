@@ -220,7 +220,7 @@ func (dec *decoder) set(row *Row, key string, path []string, v any) {
 
 func (dec *decoder) value(row *Row, key string, path []string, v any) {
 	switch row.Kind {
-	case Map, Prompts, Profiles:
+	case Map, Texts, Rules:
 		dec.freeTable(row, key, path, v)
 	case Tables:
 		dec.tables(row, key, path, v)
@@ -357,9 +357,9 @@ func (dec *decoder) freeTable(row *Row, key string, path []string, v any) {
 
 func (dec *decoder) freeEntry(row *Row, full string, path []string, name string, v any) {
 	switch row.Kind {
-	case Profiles:
+	case Rules:
 		dec.workspace(row, full, path, name, v)
-	case Prompts:
+	case Texts:
 		if t, ok := v.(map[string]any); ok {
 			file, isText := t["file"].(string)
 			if !isText || len(t) != 1 || checkText(file) != nil {

@@ -116,7 +116,7 @@ func (ld *loader) finish(vals values) *Config {
 
 // Warning is the line that tells of a refusal.
 func (r Refusal) Warning(h home.Home) Warning {
-	return Warning{fmt.Sprintf("%s:%d: %s = %s refused: %s", r.File, r.Line, r.Key, Format(r.Value), r.Reason), []string{"put it in " + h.Shorten(h.Config())}}
+	return Warning{Text: fmt.Sprintf("%s:%d: %s = %s refused: %s", r.File, r.Line, r.Key, Format(r.Value), r.Reason), Hints: []string{"put it in " + h.Shorten(h.Config())}, Gate: true}
 }
 
 func domains(list []elem) []Domain {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -216,7 +217,8 @@ func (ld *loader) decide(p *part) {
 	approved, changed := ld.store.Approved(p.unit, p.items)
 	approved = approved || ld.cfg.TrustAll
 	drop := map[string][]int{}
-	for n, item := range p.items {
+	for _, n := range p.order() {
+		item := p.items[n]
 		if item.Needed {
 			ld.cfg.Gated = append(ld.cfg.Gated, Item{item, approved, changed, p.unit})
 		}
@@ -234,6 +236,18 @@ func (ld *loader) decide(p *part) {
 		}
 	}
 	p.drop(drop)
+}
+
+// order lists the items as they stand in the file.
+func (p *part) order() []int {
+	out := make([]int, len(p.items))
+	for n := range out {
+		out[n] = n
+	}
+	slices.SortStableFunc(out, func(a, b int) int {
+		return cmp.Or(strings.Compare(p.items[a].File, p.items[b].File), p.items[a].Line-p.items[b].Line)
+	})
+	return out
 }
 
 func (p *part) drop(drop map[string][]int) {
@@ -273,5 +287,5 @@ func (ld *loader) waiting(unit string, item trust.Item, changed bool) Warning {
 			result = strings.TrimSuffix(result, ": the file was approved with other items") + ": its target changed"
 		}
 	}
-	return Warning{item.File + ":" + strconv.Itoa(item.Line) + ": " + what + " " + result, []string{"coi trust"}}
+	return Warning{Text: item.File + ":" + strconv.Itoa(item.Line) + ": " + what + " " + result, Hints: []string{"coi trust"}, Gate: true}
 }

@@ -47,7 +47,7 @@ func oldLayout(h home.Home, workspace string) (warn, note []Warning) {
 	if exists(filepath.Join(workspace, ".coi", "config.toml")) {
 		return warn, []Warning{{Text: old + " is unused: .coi/config.toml is read instead"}}
 	}
-	return append(warn, Warning{old + " is not applied: the project's configuration is .coi/config.toml now", []string{"mkdir -p .coi", "mv .coi.toml .coi/config.toml"}}), nil
+	return append(warn, Warning{Text: old + " is not applied: the project's configuration is .coi/config.toml now", Hints: []string{"mkdir -p .coi", "mv .coi.toml .coi/config.toml"}}), nil
 }
 
 func oldProfiles(dir string, user bool, h home.Home) []Warning {
@@ -59,5 +59,5 @@ func oldProfiles(dir string, user bool, h home.Home) []Warning {
 	if user {
 		move = fmt.Sprintf("mkdir -p %s && mv %s %s", h.Shorten(h.Dir), h.Shorten(old), h.Shorten(h.Profiles()))
 	}
-	return []Warning{{old + " is not read any more", []string{move}}}
+	return []Warning{{Text: old + " is not read any more", Hints: []string{move}}}
 }

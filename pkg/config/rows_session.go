@@ -25,9 +25,9 @@ var defaultsRows = []Row{
 		Doc: "Commands run on the host with sh -c at session start, in name order; the trimmed output is the value."},
 	{Key: "defaults.env_command_timeout", Kind: Duration, Default: "30s", Rule: Rule{Words: "1s-10m", Check: checkDuration("1s", "10m")}, Scope: Refuse, Merge: Last,
 		Doc: "Time limit of each of env_commands."},
-	{Key: "workspaces", Kind: Profiles, Rule: Rule{Words: "a directory, absolute or ~, with a profile"}, Scope: Refuse, Merge: PerKey, MainOnly: true,
+	{Key: "workspaces", Kind: Rules, Rule: Rule{Words: "a directory, absolute or ~, with a profile"}, Scope: Refuse, Merge: PerKey, MainOnly: true,
 		Doc: "Profile for one workspace: [workspaces.\"DIR\"] profile = NAME."},
-	{Key: "prompts", Kind: Prompts, Rule: Rule{Words: "a text or { file = PATH }, up to 1 MiB"}, Scope: Refuse, Merge: PerKey,
+	{Key: "prompts", Kind: Texts, Rule: Rule{Words: "a text or { file = PATH }, up to 1 MiB"}, Scope: Refuse, Merge: PerKey,
 		Doc: "Prompts for run --prompt-name."},
 }
 

@@ -6,6 +6,16 @@ type Teller interface {
 	Note(text string, hints ...string)
 }
 
+// TellGeneral prints the warnings that every command that reads configuration
+// gives: old layouts, unknown variables, broken profiles, a bad trust store.
+func (c *Config) TellGeneral(to Teller) {
+	for _, w := range c.Warnings {
+		if !w.Gate {
+			to.Warn(w.Text, w.Hints...)
+		}
+	}
+}
+
 // Tell prints every warning and note. Commands that start a session call it,
 // and config show.
 func (c *Config) Tell(to Teller) {

@@ -402,6 +402,9 @@ type Context struct {
 type Warning struct {
 	Text  string
 	Hints []string
+	// Gate marks what the project asked for and did not get; only commands that
+	// start a session, config show and health say it.
+	Gate bool
 }
 
 // Refusal is a value of an untrusted file that was dropped.
