@@ -38,6 +38,9 @@ func OpenProfiles(o Options) (*Profiles, error) {
 // Warnings are the general warnings that reading gave.
 func (p *Profiles) Warnings() []Warning { return p.ld.cfg.Warnings }
 
+// Refs lists every profile, by name, without reading any.
+func (p *Profiles) Refs() []ProfileRef { return p.ld.all() }
+
 // List describes every profile, by name.
 func (p *Profiles) List() []ProfileInfo {
 	refs := p.ld.all()
