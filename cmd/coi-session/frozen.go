@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/thaw"
 	"github.com/code-on-incus/coi/pkg/run"
 )
 
@@ -15,7 +16,7 @@ func (d *desk) frozen(inst incus.Instance) string {
 	if run.Read(d.home.Run(inst.Name+run.WatchStatusFile), &st) == nil && st.Frozen != nil {
 		return "monitor"
 	}
-	if inst.Status == "Frozen" {
+	if inst.Status == "Frozen" || thaw.Frozen(inst) {
 		return "user"
 	}
 	return ""

@@ -13,6 +13,10 @@ func main() { os.Exit(cli.Main(os.Args, cli.Std(), commands()...)) }
 
 // commands is the list of verbs; each has a file of its own.
 func commands() []cli.Command {
-	return []cli.Command{shellCommand(), runCommand(), attachCommand(), shutdownCommand("shutdown"), shutdownCommand("close"), killCommand(), superviseCommand(),
-		buildCommand(), imageCommand(), toolCommand()}
+	return []cli.Command{
+		shellCommand(), runCommand(), attachCommand(), listCommand(), infoCommand(),
+		shutdownCommand("shutdown"), shutdownCommand("close"), killCommand(), freezeCommand(), unfreezeCommand(), persistCommand(),
+		buildCommand(), imageCommand(), toolCommand(),
+		superviseCommand(), factsCommand(),
+	}
 }

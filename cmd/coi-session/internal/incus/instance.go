@@ -19,6 +19,7 @@ type Instance struct {
 	Name         string
 	Status       string // Running, Stopped, Frozen, Error …
 	Location     string
+	Project      string
 	Architecture string
 	Ephemeral    bool
 	Profiles     []string
@@ -50,7 +51,7 @@ type Request struct {
 }
 
 func fromAPI(i api.Instance, tag string) Instance {
-	out := Instance{Name: i.Name, Status: i.Status, Location: i.Location, Architecture: i.Architecture,
+	out := Instance{Name: i.Name, Status: i.Status, Location: i.Location, Project: i.Project, Architecture: i.Architecture,
 		Ephemeral: i.Ephemeral, Profiles: i.Profiles, Created: i.CreatedAt, Config: i.Config, Devices: map[string]Device{},
 		ExpandedConfig: i.ExpandedConfig, ExpandedDevices: map[string]Device{}, Tag: tag}
 	for n, d := range i.Devices {

@@ -3,6 +3,7 @@ package incus
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/lxc/incus/v6/shared/api"
 )
@@ -75,4 +76,47 @@ func errorText(body []byte, status string) string {
 		return answer.Error
 	}
 	return status
+}
+
+// PoolSpace is a storage pool and how full it is, in bytes.
+type PoolSpace struct {
+	Name   string `json:"name"`
+	Driver string `json:"driver"`
+	Total  uint64 `json:"total"`
+	Used   uint64 `json:"used"`
+}
+
+// PoolSpaces lists the pools with their space; a pool that does not say has zeros.
+func (c *Client) PoolSpaces(ctx context.Context) ([]PoolSpace, error) {
+	pools, err := c.Pools(ctx)
+	out := make([]PoolSpace, 0, len(pools))
+	for _, p := range pools {
+		s := PoolSpace{Name: p.Name, Driver: p.Driver}
+		res, err := query(ctx, func() (*api.ResourcesStoragePool, error) { return c.c.GetStoragePoolResources(p.Name) })
+		if err == nil {
+			s.Total, s.Used = res.Space.Total, res.Space.Used
+		}
+		out = append(out, s)
+	}
+	return out, err
+}
+
+// ImageFact is a local image under one of its aliases.
+type ImageFact struct {
+	Alias       string    `json:"alias"`
+	Fingerprint string    `json:"fingerprint"`
+	Created     time.Time `json:"created_at"`
+	Size        int64     `json:"size"`
+}
+
+// ImageFacts lists the aliases of local images.
+func (c *Client) ImageFacts(ctx context.Context) ([]ImageFact, error) {
+	all, err := query(ctx, func() ([]api.Image, error) { return c.c.GetImages() })
+	out := []ImageFact{}
+	for _, i := range all {
+		for _, a := range i.Aliases {
+			out = append(out, ImageFact{a.Name, i.Fingerprint, i.CreatedAt, i.Size})
+		}
+	}
+	return out, err
 }

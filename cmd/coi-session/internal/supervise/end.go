@@ -11,6 +11,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/guard"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/thaw"
 	"github.com/code-on-incus/coi/pkg/run"
 )
 
@@ -105,7 +106,7 @@ func (s *Supervisor) stop(ctx context.Context, inst incus.Instance, next ending)
 		done <- nil
 		return done, nil
 	}
-	if err := s.thaw(ctx, inst); err != nil {
+	if err := thaw.Container(ctx, s.Home, s.door, inst); err != nil {
 		return nil, err
 	}
 	gone := s.init
@@ -306,6 +307,9 @@ func (s *Supervisor) undoContainer(ctx context.Context, r record.Record) error {
 		return err
 	}
 	if inst.Running() {
+		if err := thaw.Container(ctx, s.Home, s.door, inst); err != nil {
+			return err
+		}
 		if err := s.stopNow(ctx, inst, ending{force: true}); err != nil {
 			return err
 		}

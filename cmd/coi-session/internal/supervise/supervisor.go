@@ -20,6 +20,7 @@ type Door interface {
 	Update(ctx context.Context, i incus.Instance, config map[string]string, devices map[string]incus.Device) error
 	Exec(ctx context.Context, name string, e incus.Exec) (int, error)
 	Stop(ctx context.Context, name string, force bool, timeout time.Duration) error
+	Freeze(ctx context.Context, name string) error
 	Thaw(ctx context.Context, name string) error
 	Delete(ctx context.Context, name string) error
 	Snapshots(ctx context.Context, name string) ([]incus.Snapshot, error)
