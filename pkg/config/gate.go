@@ -215,6 +215,7 @@ func (ld *loader) gateTool(p *part, base values) {
 // decide looks the items up in the store and drops what is not approved.
 func (ld *loader) decide(p *part) {
 	approved, changed := ld.store.Approved(p.unit, p.items)
+	ld.cfg.units = append(ld.cfg.units, p.asUnit(approved, changed))
 	approved = approved || ld.cfg.TrustAll
 	drop := map[string][]int{}
 	for _, n := range p.order() {

@@ -51,6 +51,7 @@ type Config struct {
 	TrustAll  bool           // COI_TRUST_ALL is set
 	values    map[string]val // effective values by key
 	files     []string       // every file that was read, lowest layer first
+	units     []Unit         // what each untrusted file in use asks for
 }
 
 // Defaults is [defaults].
