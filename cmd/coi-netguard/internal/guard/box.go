@@ -31,7 +31,14 @@ type box struct {
 	inSet  bool   // its chains and sets are in the table
 	entry  string // what the port map says: "", "drop" or its chain
 	counts counts
-	timer  *time.Timer // of the next live entry that ends
+	kernel map[string]uint64 // counters as last read
+
+	recent  []Flow
+	flowSeq uint64
+	viewDue bool
+	viewAt  time.Time
+	rules   string      // as last read back
+	timer   *time.Timer // of the next live entry that ends
 }
 
 func (b *box) veth() string {
@@ -57,7 +64,7 @@ func (g *Guard) reconcile(name string) {
 		return
 	}
 	if b == nil {
-		b = &box{name: name, names: newNames(), status: run.NetStatus{SchemaVersion: run.Schema, Container: name, State: run.NetPending, Denied: map[string]int{}, Problems: []string{}}}
+		b = g.newBox(name)
 		g.boxes[name] = b
 	}
 	if err == nil {
@@ -74,6 +81,20 @@ func (g *Guard) reconcile(name string) {
 		return
 	}
 	g.enforce(b, wanted, gens)
+}
+
+// newBox is a container as found; the counts of an earlier guard go on.
+func (g *Guard) newBox(name string) *box {
+	b := &box{name: name, names: newNames(), kernel: map[string]uint64{}, status: run.NetStatus{SchemaVersion: run.Schema, Container: name, State: run.NetPending, Denied: map[string]int{}, Problems: []string{}}}
+	var old run.NetStatus
+	if run.Read(g.path(name, run.NetStatusFile), &old) == nil && old.Container == name {
+		b.status.Dropped, b.status.Passed = old.Dropped, old.Passed
+		b.counts.queries, b.counts.refused = old.DNSQueries, old.DNSRefused
+		if old.Denied != nil {
+			b.status.Denied = old.Denied
+		}
+	}
+	return b
 }
 
 // accept refuses a spec that is not this guard's to obey.
@@ -216,11 +237,14 @@ func (g *Guard) dress(b *box) {
 	}
 	index := links[b.spec.Veth]
 	b.status.VethSeen = index != 0
-	if index == 0 || index == b.index {
-		b.index = index
+	same := index == b.index
+	b.index = index
+	if !same {
+		g.indexed()
+	}
+	if index == 0 || same {
 		return
 	}
-	b.index = index
 	if err := g.net.Dress(b.spec.Veth, b.name, b.spec.Policy.IPv6); err != nil {
 		// It may be gone again; its next coming finds it.
 		g.o.Recorder.Log(b.name, true, fmt.Sprintf("settings of %s: %v", b.spec.Veth, err))
@@ -253,6 +277,13 @@ func (g *Guard) gone(b *box) {
 		return
 	}
 	delete(g.boxes, b.name)
+	g.indexed()
+	g.books.mu.Lock()
+	if book := g.books.byName[b.name]; book != nil {
+		book.Flush(time.Now())
+		delete(g.books.byName, b.name)
+	}
+	g.books.mu.Unlock()
 	g.publish()
 	g.stateChanged()
 }

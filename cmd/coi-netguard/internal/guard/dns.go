@@ -185,15 +185,3 @@ func (g *Guard) repoint(b *box) error {
 	}
 	return g.conn.Commit(&batch)
 }
-
-// Seen implements resolve.Guard.
-func (g *Guard) Seen(q resolve.Query) {
-	c := (*g.views.Load())
-	for _, x := range c {
-		if x.view.Policy.Container == q.Container {
-			x.box.counts.dns(q)
-			break
-		}
-	}
-	g.o.Recorder.Query(q)
-}

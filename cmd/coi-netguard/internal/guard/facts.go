@@ -49,6 +49,7 @@ func (g *Guard) readFacts() error {
 		return err
 	}
 	g.facts, g.v6 = facts, g.net.V6Default()
+	g.shared.Store(facts)
 	return nil
 }
 

@@ -15,12 +15,15 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/code-on-incus/coi/pkg/audit"
 	"github.com/code-on-incus/coi/pkg/home"
 	"github.com/code-on-incus/coi/pkg/run"
 
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/events"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/host"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/lease"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/nft"
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/packets"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/policy"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/resolve"
 )
@@ -38,12 +41,12 @@ type Options struct {
 
 // Recorder gets what is worth keeping.
 type Recorder interface {
-	// Event records a finding about a container.
-	Event(e Event)
+	// Append adds records to the audit trail of a container. It does not wait.
+	Append(container string, recs ...audit.Record)
 	// Log writes a line into the session log of a container; for container ""
 	// into the guard's own. problem says it is a warning or an error.
 	Log(container string, problem bool, text string)
-	// Query notes a DNS question.
+	// Query notes a DNS question in the log of questions.
 	Query(q resolve.Query)
 	// Problem says why records cannot be written now, "" when they can.
 	Problem() string
@@ -52,14 +55,19 @@ type Recorder interface {
 // Guard is one user's guard. All methods but those of resolve.Guard belong to
 // the goroutine of Run.
 type Guard struct {
-	o     Options
-	conn  *nft.Conn
-	read  *nft.Reader
-	net   *host.Net
-	pool  *lease.Pool
-	env   policy.Env
-	facts *policy.Facts
-	v6    bool
+	o      Options
+	conn   *nft.Conn
+	read   *nft.Reader
+	net    *host.Net
+	pool   *lease.Pool
+	env    policy.Env
+	facts  *policy.Facts
+	v6     bool
+	shared atomic.Pointer[policy.Facts] // facts, for other goroutines
+
+	books   books
+	feed    *packets.Feed
+	counted time.Time
 
 	boxes   map[string]*box
 	views   atomic.Pointer[map[netip.Addr]*client]
@@ -77,7 +85,8 @@ type Guard struct {
 // New opens what the guard needs of the kernel, in the network namespace of the
 // calling thread. It changes nothing yet.
 func New(o Options) (*Guard, error) {
-	g := &Guard{o: o, boxes: map[string]*box{}, wake: make(chan func(), 64), problems: map[string]string{}, ready: func() {}}
+	g := &Guard{o: o, boxes: map[string]*box{}, wake: make(chan func(), 64), problems: map[string]string{}, ready: func() {},
+		books: books{byName: map[string]*events.Book{}, byIndex: map[uint32]*box{}}}
 	var err error
 	if g.conn, err = nft.Open(); err != nil {
 		return nil, err
@@ -101,6 +110,9 @@ func (g *Guard) OnReady(f func()) { g.ready = f }
 func (g *Guard) Close() {
 	if g.sockets != nil {
 		g.sockets.Close()
+	}
+	if g.feed != nil {
+		g.feed.Close()
 	}
 	_ = g.conn.Close()
 	_ = g.read.Close()
@@ -172,6 +184,7 @@ func (g *Guard) Run(ctx context.Context) error {
 	if err := g.watchKernel(serving); err != nil {
 		return err
 	}
+	g.listen(serving)
 	g.rescan()
 	g.beat()
 	g.ready()
@@ -183,8 +196,9 @@ func (g *Guard) Run(ctx context.Context) error {
 }
 
 func (g *Guard) loop(ctx context.Context, files *fsnotify.Watcher) {
-	rescan, beat := time.NewTicker(rescanEvery), time.NewTicker(beatEvery)
+	rescan, beat, second := time.NewTicker(rescanEvery), time.NewTicker(beatEvery), time.NewTicker(time.Second)
 	defer rescan.Stop()
+	defer second.Stop()
 	defer beat.Stop()
 	for {
 		select {
@@ -205,6 +219,8 @@ func (g *Guard) loop(ctx context.Context, files *fsnotify.Watcher) {
 			g.verify("regular check")
 		case <-beat.C:
 			g.beat()
+		case <-second.C:
+			g.second()
 		}
 	}
 }

@@ -213,8 +213,7 @@ func (g *Guard) repair(why string, diff []string) {
 		}
 	}
 	for _, b := range g.boxes {
-		g.o.Recorder.Event(Event{Container: b.name, Rule: "net.ruleset-changed", Level: coi.High, Title: "the firewall's rules were changed by another program",
-			Description: "found by: " + why, Evidence: map[string]any{"diff": text, "repaired": werr == nil}})
+		g.found(b.name, "net.ruleset-changed", coi.High, "the firewall's rules were changed by another program", "found by: "+why, map[string]any{"diff": text, "repaired": werr == nil})
 	}
 	if werr != nil {
 		g.problem("repair", "rules differ and could not be repaired: "+werr.Error())

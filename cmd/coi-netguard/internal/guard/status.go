@@ -8,22 +8,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/code-on-incus/coi/pkg/coi"
 	"github.com/code-on-incus/coi/pkg/run"
 
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/resolve"
 )
-
-// Event is a finding about a container.
-type Event struct {
-	Container   string
-	SessionID   string
-	Rule        string
-	Level       coi.Level
-	Title       string
-	Description string
-	Evidence    map[string]any
-}
 
 // counts are the numbers of a container's status that other goroutines raise.
 type counts struct {

@@ -298,7 +298,8 @@ func (n *Net) Latched(mark uint32) (map[string][]int, error) {
 			return nil, fmt.Errorf("list policy rules: %w", err)
 		}
 		for _, r := range rules {
-			if r.Priority == latchPriority && r.Type == unix.RTN_BLACKHOLE && r.Mark == 0 && r.Mask != nil && *r.Mask == mark && r.IifName != "" {
+			// The library does not read a rule's action; one that looks up no table ends the way.
+			if r.Priority == latchPriority && r.Table == 0 && r.Mark == 0 && r.Mask != nil && *r.Mask == mark && r.IifName != "" {
 				out[r.IifName] = append(out[r.IifName], fam)
 			}
 		}

@@ -20,8 +20,14 @@ import (
 // volatile, elements of open sets, counters and flags that come and go are
 // left out: that text is what wanted and real rules are compared by.
 func (t *Table) Text(volatile bool) string {
+	return fmt.Sprintf("table inet %s {\n%s}\n", t.Name, t.body(volatile))
+}
+
+// Body is Text without the table around it.
+func (t *Table) Body() string { return t.body(false) }
+
+func (t *Table) body(volatile bool) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "table inet %s {\n", t.Name)
 	sets := slices.Clone(t.Sets)
 	slices.SortFunc(sets, func(x, y Set) int { return strings.Compare(x.Name, y.Name) })
 	for i := range sets {
@@ -32,7 +38,6 @@ func (t *Table) Text(volatile bool) string {
 	for i := range chains {
 		b.WriteString(chains[i].Text(volatile))
 	}
-	b.WriteString("}\n")
 	return b.String()
 }
 

@@ -152,3 +152,6 @@ func Pad(name string) []byte {
 	copy(b, name)
 	return b
 }
+
+// Unpad is the inverse of Pad.
+func Unpad(key []byte) string { return cstr(key) }

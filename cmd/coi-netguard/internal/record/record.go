@@ -1,72 +1,102 @@
-// Package record writes what the guard found: events into the audit trails,
+// Package record writes what the guard found: records into the audit trails,
 // lines into the session logs and the service's own log, questions into the DNS log.
 package record
 
 import (
-	"strings"
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/code-on-incus/coi/pkg/audit"
 	"github.com/code-on-incus/coi/pkg/home"
 	"github.com/code-on-incus/coi/pkg/logs"
+	"github.com/code-on-incus/coi/pkg/redact"
 
-	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/guard"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/resolve"
 )
 
 // Recorder implements guard.Recorder. It is safe for several goroutines.
 type Recorder struct {
-	home home.Home
+	home  home.Home
+	queue chan job
+	done  chan struct{}
+	red   *redact.Redactor
 
-	mu     sync.Mutex
-	trails map[string]*audit.Appender
-	logs   map[string]*logs.Log
-	broken string
+	mu      sync.Mutex
+	logs    map[string]*logs.Log
+	broken  string
+	dropped int
+	dns     *dnsLog
 }
+
+type job struct {
+	container string
+	recs      []audit.Record
+}
+
+// backlog is how many calls may wait for the trail; more are counted and told.
+const backlog = 4096
 
 // New makes a recorder for the files below h.
 func New(h home.Home) *Recorder {
-	return &Recorder{home: h, trails: map[string]*audit.Appender{}, logs: map[string]*logs.Log{}}
+	r := &Recorder{home: h, queue: make(chan job, backlog), done: make(chan struct{}), logs: map[string]*logs.Log{}, dns: newDNSLog(h.Logs())}
+	// Without a key nothing can be told from its mark, but all is still taken out.
+	r.red, _ = redact.Open(h)
+	go r.work()
+	return r
 }
 
-// Event implements guard.Recorder.
-func (r *Recorder) Event(e guard.Event) {
-	category, typ := audit.CategoryNetwork, audit.TypeNet
-	if strings.HasPrefix(e.Rule, "dns.") {
-		category = audit.CategoryDNS
-	}
-	if strings.HasPrefix(e.Rule, "policy.") {
-		category, typ = audit.CategoryPolicy, audit.TypeAudit
-	}
-	r.Append(e.Container, audit.Record{Source: audit.SourceGuard, SessionID: e.SessionID, Type: typ, Category: category, Level: e.Level, Rule: e.Rule, Title: e.Title,
-		Description: e.Description, Action: audit.Alerted, Evidence: e.Evidence})
-}
-
-// Append writes records to the trail of a container.
+// Append implements guard.Recorder.
 func (r *Recorder) Append(container string, recs ...audit.Record) {
-	t, err := r.trail(container)
-	if err == nil {
-		_, err = t.Append(recs...)
+	select {
+	case r.queue <- job{container, recs}:
+	default:
+		r.mu.Lock()
+		r.dropped += len(recs)
+		r.mu.Unlock()
 	}
+}
+
+func (r *Recorder) work() {
+	defer close(r.done)
+	trails := map[string]*audit.Appender{}
+	for j := range r.queue {
+		t := trails[j.container]
+		if t == nil {
+			var err error
+			if t, err = audit.Open(r.home, j.container, audit.Options{Source: audit.SourceGuard, Report: r.report}); err != nil {
+				r.report(err)
+				continue
+			}
+			trails[j.container] = t
+		}
+		if n := r.takeDropped(); n > 0 {
+			j.recs = append(j.recs, audit.Record{Type: audit.TypeAudit, Category: audit.CategorySensor, Rule: "sensor.lost", Level: "warning", Action: audit.Alerted,
+				Title: fmt.Sprintf("%d network events were not recorded", n)})
+		}
+		// The appender keeps what it cannot write now and says so through report.
+		_, _ = t.Append(j.recs...)
+	}
+	for _, t := range trails {
+		_ = t.Close()
+	}
+}
+
+func (r *Recorder) takeDropped() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := r.dropped
+	r.dropped = 0
+	return n
+}
+
+func (r *Recorder) report(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.broken = ""
 	if err != nil {
 		r.broken = err.Error()
 	}
-}
-
-func (r *Recorder) trail(container string) (*audit.Appender, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if t := r.trails[container]; t != nil {
-		return t, nil
-	}
-	t, err := audit.Open(r.home, container, audit.Options{})
-	if err == nil {
-		r.trails[container] = t
-	}
-	return t, err
 }
 
 // Log implements guard.Recorder.
@@ -78,7 +108,7 @@ func (r *Recorder) Log(container string, problem bool, text string) {
 	l := r.logs[container]
 	if l == nil {
 		var err error
-		if l, err = logs.Open(r.home.Logs(), container, nil); err == nil {
+		if l, err = logs.Open(r.home.Logs(), container, r.red); err == nil {
 			r.logs[container] = l
 		}
 	}
@@ -91,7 +121,7 @@ func (r *Recorder) Log(container string, problem bool, text string) {
 }
 
 // Query implements guard.Recorder.
-func (r *Recorder) Query(resolve.Query) {}
+func (r *Recorder) Query(q resolve.Query) { r.dns.add(q, time.Now()) }
 
 // Problem implements guard.Recorder.
 func (r *Recorder) Problem() string {
@@ -100,11 +130,14 @@ func (r *Recorder) Problem() string {
 	return r.broken
 }
 
-// Close writes what waits.
+// Close writes what waits. Nothing may be recorded afterwards.
 func (r *Recorder) Close() {
+	close(r.queue)
+	<-r.done
+	r.dns.close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, t := range r.trails {
-		_ = t.Close()
+	for _, l := range r.logs {
+		l.Close()
 	}
 }
