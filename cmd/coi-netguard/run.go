@@ -50,7 +50,15 @@ func (c *runCmd) Run(x *cli.Context) error {
 	}
 	defer lock.Unlock()
 	debug.SetMemoryLimit(memoryGoal)
-	rec := record.New(h)
+	for _, d := range []string{h.Audit(), h.Logs()} {
+		if _, err := h.Ensure(d); err != nil {
+			return err
+		}
+	}
+	rec, err := record.New(h)
+	if err != nil {
+		return err
+	}
 	defer rec.Close()
 	g, err := guard.New(guard.Options{Home: h, Dir: dir, Settings: guard.Defaults(), Version: version.Number, ResolvConf: "/etc/resolv.conf", Recorder: rec})
 	if err != nil {

@@ -158,6 +158,13 @@ func (g *Guard) compare() ([]string, error) {
 			got.Sets[i].Open = w.Open
 		}
 	}
+	for _, b := range g.boxes {
+		if b.part != nil {
+			b.mu.Lock()
+			b.rules, b.viewDue = got.Only(b.part.Chains, b.part.Sets).Body(), true
+			b.mu.Unlock()
+		}
+	}
 	diff := nft.Diff(want, got)
 	return append(diff, g.entryDiff(got)...), nil
 }

@@ -136,6 +136,7 @@ func (g *Guard) tryInstall(b *box, p *policy.Policy, part *policy.Part) error {
 	if err != nil {
 		return err
 	}
+	b.rules = got.Body()
 	if diff := nft.Diff(&nft.Table{Chains: part.Chains, Sets: part.Sets}, got); len(diff) > 0 {
 		return fmt.Errorf("the kernel holds other rules than were written: %s", strings.Join(head(diff, 3), "; "))
 	}

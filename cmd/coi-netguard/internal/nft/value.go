@@ -155,3 +155,19 @@ func Pad(name string) []byte {
 
 // Unpad is the inverse of Pad.
 func Unpad(key []byte) string { return cstr(key) }
+
+// Only is the part of t that has the given chains and sets.
+func (t *Table) Only(chains []Chain, sets []Set) *Table {
+	out := &Table{Name: t.Name}
+	for i := range chains {
+		if c := t.Chain(chains[i].Name); c != nil {
+			out.Chains = append(out.Chains, *c)
+		}
+	}
+	for i := range sets {
+		if s := t.Set(sets[i].Name); s != nil {
+			out.Sets = append(out.Sets, *s)
+		}
+	}
+	return out
+}

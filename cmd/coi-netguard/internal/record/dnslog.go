@@ -11,6 +11,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/code-on-incus/coi/pkg/home"
+	"github.com/code-on-incus/coi/pkg/redact"
 
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/resolve"
 )
@@ -19,6 +20,7 @@ import (
 // result, with their number.
 type dnsLog struct {
 	dir string
+	red *redact.Redactor
 
 	mu    sync.Mutex
 	since time.Time
@@ -51,8 +53,8 @@ const (
 	keptDNSLogs = 3
 )
 
-func newDNSLog(dir string) *dnsLog {
-	l := &dnsLog{dir: dir, lines: map[string]map[dnsKey]*dnsLine{}, stop: make(chan struct{}), ended: make(chan struct{})}
+func newDNSLog(dir string, red *redact.Redactor) *dnsLog {
+	l := &dnsLog{dir: dir, red: red, lines: map[string]map[dnsKey]*dnsLine{}, stop: make(chan struct{}), ended: make(chan struct{})}
 	go l.run()
 	return l
 }
@@ -91,7 +93,7 @@ func (l *dnsLog) add(q resolve.Query, now time.Time) {
 	}
 	x := of[k]
 	if x == nil {
-		x = &dnsLine{TS: now.UTC(), Name: k.name, Type: typeName(k.typ), Result: q.Result, Rule: q.Rule}
+		x = &dnsLine{TS: now.UTC(), Name: l.red.Text(k.name), Type: typeName(k.typ), Result: q.Result, Rule: q.Rule}
 		for _, a := range q.Answers[:min(8, len(q.Answers))] {
 			x.Answers = append(x.Answers, a.String())
 		}

@@ -4,6 +4,7 @@ package record
 
 import (
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -38,12 +39,14 @@ type job struct {
 const backlog = 4096
 
 // New makes a recorder for the files below h.
-func New(h home.Home) *Recorder {
-	r := &Recorder{home: h, queue: make(chan job, backlog), done: make(chan struct{}), logs: map[string]*logs.Log{}, dns: newDNSLog(h.Logs())}
-	// Without a key nothing can be told from its mark, but all is still taken out.
-	r.red, _ = redact.Open(h)
+func New(h home.Home) (*Recorder, error) {
+	red, err := redact.New(h)
+	if err != nil {
+		return nil, err
+	}
+	r := &Recorder{home: h, queue: make(chan job, backlog), done: make(chan struct{}), red: red, logs: map[string]*logs.Log{}, dns: newDNSLog(h.Logs(), red)}
 	go r.work()
-	return r
+	return r, nil
 }
 
 // Append implements guard.Recorder.
@@ -102,7 +105,9 @@ func (r *Recorder) report(err error) {
 // Log implements guard.Recorder.
 func (r *Recorder) Log(container string, problem bool, text string) {
 	if container == "" {
-		container = "network"
+		// A log that cannot be written is no reason to stop guarding.
+		_ = appendRotated(filepath.Join(r.home.Logs(), "network.log"), logs.Line(time.Now(), logs.Network, r.red.Text(text)))
+		return
 	}
 	r.mu.Lock()
 	l := r.logs[container]
