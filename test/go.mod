@@ -3,3 +3,11 @@ module github.com/code-on-incus/coi/test
 go 1.26.0
 
 replace github.com/code-on-incus/coi/pkg => ../pkg
+
+require github.com/code-on-incus/coi/pkg v0.0.0-00010101000000-000000000000
+
+require (
+	github.com/fsnotify/fsnotify v1.10.1 // indirect
+	github.com/google/renameio/v2 v2.0.2 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/code-on-incus/coi/test/internal/house"
+)
+
+// runs compares one guarded command with the bare steps of Incus' own client on
+// the same image, in turns. The first exec is dated by the command inside: both
+// sides share the machine's clock.
+func runs(ctx context.Context, h *house.House, rounds int) ([]measure, error) {
+	ws, err := h.Workspace("bench")
+	if err != nil {
+		return nil, err
+	}
+	var ours, oursFirst, raw, rawFirst, gone []time.Duration
+	for i := range rounds + 1 {
+		start := time.Now()
+		r := h.Do(ctx, house.Call{Dir: ws, Args: []string{"run", "--", "date", "+%s%N"}})
+		took := time.Since(start)
+		if r.Code != 0 {
+			return nil, fmt.Errorf("%s", r)
+		}
+		first, err := dated(start, r.Stdout)
+		if err != nil {
+			return nil, err
+		}
+		if err := house.Eventually(ctx, 10*time.Second, func() error { return noneLeft(h) }); err != nil {
+			return nil, err
+		}
+		cleaned := time.Since(start) - took
+		rawTook, rawDate, err := bare(ctx, fmt.Sprintf("%sraw-%d", h.Prefix, i))
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			continue // starts the guards and warms the caches for both
+		}
+		ours, oursFirst, gone = append(ours, took), append(oursFirst, first), append(gone, cleaned)
+		raw, rawFirst = append(raw, rawTook), append(rawFirst, rawDate)
+	}
+	a, b := median(ours), median(raw)
+	c, d := median(oursFirst), median(rawFirst)
+	return []measure{
+		{"coi run / raw init+start+exec+delete", a / b, "ratio", 0.6, fmt.Sprintf("%.0f ms / %.0f ms", a, b)},
+		{"coi run to first exec / raw init+start+exec", c / d, "ratio", 1.25, fmt.Sprintf("%.0f ms / %.0f ms", c, d)},
+		{"container gone after the exit code", median(gone), "ms", 2000, ""},
+	}, nil
+}
+
+func noneLeft(h *house.House) error {
+	names, err := h.Containers()
+	if err == nil && len(names) > 0 {
+		err = fmt.Errorf("%v still there", names)
+	}
+	return err
+}
+
+// bare is what a person would type. It ends with the deletion; the date is the
+// time of the first exec.
+func bare(ctx context.Context, name string) (all, first time.Duration, err error) {
+	start := time.Now()
+	var out []byte
+	for _, argv := range [][]string{{"init", house.Image, name}, {"start", name}, {"exec", name, "--", "date", "+%s%N"}, {"delete", "-f", name}} {
+		o, err := exec.CommandContext(ctx, "incus", argv...).Output()
+		if err != nil {
+			return 0, 0, fmt.Errorf("incus %s: %w", strings.Join(argv, " "), err)
+		}
+		if argv[0] == "exec" {
+			out = o
+		}
+	}
+	all = time.Since(start)
+	first, err = dated(start, string(out))
+	return all, first, err
+}
+
+func dated(start time.Time, nanos string) (time.Duration, error) {
+	n, err := strconv.ParseInt(strings.TrimSpace(nanos), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("the command inside printed %q: %w", nanos, err)
+	}
+	return time.Unix(0, n).Sub(start), nil
+}
