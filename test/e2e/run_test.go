@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,14 +40,21 @@ func TestRunSignalCode(t *testing.T) {
 // What is written inside belongs to the owner of the workspace outside.
 func TestRunOwnership(t *testing.T) {
 	dir := workspace(t)
-	must(t, dir, "run", "--", "sh", "-c", "id -un; echo x > made")
-	text, err := os.ReadFile(filepath.Join(dir, "made"))
+	if r := must(t, dir, "run", "--", "sh", "-c", "id -un; echo x > made"); r.Stdout != "code\n" {
+		t.Errorf("%s\nwant the code user", r)
+	}
+	path := filepath.Join(dir, "made")
+	text, err := os.ReadFile(path)
 	if err != nil || string(text) != "x\n" {
 		t.Errorf("made = %q, %v; want x", text, err)
 	}
+	st, err := os.Stat(path)
+	if err != nil || st.Sys().(*syscall.Stat_t).Uid != house.Owner {
+		t.Errorf("made belongs to %+v, %v; want uid %d", st, err, house.Owner)
+	}
 }
 
-// No network but what the policy allows: the machine itself does not answer.
+// The image holds what it promises.
 func TestRunAgentsAreThere(t *testing.T) {
 	r := must(t, workspace(t), "run", "--", "sh", "-c", "claude --version && opencode --version && pi --version && node --version && git --version && rg --version")
 	for _, want := range []string{"Claude Code", "git version", "ripgrep"} {

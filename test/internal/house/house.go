@@ -131,10 +131,17 @@ func (h *House) getenv(name string) string {
 // Config replaces the user's configuration of this run.
 func (h *House) Config(toml string) error { return home.WriteFile(h.Home.Config(), []byte(toml)) }
 
+// Owner is the user workspaces belong to, as on a machine with one user who is
+// not root; agents refuse to work unattended as root.
+const Owner = 1000
+
 // Workspace makes an empty directory for sessions to work in.
 func (h *House) Workspace(name string) (string, error) {
 	dir := filepath.Join(h.Dir, "ws-"+name)
-	return dir, os.MkdirAll(dir, 0o755)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	return dir, os.Chown(dir, Owner, Owner)
 }
 
 // Call is one run of coi.
