@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -221,4 +222,28 @@ func unixMode(m os.FileMode) uint32 {
 // Below reports whether p is dir or lies in it; both are clean paths of one kind.
 func Below(p, dir string) bool {
 	return p == dir || dir == "" || dir == "/" && strings.HasPrefix(p, "/") || strings.HasPrefix(p, dir+"/")
+}
+
+// Symlink makes a link that was not there. target is any text.
+func (r *Root) Symlink(target, rel string) error {
+	dir, base, err := r.parent(rel)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }()
+	if err := unix.Symlinkat(target, int(dir.Fd()), base); err != nil {
+		return &os.PathError{Op: "symlink", Path: r.Abs(rel), Err: err}
+	}
+	return nil
+}
+
+// SetTime sets the modification time of rel; a link's own, not its target's.
+func (r *Root) SetTime(rel string, mtime time.Time) error {
+	dir, base, err := r.parent(rel)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }()
+	ts := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(mtime.UnixNano())}
+	return unix.UtimesNanoAt(int(dir.Fd()), base, ts, unix.AT_SYMLINK_NOFOLLOW)
 }
