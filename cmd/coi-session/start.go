@@ -13,7 +13,9 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/launch"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/mount"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/plan"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/proxy"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/supervise"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/tool"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/uidmap"
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/coi"
@@ -23,12 +25,18 @@ import (
 
 // begin is a session on its way from the typed command to a running container.
 type begin struct {
-	c     *cli.Context
-	flags *sessionFlags
-	shell *shellCmd // nil for other verbs
-	kind  string
-	tmux  bool
-	argv  []string // of the tool
+	c      *cli.Context
+	flags  *sessionFlags
+	shell  *shellCmd // nil for other verbs
+	kind   string
+	tmux   bool
+	argv   []string // of the tool
+	prompt []byte   // of a headless run; nil: none
+
+	row      tool.Tool
+	context  string // text of SANDBOX_CONTEXT.md
+	ports    []proxy.Published
+	warnings []string // for the record
 
 	home     home.Home
 	cfg      *config.Config
@@ -235,23 +243,35 @@ func (b *begin) spec() (launch.Spec, error) {
 	if in.UIDs, err = b.mapping(in.Mounts.SourcePaths()); err != nil {
 		return launch.Spec{}, err
 	}
-	if err := b.chooseTool(&in); err != nil {
+	for _, step := range []func(*plan.Input) error{b.limits, b.proxies, b.chooseTool} {
+		if err := step(&in); err != nil {
+			return launch.Spec{}, err
+		}
+	}
+	in.Monitor = b.monitor()
+	spec := plan.Make(in)
+	b.deadline(&spec)
+	b.setup(in, &spec)
+	if err := b.seedTool(in, &spec); err != nil {
 		return launch.Spec{}, err
 	}
-	if b.cfg.Monitored() {
-		in.Monitor = launch.Wanted
-		if b.cfg.MustMonitor() {
-			in.Monitor = launch.Required
-		}
-	} else {
-		b.c.Note("this session is not monitored: monitoring.enabled is false")
-	}
-	spec := plan.Make(in)
-	spec.Env = b.env
-	if b.tmux {
-		spec.Files = append(spec.Files, paneFiles(in.UIDs.UserUID)...)
+	spec.Env, spec.Reopen = b.env, in.Mounts.Verify
+	spec.Record.Warnings = append(spec.Record.Warnings, b.warnings...)
+	for _, p := range b.ports {
+		spec.Record.Plan.Ports = append(spec.Record.Plan.Ports, p.String())
 	}
 	return spec, nil
+}
+
+func (b *begin) monitor() launch.Monitor {
+	switch {
+	case !b.cfg.Monitored():
+		b.c.Note("this session is not monitored: monitoring.enabled is false")
+		return launch.Off
+	case b.cfg.MustMonitor():
+		return launch.Required
+	}
+	return launch.Wanted
 }
 
 func (b *begin) mapping(sources []string) (uidmap.Decision, error) {

@@ -87,7 +87,7 @@ func keepVolatile(want, old map[string]string) map[string]string {
 }
 
 func lastLines(text string, n int) []string {
-	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	lines := strings.Split(strings.TrimRight(strings.ReplaceAll(text, "\r", ""), "\n"), "\n")
 	if len(lines) == 1 && lines[0] == "" {
 		return nil
 	}

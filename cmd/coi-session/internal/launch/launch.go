@@ -26,13 +26,14 @@ const undoTime = 60 * time.Second
 
 type start struct {
 	Env
-	spec  *Spec
-	link  *supervise.Link
-	net   *guard.Net
-	watch *guard.Watch
-	armed chan error
-	ipv4  string
-	user  User
+	spec   *Spec
+	link   *supervise.Link
+	net    *guard.Net
+	watch  *guard.Watch
+	armed  chan error
+	mounts chan string // what the monitor says of the mounts
+	ipv4   string
+	user   User
 }
 
 // Launch carries out a spec. After an error nothing of it is left but logs; an
@@ -207,7 +208,41 @@ func (s *start) begin(ctx context.Context) error {
 		return &StartError{Name: name, Err: err, Lines: lastLines(s.Door.StartLog(context.WithoutCancel(ctx), name), 20)}
 	}
 	s.mark("started")
+	s.compareMounts(ctx)
 	return nil
+}
+
+// mountsTime is how long the monitor may take to compare mounts; after it the
+// sources themselves are compared.
+const mountsTime = time.Second
+
+// compareMounts asks the monitor, while the set-up runs.
+func (s *start) compareMounts(ctx context.Context) {
+	s.mounts = make(chan string, 1)
+	if s.watch == nil {
+		s.mounts <- ""
+		return
+	}
+	go func() {
+		ctx, stop := context.WithTimeout(ctx, mountsTime)
+		defer stop()
+		st, err := s.watch.Mounts(ctx)
+		if err != nil {
+			st.Mounts = ""
+		}
+		s.mounts <- st.Mounts
+	}()
+}
+
+// checkMounts: no packet passes before what is mounted is what was checked.
+func (s *start) checkMounts() error {
+	if words := <-s.mounts; words != "" && words != "verified" {
+		return fmt.Errorf("mounts: %s", words)
+	}
+	if s.spec.Reopen == nil {
+		return nil
+	}
+	return s.spec.Reopen()
 }
 
 // StartError says that a container did not start or did not become ready.
@@ -230,10 +265,8 @@ func (s *start) tell() error {
 
 // policy lets the container onto the network, as far as its policy goes.
 func (s *start) policy(ctx context.Context) error {
-	if s.watch != nil && len(s.watch.Want.Mounts) > 0 {
-		if st, err := s.watch.Mounts(ctx); err == nil && st.Mounts != "verified" {
-			return fmt.Errorf("mounts: %s", st.Mounts)
-		}
+	if err := s.checkMounts(); err != nil {
+		return err
 	}
 	if s.net == nil {
 		return nil

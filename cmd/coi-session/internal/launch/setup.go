@@ -29,6 +29,7 @@ const (
 	sayUser  = "coi-user "
 	sayError = "coi-error "
 	sayReady = "coi-ready"
+	sayWarn  = "coi-warning "
 )
 
 // prelude waits until systemd, if that is the init, has put its own tmpfs over
@@ -51,7 +52,7 @@ func (s *start) setup(ctx context.Context) error {
 	}
 	ctx, stop := context.WithTimeout(ctx, s.spec.Ready)
 	defer stop()
-	argv := []string{"/bin/sh", "-c", prelude + s.probe() + s.spec.Script + "\necho " + sayReady + "\n"}
+	argv := []string{"/bin/sh", "-c", prelude + s.spec.Before + s.probe() + s.spec.Script + "\necho " + sayReady + "\n"}
 	var last error
 	for {
 		var out, errs bytes.Buffer
@@ -102,6 +103,8 @@ func (s *start) heard(out, errs string, code int) error {
 			}
 		case strings.HasPrefix(line, sayError):
 			problem = line[len(sayError):]
+		case strings.HasPrefix(line, sayWarn):
+			s.Warn(line[len(sayWarn):])
 		case line == sayReady:
 			ready = true
 		}

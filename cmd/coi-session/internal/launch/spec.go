@@ -45,9 +45,14 @@ type Spec struct {
 	Boot []bundle.File
 	// Files and Script are the set-up inside; Script runs as root in /bin/sh
 	// after the files are there.
+	// Before runs ahead of the question who the code user is.
 	Files  []bundle.File
+	Before string
 	Script string
 	Ready  time.Duration
+	// Reopen compares the sources of mounts with what was checked, from the
+	// host's side; the monitor does it from inside the container's mounts.
+	Reopen func() error
 	// Env are the variables of every process of the session, beyond the base.
 	Env map[string]string
 }
