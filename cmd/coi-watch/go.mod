@@ -15,6 +15,7 @@ require (
 	github.com/go-quicktest/qt v1.102.0 // indirect
 	github.com/google/renameio/v2 v2.0.2 // indirect
 	github.com/mattn/go-runewidth v0.0.31 // indirect
+	github.com/pelletier/go-toml/v2 v2.4.3 // indirect
 	github.com/rogpeppe/go-internal v1.15.0 // indirect
 	golang.org/x/term v0.47.0 // indirect
 )

@@ -7,6 +7,7 @@ import (
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/daemon"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/engine"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/trail"
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/cli/version"
 	"github.com/code-on-incus/coi/pkg/coi"
@@ -30,10 +31,12 @@ func (r *runCmd) Run(c *cli.Context) error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
+	records := trail.New(h, log)
+	defer records.Close()
 	d := daemon.New(daemon.Options{
 		Home: h, Names: names{}, Log: log, Version: version.Number, DryRun: r.DryRun, Once: r.Once,
 		NewJudge: func(cfg engine.Config) daemon.Judge { return engine.New(cfg) },
-		Trail:    &logTrail{out: log},
+		Trail:    records,
 	})
 	err = d.Run(c)
 	if errors.Is(err, home.ErrLocked) {

@@ -6,10 +6,13 @@ import (
 	"os"
 	"time"
 
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/bpf"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/cgroup"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/engine"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/marks"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/scene"
+	"github.com/code-on-incus/coi/pkg/audit"
 	"github.com/code-on-incus/coi/pkg/coi"
 	"github.com/code-on-incus/coi/pkg/run"
 )
@@ -35,6 +38,13 @@ type container struct {
 	resp    responder
 	delay   latency
 	losses  losses
+	wire    wire
+	marks   *marks.Set
+	view    views
+	stream  stream
+	usage   usage
+	auth    auth
+	users   users
 	ended   bool
 }
 
@@ -44,7 +54,8 @@ func newContainer(d *Daemon, w run.Watch, slot uint32) *container {
 		inbox: newInbox(), mail: make(chan func(*container), 64), done: make(chan struct{}),
 	}
 	c.status = run.WatchStatus{SchemaVersion: run.Schema, Container: w.Container, Mounts: "unknown", Immutable: "off: not asked for"}
-	c.resp.c = c
+	c.resp.c, c.wire = c, newWire()
+	c.stream.path = d.Home.Run(w.Container + run.WatchEventsFile)
 	return c
 }
 
@@ -86,12 +97,16 @@ func (c *container) run(ctx context.Context) {
 			for i := range got {
 				c.take(&got[i])
 			}
+			c.flush(time.Now(), false)
 			spare = got
 			if cap(spare) > 4096 {
 				spare = nil // a storm is over: give the memory back
 			}
+		case <-c.wire.timer.C:
+			c.look()
 		case now := <-tick.C:
 			c.resp.retry(ctx)
+			c.flush(now, true)
 			if now.Sub(last) >= c.interval() {
 				last = now
 				c.poll()
@@ -115,12 +130,14 @@ func (c *container) want(w run.Watch) {
 		return
 	}
 	c.cfg = w
+	c.d.Trail.Watch(w)
 	if first {
 		c.restore()
 		c.scene = scene.New(w.Container, w.Tool, c.d.Names)
 		c.judge = c.d.NewJudge(c.settings())
 	} else if !sameJudgement(old, w) {
 		c.judge = c.d.NewJudge(c.settings())
+		c.armFiles()
 	}
 	c.lookForGroup()
 	c.arm()
@@ -135,7 +152,7 @@ func (c *container) want(w run.Watch) {
 // is judged from its first process on.
 func (c *container) arm() {
 	c.status.Armed = true
-	c.status.Sources = append([]string{}, c.d.source.names()...)
+	c.status.Sources = c.d.names()
 	c.status.Problems = append([]string{}, c.judge.Problems()...)
 	if c.group != nil {
 		if p := c.group.Problem(); p != "" {
@@ -176,6 +193,7 @@ func (c *container) lookForGroup() {
 	c.arm()
 	c.resp.born()
 	c.survey()
+	c.resp.note("life.watched", coi.Info, audit.Logged, "container is watched", "")
 	c.report()
 }
 
@@ -205,6 +223,10 @@ func (c *container) findInit(pids []int) {
 		return
 	}
 	c.scene.Images.Fill(c.scene.Root, c.scene.HostUID(0))
+	if passwd, _, err := c.scene.Root.Read("/etc/passwd", 0, maxLog); err == nil {
+		c.users = parseUsers(passwd)
+	}
+	c.armFiles()
 }
 
 // letGo ends the watch of a group; the container may come back.
@@ -217,6 +239,11 @@ func (c *container) letGo() {
 		c.group.Close()
 		c.group = nil
 	}
+	if c.d.files != nil {
+		c.d.files.release(c)
+	}
+	c.marks = nil
+	c.wire.reader.Close()
 	if c.scene != nil {
 		c.scene.Close()
 	}
@@ -233,6 +260,8 @@ func (c *container) unwanted() {
 	for _, suffix := range []string{run.WatchStatusFile, run.WatchViewFile, run.WatchStateFile, run.WatchEventsFile} {
 		_ = os.Remove(c.d.Home.Run(c.name + suffix))
 	}
+	c.resp.note("life.unwatched", coi.Info, audit.Logged, "container is gone", "")
+	c.d.Trail.Drop(c.name)
 	c.d.drop(c)
 	c.ended = true
 }
@@ -272,8 +301,14 @@ func (c *container) take(it *item) {
 	if c.scene == nil {
 		return
 	}
+	if it.file != nil {
+		c.takeFile(*it.file)
+		return
+	}
 	ev := it.event
+	var rec *bpf.Record
 	if it.isRec {
+		rec = &it.record
 		if it.record.Kind <= 2 && c.scene.Root == nil {
 			c.findInit([]int{it.record.PID, it.record.Child})
 		}
@@ -288,14 +323,24 @@ func (c *container) take(it *item) {
 		c.scene.Stamp(&ev, ev.Sensor, uint64(ev.Mono))
 	}
 	c.judgeEvent(ev)
+	c.considerWiring(ev, rec)
 }
 
 func (c *container) judgeEvent(ev event.Event) {
 	for _, f := range c.judge.Process(ev) {
 		c.resp.found(f, ev)
 	}
-	if ev.Type == event.Exec {
+	if ev.Type == event.Exec && ev.Sensor == "exec" {
 		c.delay.add(ev.Mono)
+	}
+	if ev.Type != event.FDs { // a graph is large, and read again at the next look
+		c.stream.add(c.clean(ev))
+	}
+}
+
+func (c *container) flush(now time.Time, force bool) {
+	if err := c.stream.flush(now, force); err != nil {
+		c.d.logf("%s: %v", c.name, err)
 	}
 }
 

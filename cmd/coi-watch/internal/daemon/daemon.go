@@ -18,6 +18,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/allow"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/cgroup"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/detect"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/engine"
@@ -51,6 +52,8 @@ type Daemon struct {
 	Options
 	layout cgroup.Layout
 	source source
+	files  *fileSensor // nil: no right
+	allow  *allowed
 	since  time.Time
 
 	mu         sync.Mutex
@@ -62,7 +65,7 @@ type Daemon struct {
 
 // New returns a daemon that has done nothing yet.
 func New(o Options) *Daemon {
-	return &Daemon{Options: o, containers: map[string]*container{}, since: time.Now().UTC()}
+	return &Daemon{Options: o, containers: map[string]*container{}, since: time.Now().UTC(), allow: &allowed{list: allow.NewList(o.Home)}}
 }
 
 // Run watches until the context ends. It fails when another daemon of this
@@ -84,17 +87,37 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	defer d.source.close()
 	d.problems = append(d.problems, d.source.problems()...)
+	if d.files, err = openFiles(); err != nil {
+		d.problems = append(d.problems, "file events off: "+err.Error())
+	} else {
+		defer d.files.s.Close()
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var wg sync.WaitGroup
 	wg.Go(func() { d.source.read(ctx) })
-	d.logf("watching as %d: %s", os.Getpid(), strings.Join(d.source.names(), " "))
+	if d.files != nil {
+		wg.Go(func() { d.files.read(ctx, d) })
+	}
+	d.logf("watching as %d: %s", os.Getpid(), strings.Join(d.names(), " "))
 	d.beat()
 	err = d.loop(ctx, &wg)
 	stop()
 	d.source.close()
+	if d.files != nil {
+		d.files.s.Close()
+	}
 	wg.Wait()
 	return err
+}
+
+// names lists the sensors in force, each with its tier.
+func (d *Daemon) names() []string {
+	out := append([]string{}, d.source.names()...)
+	if d.files != nil {
+		out = append(out, "file:fanotify")
+	}
+	return append(out, "fds:proc")
 }
 
 func (d *Daemon) loop(ctx context.Context, wg *sync.WaitGroup) error {
@@ -274,7 +297,7 @@ func (d *Daemon) beat() {
 	st := State{
 		Daemon: run.Daemon{
 			SchemaVersion: run.Schema, PID: pid, StartTime: run.StartTime(pid), Version: d.Version, HeartbeatAt: time.Now().UTC(), Since: d.since,
-			Sources: d.source.names(), Problems: problems,
+			Sources: d.names(), Problems: problems,
 		},
 		Reload: reloaded,
 	}

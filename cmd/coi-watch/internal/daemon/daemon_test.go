@@ -15,8 +15,10 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/detect"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/engine"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/pkg/audit"
 	"github.com/code-on-incus/coi/pkg/coi"
 	"github.com/code-on-incus/coi/pkg/home"
+	"github.com/code-on-incus/coi/pkg/redact"
 	"github.com/code-on-incus/coi/pkg/run"
 )
 
@@ -43,15 +45,18 @@ func (wordJudge) Reload() error      { return nil }
 // memTrail keeps records.
 type memTrail struct {
 	mu      sync.Mutex
-	records []Record
+	records []audit.Record
 }
 
-func (m *memTrail) Put(r Record) string {
+func (m *memTrail) Put(_ string, r audit.Record) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.records = append(m.records, r)
-	return "id-" + r.Finding.Rule
+	return r.ID
 }
+func (*memTrail) Watch(run.Watch)                  {}
+func (*memTrail) Drop(string)                      {}
+func (*memTrail) Redactor(string) *redact.Redactor { return nil }
 
 type names struct{}
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/bpf"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/fanotify"
 )
 
 // maxInbox bounds what waits for one container. It holds more than two seconds
@@ -16,6 +17,7 @@ const maxInbox = 40000
 type item struct {
 	record bpf.Record
 	event  event.Event
+	file   *fanotify.Event
 	isRec  bool
 }
 

@@ -44,9 +44,8 @@ func now() time.Duration {
 
 // losses remembers what of the losses was told already.
 type losses struct {
-	told   uint64
-	at     time.Time
-	window []uint64 // totals of the last polls within ten seconds
+	told uint64
+	at   time.Time
 }
 
 // sameStatus compares what a reader of the status file would see.

@@ -1,27 +1,175 @@
 package daemon
 
-// poll does what nobody tells about: losses, thaws by others, rebuilt tables.
+import (
+	"time"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/cgroup"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/detect"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/scene"
+	"github.com/code-on-incus/coi/pkg/audit"
+	"github.com/code-on-incus/coi/pkg/coi"
+)
+
+// poll does what nobody tells about: counters, losses, thaws by others,
+// wiring of long-lived shells, logs.
 func (c *container) poll() {
 	if c.judge == nil {
 		return
 	}
 	if c.group != nil {
+		c.sinceBoot()
 		c.countLosses()
+		c.counters()
 		if c.status.Frozen != nil && !c.resp.pending && !c.resp.killed && !c.group.Frozen() {
-			c.resp.thawed() // by Incus or by hand
+			c.resp.thawed("thawed by Incus or by hand")
+		}
+		if c.marks != nil {
+			for _, ev := range c.marks.Overdue(time.Now()) {
+				c.scene.About(&ev, ev.PID)
+				c.scene.Stamp(&ev, "file", 0)
+				c.judgeEvent(ev)
+			}
+		}
+		c.wire.plan([]time.Duration{0})
+		c.deadline(time.Now())
+	}
+	c.arm()
+	c.report()
+	c.writeView()
+}
+
+// sinceBoot takes up what was not there when the group appeared.
+func (c *container) sinceBoot() {
+	if c.scene.Root == nil || !c.scene.Proc.Is(c.scene.Init, c.scene.InitStart) {
+		if pids, err := c.group.PIDs(); err == nil {
+			c.findInit(pids)
 		}
 	}
-	c.report()
+	if c.scene.Root != nil {
+		c.auth.read(c)
+	}
 }
+
+// counters reads what the cgroup counts and has it judged.
+func (c *container) counters() {
+	at := time.Now()
+	u := c.group.Usage()
+	var forks uint64
+	if src, ok := c.d.source.(*bpfSource); ok {
+		if n, err := src.s.Counts(c.slot); err == nil {
+			forks = n.Forks
+		}
+	}
+	last := c.usage
+	c.usage = usage{at: at, u: u, forks: forks, lost: c.status.Lost}
+	if last.at.IsZero() {
+		return
+	}
+	secs := at.Sub(last.at).Seconds()
+	cores := float64(u.CPU-last.u.CPU) / 1e9 / secs
+	tmp := c.tmpUsed()
+	ev := event.Event{Type: event.Counter, N: map[string]float64{
+		"procs": float64(u.Processes), "growth": float64(u.Processes - last.u.Processes), "forks": float64(forks - last.forks), "interval_s": secs,
+		"pids_max": float64(u.MaxProcesses), "cpu_cores": cores, "cores": u.Cores(), "mem_mb": mb(u.Memory), "mem_limit_mb": mb(u.MaxMemory),
+		"oom": float64(u.OOM - last.u.OOM), "tmp_used_percent": tmp, "lost": float64(c.status.Lost - last.lost),
+	}}
+	c.scene.Stamp(&ev, "counters", 0)
+	c.judgeEvent(ev)
+	c.view.use.CPUPercent, c.view.use.MemoryMB, c.view.use.MemoryLimitMB = cores*100, mb(u.Memory), mb(u.MaxMemory)
+	c.view.use.Processes, c.view.files.TmpUsedPercent = u.Processes, tmp
+	c.volumes(secs)
+}
+
+func mb(n uint64) float64 { return float64(n) / (1 << 20) }
+
+// usage is the last reading of the counters.
+type usage struct {
+	at    time.Time
+	u     cgroup.Usage
+	forks uint64
+	lost  uint64
+}
+
+// volumes reads how much each process read and wrote since the last poll.
+func (c *container) volumes(secs float64) {
+	var read, written float64
+	c.scene.Table.Each(func(p *scene.Proc) {
+		io, err := c.scene.Proc.ReadIO(p.PID)
+		if err != nil {
+			return
+		}
+		r, w := mb(io.Read-min(io.Read, p.Read)), mb(io.Written-min(io.Written, p.Written))
+		p.Read, p.Written = io.Read, io.Written
+		read, written = read+r, written+w
+		if r < 1 && w < 1 {
+			return
+		}
+		ev := event.Event{Type: event.Counter, Op: "io", PID: p.PID, N: map[string]float64{"read_mb": r, "written_mb": w, "interval_s": secs}}
+		c.scene.About(&ev, p.PID)
+		c.scene.Stamp(&ev, "counters", 0)
+		c.judgeEvent(ev)
+	})
+	f := &c.view.files
+	f.ReadMB, f.WriteMB, f.ReadRate, f.WriteRate = f.ReadMB+read, f.WriteMB+written, read/secs, written/secs
+}
+
+// tmpUsed is how full /tmp is, in percent; 0 when it cannot be told.
+func (c *container) tmpUsed() float64 {
+	if c.scene.Root == nil {
+		return 0
+	}
+	return c.scene.Root.Used("/tmp")
+}
+
+// Losses: told at most once in ten seconds; a flood is a finding by itself.
+const (
+	lossEvery = 10 * time.Second
+	lossFlood = 1000
+)
 
 // countLosses tells of events that will never be judged, and looks at
 // everything in their place.
 func (c *container) countLosses() {
-	lost := c.d.source.lost(c.slot) + c.inbox.dropped()
-	if lost <= c.losses.told {
+	total := c.d.source.lost(c.slot) + c.inbox.dropped()
+	if total <= c.status.Lost {
 		return
 	}
-	c.losses.told = lost
-	c.status.Lost = lost
+	c.status.Lost = total
+	at := time.Now()
+	if at.Sub(c.losses.at) < lossEvery && c.losses.told != 0 && total-c.losses.told < lossFlood {
+		return
+	}
+	n := total - c.losses.told
+	c.losses.told, c.losses.at = total, at
+	ev := event.Event{Type: event.Counter, N: map[string]float64{"lost": float64(n)}}
+	c.scene.Stamp(&ev, "sensor", 0)
+	f := detect.Finding{Rule: "sensor.lost", Level: coi.Warning, Title: plural(n, "event") + " lost", Why: "what they were about was not judged; everything that runs was looked at instead"}
+	if c.cfg.Settings.OnLoss == "pause" {
+		f.Level = coi.High
+	}
+	c.resp.found(f, ev)
+	if n > lossFlood {
+		c.resp.found(detect.Finding{
+			Rule: "storm.fork", Level: coi.High, Title: "a flood of events: " + plural(n, "event") + " lost within ten seconds",
+			Why: "a flood can be made to hide something else",
+		}, ev)
+	}
 	c.survey()
+}
+
+// overtime is how long after its deadline a container without a supervisor is
+// frozen by the watch.
+const overtime = 60 * time.Second
+
+func (c *container) deadline(at time.Time) {
+	d := c.cfg.Deadline
+	if d == nil || at.Sub(*d) < overtime || c.status.Frozen != nil || c.d.DryRun {
+		return
+	}
+	f := detect.Finding{Rule: "life.overtime", Level: coi.High, Title: "the time limit passed and no supervisor ended the session"}
+	c.resp.stop()
+	ev := event.Event{Type: event.Counter}
+	c.scene.Stamp(&ev, "clock", 0)
+	c.resp.mark(f, c.resp.record(f, ev, audit.Paused))
 }

@@ -65,6 +65,15 @@ func At(dir string) (*Root, error) {
 	return &Root{fd: fd, pid: os.Getpid()}, nil
 }
 
+// Clone is a second hold of the same root, for a goroutine of its own.
+func (r *Root) Clone() (*Root, error) {
+	fd, err := unix.FcntlInt(uintptr(r.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &Root{fd: fd, pid: r.pid}, nil
+}
+
 // Fd is the O_PATH descriptor.
 func (r *Root) Fd() int { return r.fd }
 
@@ -346,4 +355,25 @@ func (r *Root) within(f func() error) error {
 		}()
 		return ErrSlow
 	}
+}
+
+// Used is how full the file system of a directory is, in percent; 0 when it
+// cannot be told.
+func (r *Root) Used(name string) float64 {
+	var st unix.Statfs_t
+	err := r.within(func() error {
+		fd, _, err := r.Locate(name)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = unix.Close(fd) }()
+		var got unix.Statfs_t
+		err = unix.Fstatfs(fd, &got)
+		st = got
+		return err
+	})
+	if err != nil || st.Blocks == 0 {
+		return 0
+	}
+	return 100 * float64(st.Blocks-st.Bavail) / float64(st.Blocks)
 }

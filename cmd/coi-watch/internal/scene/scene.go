@@ -311,15 +311,44 @@ func (s *Scene) behindLoader(ev *event.Event, argv []string) {
 	ev.Argv = argv[i:]
 }
 
+// pipeFS is the device number, in the kernel's form, of the file system that
+// pipes without a name live on.
+var pipeFS = func() uint32 {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return 0
+	}
+	defer func() { _, _ = unix.Close(p[0]), unix.Close(p[1]) }()
+	var st unix.Stat_t
+	if err := unix.Fstat(p[0], &st); err != nil {
+		return 0
+	}
+	return unix.Major(st.Dev)<<20 | unix.Minor(st.Dev)
+}()
+
+// Descriptor puts a descriptor in the words of the wiring graph.
+func Descriptor(n int, d bpf.Desc) wiring.FD {
+	s := stdio(d)
+	fd := wiring.FD{N: n, Kind: s.Kind, ID: s.ID, Read: true, Write: true}
+	if s.Kind == wiring.Inet {
+		fd.Proto, fd.LocalPort = proto(d.Sock), int(d.Sock.Local.Port())
+		fd.Connected = d.Sock.Remote.IsValid() && d.Sock.Remote.Port() != 0
+		if fd.Connected {
+			fd.Peer, fd.Port = d.Sock.Remote.Addr().String(), int(d.Sock.Remote.Port())
+		}
+	}
+	return fd
+}
+
 // stdio puts a descriptor in the words of the event.
 func stdio(d bpf.Desc) event.Stdio {
 	id := strconv.FormatUint(d.Ino, 10)
 	switch d.Mode & unix.S_IFMT {
 	case unix.S_IFIFO:
-		if d.Dev == 0 {
-			return event.Stdio{Kind: wiring.FIFO, ID: id}
+		if d.Dev == pipeFS {
+			return event.Stdio{Kind: wiring.Pipe, ID: id}
 		}
-		return event.Stdio{Kind: wiring.Pipe, ID: id}
+		return event.Stdio{Kind: wiring.FIFO, ID: strconv.FormatUint(unix.Mkdev(d.Dev>>20, d.Dev&0xfffff), 10) + ":" + id}
 	case unix.S_IFCHR:
 		switch major := d.Rdev >> 20; {
 		case d.Rdev == 1<<20|3:

@@ -29,6 +29,8 @@ type Proc struct {
 	Gone      bool
 	Outside   bool // parent is not in the container: entered from the host
 	Started   int64
+	Read      uint64 // bytes, at the last poll
+	Written   uint64
 
 	place *list.Element
 }

@@ -1,0 +1,177 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/fanotify"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/marks"
+)
+
+// fileSensor is the one notification group of the daemon; it hands each event
+// to the containers that marked the object.
+type fileSensor struct {
+	s *fanotify.Sensor
+
+	mu     sync.Mutex
+	owners map[fanotify.Key][]*container
+	lost   uint64
+}
+
+func openFiles() (*fileSensor, error) {
+	s, err := fanotify.Open()
+	if err != nil {
+		return nil, err
+	}
+	return &fileSensor{s: s, owners: map[fanotify.Key][]*container{}}, nil
+}
+
+func (f *fileSensor) read(ctx context.Context, d *Daemon) {
+	own := os.Getpid()
+	err := f.s.Read(func(ev fanotify.Event) {
+		switch {
+		case ev.Overflow:
+			f.mu.Lock()
+			f.lost++
+			f.mu.Unlock()
+		case ev.PID != own: // our own reading is no news
+			f.deliver(ev)
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		d.logf("%v", err)
+	}
+}
+
+func (f *fileSensor) deliver(ev fanotify.Event) {
+	f.mu.Lock()
+	owners := f.owners[ev.Object]
+	if len(owners) == 0 {
+		owners = f.owners[ev.Dir]
+	}
+	f.mu.Unlock()
+	for _, c := range owners {
+		c.inbox.add(item{file: &ev})
+	}
+}
+
+// claim makes the sensor send events of these objects to a container.
+func (f *fileSensor) claim(c *container, keys []fanotify.Key) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, k := range keys {
+		known := false
+		for _, o := range f.owners[k] {
+			known = known || o == c
+		}
+		if !known {
+			f.owners[k] = append(f.owners[k], c)
+		}
+	}
+}
+
+// release ends that. The marks themselves vanish with their inodes, or with
+// the daemon; without an owner their events are dropped.
+func (f *fileSensor) release(c *container) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for k, owners := range f.owners {
+		var rest []*container
+		for _, o := range owners {
+			if o != c {
+				rest = append(rest, o)
+			}
+		}
+		if len(rest) == 0 {
+			delete(f.owners, k)
+		} else {
+			f.owners[k] = rest
+		}
+	}
+}
+
+// armFiles sets the marks of a container whose root is known.
+func (c *container) armFiles() {
+	if c.d.files == nil || c.scene.Root == nil {
+		return
+	}
+	if c.marks == nil {
+		c.marks = marks.New(c.d.files.s)
+	}
+	c.marks.Arm(c.scene.Root, marks.Want{Workspace: c.cfg.Workspace, Secrets: c.cfg.Secrets, Locked: c.cfg.Locked, Home: c.cfg.Home})
+	c.d.files.claim(c, c.marks.Keys())
+}
+
+// takeFile has a notification judged, if a process of the container caused it.
+func (c *container) takeFile(ev fanotify.Event) {
+	if c.marks == nil || !c.member(ev.PID) {
+		return
+	}
+	before := c.marks.Len()
+	for _, e := range c.marks.Events(ev, c.openMode) {
+		c.scene.About(&e, e.PID)
+		c.scene.Stamp(&e, "file", 0)
+		c.judgeEvent(e)
+	}
+	if c.marks.Len() != before {
+		c.d.files.claim(c, c.marks.Keys())
+	}
+}
+
+// member reports whether a process is, or was a moment ago, in the container.
+func (c *container) member(pid int) bool {
+	if p := c.scene.Table.Get(pid); p != nil && (p.Gone || c.scene.Proc.Is(pid, p.Start)) {
+		return true
+	}
+	return c.inGroup(pid)
+}
+
+func (c *container) inGroup(pid int) bool {
+	b, err := os.ReadFile(path.Join(string(c.scene.Proc), strconv.Itoa(pid), "cgroup"))
+	if err != nil || len(b) > 64<<10 {
+		return false
+	}
+	want := []byte("/" + c.payload)
+	for _, line := range bytes.Split(b, []byte("\n")) {
+		_, p, _ := bytes.Cut(line, []byte("::"))
+		if bytes.Equal(p, want) || bytes.HasPrefix(p, append(want, '/')) {
+			return true
+		}
+	}
+	return false
+}
+
+// openMode looks how a process has a file open at this moment.
+func (c *container) openMode(pid int, name string) (open bool, mode int) {
+	dir := path.Join(string(c.scene.Proc), strconv.Itoa(pid))
+	d, err := os.Open(dir + "/fd")
+	if err != nil {
+		return false, 0
+	}
+	names, _ := d.Readdirnames(1024)
+	_ = d.Close()
+	for _, n := range names {
+		target, err := os.Readlink(dir + "/fd/" + n)
+		if err != nil || path.Base(target) != path.Base(name) {
+			continue
+		}
+		b, err := os.ReadFile(dir + "/fdinfo/" + n)
+		if err != nil {
+			continue
+		}
+		_, rest, _ := strings.Cut(string(b), "flags:")
+		word, _, _ := strings.Cut(strings.TrimSpace(rest), "\n")
+		flags, err := strconv.ParseUint(word, 8, 64)
+		if err == nil {
+			return true, int(flags & unix.O_ACCMODE)
+		}
+	}
+	return false, 0
+}

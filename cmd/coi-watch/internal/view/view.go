@@ -1,0 +1,111 @@
+// Package view is run/<c>.watch.view.json: what `coi monitor` shows of one
+// container. The daemon writes it, only the monitor reads it.
+package view
+
+import (
+	"net"
+	"strconv"
+	"time"
+)
+
+// View is one moment of one container.
+type View struct {
+	SchemaVersion int        `json:"schema_version"`
+	Timestamp     time.Time  `json:"timestamp"`
+	Container     string     `json:"container"`
+	Watcher       Watcher    `json:"watcher"`
+	Network       Network    `json:"network"`
+	Processes     Processes  `json:"processes"`
+	Filesystem    Filesystem `json:"filesystem"`
+	Resources     Resources  `json:"resources"`
+	Threats       []Threat   `json:"threats"`
+	Errors        []string   `json:"errors"`
+}
+
+// Watcher is the state of the watch. P50us and P99us are the time from an exec
+// to its verdict in microseconds.
+type Watcher struct {
+	Running  bool     `json:"running"`
+	Sources  []string `json:"sources"`
+	Lost     int      `json:"lost"`
+	P50us    int64    `json:"p50_us"`
+	P99us    int64    `json:"p99_us"`
+	Marks    int      `json:"marks"`
+	Findings int      `json:"findings"`
+	Frozen   bool     `json:"frozen"`
+}
+
+// Network lists connections.
+type Network struct {
+	Connections []Connection `json:"connections"`
+}
+
+// Connection is one socket. UID is the one inside, -1 unknown.
+type Connection struct {
+	Protocol   string `json:"protocol"`
+	LocalAddr  string `json:"local_addr"`
+	LocalPort  int    `json:"local_port,omitempty"`
+	RemoteAddr string `json:"remote_addr"`
+	Name       string `json:"name"`
+	State      string `json:"state"`
+	UID        int    `json:"uid"`
+	PID        int    `json:"pid,omitempty"`
+	Verdict    string `json:"verdict"`
+}
+
+// Processes lists the first 500 of Total processes.
+type Processes struct {
+	Total int       `json:"total"`
+	List  []Process `json:"list"`
+}
+
+// Process is one process; Command is redacted.
+type Process struct {
+	PID     int      `json:"pid"`
+	PPID    int      `json:"ppid"`
+	UID     int      `json:"uid"`
+	User    string   `json:"user"`
+	Exe     string   `json:"exe,omitempty"`
+	Command []string `json:"command"`
+	Flags   []string `json:"flags"`
+}
+
+// Filesystem is what was read and written since the watch began, and at which
+// rate over the last interval.
+type Filesystem struct {
+	ReadMB         float64 `json:"read_mb"`
+	WriteMB        float64 `json:"write_mb"`
+	ReadRate       float64 `json:"read_rate_mb_per_sec"`
+	WriteRate      float64 `json:"write_rate_mb_per_sec"`
+	TmpUsedPercent float64 `json:"tmp_used_percent"`
+}
+
+// Resources is what the container uses now; a limit of 0 is none.
+type Resources struct {
+	CPUPercent    float64 `json:"cpu_percent"`
+	MemoryMB      float64 `json:"memory_mb"`
+	MemoryLimitMB float64 `json:"memory_limit_mb"`
+	Processes     int     `json:"processes"`
+}
+
+// Threat is a finding as its audit record has it.
+type Threat struct {
+	TS     time.Time `json:"ts"`
+	Level  string    `json:"level"`
+	Rule   string    `json:"rule"`
+	Action string    `json:"action"`
+	Title  string    `json:"title"`
+	ID     string    `json:"id"`
+	Argv   []string  `json:"argv,omitempty"`
+	Path   string    `json:"path,omitempty"`
+	Peer   string    `json:"peer,omitempty"`
+	Port   int       `json:"port,omitempty"`
+}
+
+// Join is address:port, with brackets where IPv6 needs them.
+func Join(addr string, port int) string {
+	if addr == "" {
+		return ""
+	}
+	return net.JoinHostPort(addr, strconv.Itoa(port))
+}
