@@ -3,34 +3,51 @@ package config
 import (
 	"net/netip"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/code-on-incus/coi/pkg/dest"
 )
 
-// bind fills the tagged fields of the typed configuration from the values.
-func bind(c *Config, vals values) { bindStruct(reflect.ValueOf(c).Elem(), "", vals) }
+// slot is one tagged field of Config.
+type slot struct {
+	index []int
+	row   *Row
+	t     reflect.Type
+}
 
-func bindStruct(s reflect.Value, prefix string, vals values) {
-	for i := range s.NumField() {
-		tag := s.Type().Field(i).Tag.Get("key")
+// slots lists the tagged fields; the schema says which of them are keys.
+var slots = sync.OnceValue(func() []slot { return slotsOf(reflect.TypeFor[Config](), "", nil) })
+
+func slotsOf(t reflect.Type, prefix string, index []int) []slot {
+	var out []slot
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag := f.Tag.Get("key")
 		if tag == "" {
 			continue
 		}
-		key := prefix + tag
-		f := s.Field(i)
-		row, isKey := byKey[key]
-		switch {
-		case !isKey && f.Kind() == reflect.Struct:
-			bindStruct(f, key+".", vals)
-		case isKey && row.Kind == Map:
-			f.Set(reflect.ValueOf(stringMap(key, vals)))
-		default:
-			if v, ok := vals[key]; ok {
-				f.Set(reflect.ValueOf(typed(f.Type(), plain(v.v))))
-			}
+		at := append(slices.Clone(index), i)
+		if row, isKey := byKey[prefix+tag]; isKey {
+			out = append(out, slot{at, row, f.Type})
+		} else if f.Type.Kind() == reflect.Struct {
+			out = append(out, slotsOf(f.Type, prefix+tag+".", at)...)
+		}
+	}
+	return out
+}
+
+// bind fills the tagged fields of the typed configuration from the values.
+func bind(c *Config, vals values) {
+	root := reflect.ValueOf(c).Elem()
+	for _, s := range slots() {
+		if s.row.Kind == Map {
+			root.FieldByIndex(s.index).Set(reflect.ValueOf(stringMap(s.row.Key, vals)))
+		} else if v, ok := vals[s.row.Key]; ok {
+			root.FieldByIndex(s.index).Set(reflect.ValueOf(typed(s.t, plain(v.v))))
 		}
 	}
 }

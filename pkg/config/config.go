@@ -5,7 +5,6 @@ package config
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,6 +46,7 @@ type loader struct {
 	cfg       *Config
 	ps        problems
 	store     trust.Store
+	bottom    values // the built-in layer
 	chain     chain
 	toolName  string // the tool that will be in use
 	// toolAllowed is false while the domains of the project's tool wait.
@@ -69,11 +69,7 @@ func Load(o Options) (*Config, error) {
 		return nil, err
 	}
 	flags := ld.flagLayer()
-	base := builtinValues(ld)
-	for _, l := range []*layer{user, env} {
-		base = mergeIf(base, l)
-	}
-	ld.chooseProfile(mergeIf(base, flags))
+	ld.chooseProfile(stack(ld.bottom, user, env, flags))
 	ld.otherProfiles()
 	if err := ld.ps.err(); err != nil {
 		return nil, err
@@ -91,14 +87,7 @@ func newLoader(o Options) *loader {
 	if o.Getenv == nil {
 		o.Getenv = os.Getenv
 	}
-	return &loader{Options: o, home: o.Home, cfg: &Config{Home: o.Home}, toolAllowed: true}
-}
-
-func mergeIf(base values, l *layer) values {
-	if l == nil {
-		return base
-	}
-	return merge(base, l, false)
+	return &loader{Options: o, home: o.Home, cfg: &Config{Home: o.Home}, bottom: builtin(o.Home, o.Home.Dir), toolAllowed: true}
 }
 
 func (ld *loader) resolveWorkspace() {
@@ -204,7 +193,7 @@ func (ld *loader) flagLayer() *layer {
 		for _, p := range ps {
 			ld.ps.add(Problem{Key: f.Name, Problem: p.Problem, Hint: p.Hint})
 		}
-		out = &layer{vals: merge(out.vals, l, true)}
+		merge(out.vals, l, true)
 	}
 	return out
 }
@@ -313,16 +302,11 @@ func (ld *loader) otherProfiles() {
 // combine filters the untrusted layers against what holds without them and
 // merges everything in order.
 func (ld *loader) combine(user, project, env, profile, flags *layer) values {
-	bottom := builtin(ld.home, ld.home.Dir)
-	own := trustedPart(profile)
-	base := values{}
-	for _, l := range []*layer{bottom, user, env} {
-		base = mergeIf(base, l)
-	}
-	base = merge(base, tightenOnly(own, base), false)
-	base = merge(base, flags, false)
+	base := stack(ld.bottom, user, env)
+	merge(base, tightenOnly(trustedPart(profile), base), false)
+	merge(base, flags, false)
 
-	ld.toolName = toolOf(bottom, user, project, env, profile, flags)
+	ld.toolName = toolOf(ld.bottom, user, project, env, profile, flags)
 	ld.loadStore()
 	var parts []*part
 	if project != nil {
@@ -337,30 +321,24 @@ func (ld *loader) combine(user, project, env, profile, flags *layer) values {
 		ld.gateTool(p, base)
 		ld.decide(p)
 	}
-	vals := values{}
-	for _, l := range []*layer{bottom, user, project, env} {
-		vals = mergeIf(vals, l)
-	}
-	vals = merge(vals, tightenOnly(profile, vals), false)
-	return merge(vals, flags, false)
+	vals := stack(ld.bottom, user, project, env)
+	merge(vals, tightenOnly(profile, vals), false)
+	merge(vals, flags, false)
+	return vals
 }
 
-func toolOf(layers ...*layer) string {
-	vals := values{}
+// toolOf is the tool that the layers choose; no filter touches that key.
+func toolOf(bottom values, layers ...*layer) string {
+	s, _ := bottom["tool.name"].v.(string)
 	for _, l := range layers {
-		if l != nil {
-			maps.Copy(vals, values{"tool.name": cmpVal(l.vals["tool.name"], vals["tool.name"])})
+		if l == nil {
+			continue
+		}
+		if name, ok := l.vals["tool.name"].v.(string); ok {
+			s = name
 		}
 	}
-	s, _ := vals["tool.name"].v.(string)
 	return s
-}
-
-func cmpVal(v, old val) val {
-	if v.row == nil {
-		return old
-	}
-	return v
 }
 
 // trustedPart is a profile without the values that came through an untrusted file.

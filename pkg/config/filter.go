@@ -64,7 +64,7 @@ func (ld *loader) filterScalar(p *part, v val, base values) bool {
 		ld.gateScalar(p, v, base)
 	case v.row.Key == "defaults.environment" && steers(envName(v.key)):
 		p.ask(v, -1, ld.envItem(v))
-	case v.row.Key == "container.build.script" && !trust.Within(v.v.(string), v.src.coiDir):
+	case v.row.Key == "container.build.script" && !trust.Within(v.v.(string), v.src.coiDir): // a trusted parent's has no coiDir
 		return ld.refuse(v, v.v, v.pos, outside)
 	}
 	return true

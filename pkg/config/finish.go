@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -59,9 +58,9 @@ func (ld *loader) context() {
 	}
 	var f *os.File
 	var err error
-	if src.coiDir != "" {
+	if !src.trusted {
 		rel, relErr := filepath.Rel(src.coiDir, path)
-		if relErr != nil || !filepath.IsLocal(rel) {
+		if src.coiDir == "" || relErr != nil || !filepath.IsLocal(rel) {
 			ld.cfg.Refused = append(ld.cfg.Refused, Refusal{"context", l.context, src.file, l.ctxPos.Line, outside})
 			return
 		}
@@ -192,12 +191,13 @@ func (ld *loader) lists(c *Config, vals values) {
 // free fills the fields whose names the user chooses.
 func (ld *loader) free(c *Config, vals values) {
 	c.Prompts = map[string]Prompt{}
-	for _, key := range slices.Sorted(maps.Keys(vals)) {
-		switch v := vals[key]; v.row.Key {
+	for key, v := range vals {
+		switch v.row.Key {
 		case "workspaces":
 			c.Workspaces = append(c.Workspaces, WorkspaceRule{filepath.Clean(ld.home.Expand(workspaceDir(key))), v.v.(string)})
 		case "prompts":
 			c.Prompts[unquote(strings.TrimPrefix(key, "prompts."))], _ = v.v.(Prompt)
 		}
 	}
+	slices.SortFunc(c.Workspaces, func(a, b WorkspaceRule) int { return strings.Compare(a.Dir, b.Dir) })
 }

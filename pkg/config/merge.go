@@ -11,9 +11,9 @@ import (
 type values map[string]val
 
 // builtin is the lowest layer. Unset keys are absent.
-func builtin(h expander, coiDir string) *layer {
+func builtin(h expander, coiDir string) values {
 	src := &source{kind: BuiltIn, trusted: true}
-	l := &layer{src: src, vals: make(values, len(Schema))}
+	out := make(values, len(Schema))
 	for i := range Schema {
 		row := &Schema[i]
 		if row.Default == nil {
@@ -34,18 +34,27 @@ func builtin(h expander, coiDir string) *layer {
 				v = absolute(h, "/", d)
 			}
 		}
-		l.vals[row.Key] = val{row: row, key: row.Key, v: v, src: src}
+		out[row.Key] = val{row: row, key: row.Key, v: v, src: src}
 	}
-	return l
+	return out
 }
 
-// merge puts one layer over others. inherit chooses the rules of profile
-// inheritance, where a child's lists replace its parent's.
-func merge(base values, l *layer, inherit bool) values {
+// stack puts layers over a copy of base; nil layers are skipped.
+func stack(base values, layers ...*layer) values {
 	out := maps.Clone(base)
+	for _, l := range layers {
+		if l != nil {
+			merge(out, l, false)
+		}
+	}
+	return out
+}
+
+// merge puts one layer over the values of others. inherit chooses the rules of
+// profile inheritance, where a child's lists replace its parent's.
+func merge(out values, l *layer, inherit bool) {
 	clearKeys(out, l.clear)
-	for _, key := range slices.Sorted(maps.Keys(l.vals)) {
-		v := l.vals[key]
+	for key, v := range l.vals {
 		old, had := out[key]
 		if had {
 			v.over = append([]val{strip(old)}, old.over...)
@@ -63,7 +72,6 @@ func merge(base values, l *layer, inherit bool) values {
 		}
 		out[key] = v
 	}
-	return out
 }
 
 func strip(v val) val { v.over = nil; return v }

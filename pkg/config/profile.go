@@ -238,8 +238,7 @@ func (ld *loader) decode(src *source, data []byte, ps *problems) *layer {
 func (c chain) flatten() *layer {
 	out := &layer{vals: values{}}
 	for _, l := range c.layers {
-		clearKeys(out.vals, l.clear)
-		out.vals = merge(out.vals, &layer{vals: l.vals}, true)
+		merge(out.vals, l, true)
 		for _, name := range l.clear {
 			if !slices.Contains(out.clear, name) {
 				out.clear = append(out.clear, name)

@@ -30,7 +30,7 @@ func OpenProfiles(o Options) (*Profiles, error) {
 	if project != nil {
 		free := &layer{vals: maps.Clone(project.vals)}
 		maps.DeleteFunc(free.vals, func(_ string, v val) bool { return v.row.Scope != Free })
-		base = merge(base, free, false)
+		merge(base, free, false)
 	}
 	return &Profiles{ld, base}, nil
 }
@@ -71,7 +71,7 @@ func (p *Profiles) Info(ref ProfileRef) (ProfileInfo, []Entry) {
 	if n := len(c.layers); n > 0 {
 		info.Inherits = c.layers[n-1].inherits
 	}
-	over := merge(p.base, flat, false)
+	over := stack(p.base, flat)
 	info.Image, _ = over["container.image"].v.(string)
 	info.Persistent, _ = over["container.persistent"].v.(bool)
 	info.Pool, _ = over["container.storage_pool"].v.(string)
@@ -137,13 +137,5 @@ func open(o Options) (ld *loader, project *layer, base values, err error) {
 	if err := ld.ps.err(); err != nil {
 		return nil, nil, nil, err
 	}
-	base = builtinValues(ld)
-	for _, l := range []*layer{user, env} {
-		base = mergeIf(base, l)
-	}
-	return ld, project, base, nil
-}
-
-func builtinValues(ld *loader) values {
-	return merge(values{}, builtin(ld.home, ld.home.Dir), false)
+	return ld, project, stack(ld.bottom, user, env), nil
 }

@@ -40,7 +40,7 @@ func ValidateFile(o Options, kind, path string) (Report, error) {
 	r := Report{Files: []string{abs}}
 	if l != nil {
 		if len(ld.ps) == 0 {
-			ld.check(merge(builtinValues(ld), l, false))
+			ld.check(stack(ld.bottom, l))
 		}
 		r.Notes = notesOf(l)
 		if strings.Contains(abs, "/.coi/") && dir != o.Home.Dir && !strings.HasPrefix(dir, o.Home.Dir+"/") {

@@ -129,7 +129,11 @@ func (t Target) Same(o Target) bool {
 }
 
 // Within reports whether path is dir or below it; both absolute and clean.
+// Nothing is within an empty dir.
 func Within(path, dir string) bool {
+	if dir == "" {
+		return false
+	}
 	return path == dir || dir == "/" || strings.HasPrefix(path, dir+"/")
 }
 
