@@ -142,6 +142,7 @@ func (b *buildCmd) one(c *cli.Context, h home.Home, profile string) (done bool, 
 	if err != nil {
 		return false, configError(err)
 	}
+	cfg.TellGeneral(c)
 	alias := cfg.Container.Image
 	if err := b.mayBuild(h, cfg, alias); err != nil {
 		return false, err
@@ -166,7 +167,7 @@ func (b *buildCmd) one(c *cli.Context, h home.Home, profile string) (done bool, 
 // request puts together what the configuration, the environment and the flags say.
 func (b *buildCmd) request(c *cli.Context, h home.Home, cfg *config.Config, alias string) (build.Request, error) {
 	w := cfg.Container.Build
-	s := build.Settings{Alias: alias, Base: w.Base, Mirror: w.Mirror, Registry: w.NPMRegistry, BaseGiven: w.Base != ""}
+	s := build.Settings{Alias: alias, Base: w.Base, Mirror: w.Mirror, Registry: w.NPMRegistry, BaseGiven: cfg.IsSet("container.build.base")}
 	for name, field := range map[string]*string{"COI_APT_MIRROR": &s.Mirror, "COI_NPM_REGISTRY": &s.Registry} {
 		if v := c.Getenv(name); v != "" {
 			*field = v
@@ -179,10 +180,10 @@ func (b *buildCmd) request(c *cli.Context, h home.Home, cfg *config.Config, alia
 	switch {
 	case b.Base != "":
 		s.Base, s.BaseGiven = b.Base, true
-	case s.Base == "" && alias == defaultImage:
-		s.Base = "ubuntu:24.04"
-	case s.Base == "":
+	case alias != defaultImage && !s.BaseGiven:
 		s.Base, s.BaseGiven = defaultImage, true
+	case s.Base == "":
+		s.Base = "ubuntu:24.04"
 	}
 	if alias != defaultImage && custom == nil {
 		return build.Request{}, cli.Fail(coi.ExitConfig, "build %s: its configuration has no container.build.script and no container.build.commands", alias).

@@ -25,15 +25,8 @@ func TestClaudeAnswers(t *testing.T) {
 		return fmt.Sprintf("[tool]\nname = \"claude\"\n[defaults.environment]\nANTHROPIC_BASE_URL = \"http://model.test:%d\"\n"+
 			"ANTHROPIC_API_KEY = \"x\"\nCLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC = \"1\"\n%s", m.Port(), hole)
 	}
-	t.Cleanup(func() {
-		if err := the.Config(""); err != nil {
-			t.Error(err)
-		}
-	})
 	hole := fmt.Sprintf("[[network.hosts]]\nip = \"host\"\nhostnames = [\"model.test\"]\nports = [%d]\n", m.Port())
-	if err := the.Config(config(hole)); err != nil {
-		t.Fatal(err)
-	}
+	configure(t, config(hole))
 	dir := workspace(t)
 	r := doIn(t, house.Call{Dir: dir, Args: []string{"run", "--tool", "claude", "--prompt", "ping"}})
 	if r.Code != 0 || !strings.Contains(r.Stdout, "forty-two") {
@@ -45,9 +38,7 @@ func TestClaudeAnswers(t *testing.T) {
 	}
 	gone(t, 10*time.Second)
 
-	if err := the.Config(config("")); err != nil {
-		t.Fatal(err)
-	}
+	configure(t, config(""))
 	probe := fmt.Sprintf("curl -s -m 5 http://169.254.0.1:%d/ ; echo code $?", m.Port())
 	if r := must(t, dir, "run", "--", "sh", "-c", probe); strings.Contains(r.Stdout, "code 0") || m.Asked() != asked {
 		t.Errorf("%s\nwant no way to the endpoint without the hole", r)

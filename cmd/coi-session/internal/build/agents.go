@@ -62,6 +62,11 @@ func (b *builder) versions(ctx context.Context, m *machine) (map[string]string, 
 		if err != nil {
 			return nil, fmt.Errorf("agent %s does not start: %w", a.Name, err)
 		}
+		if out == "" { // some say it on stderr
+			if out, err = m.output(ctx, true, a.Binary, "--version"); err != nil {
+				return nil, fmt.Errorf("agent %s does not start: %w", a.Name, err)
+			}
+		}
 		found[a.Name], _, _ = strings.Cut(out, "\n")
 		for _, c := range a.Checks {
 			help, err := m.output(ctx, true, append([]string{a.Binary}, c.Args...)...)

@@ -284,23 +284,19 @@ func (b *builder) publish(ctx context.Context, m *machine, base incus.Image, ver
 		}
 	}
 	b.Step("publishing")
-	names := make([]string, 0, len(b.agents))
-	words := make([]string, 0, len(b.agents))
-	for _, a := range b.agents {
-		names = append(names, a.Name)
-		words = append(words, a.Name+"="+strings.ReplaceAll(versions[a.Name], " ", "_"))
-	}
 	compression := b.req.Compression
 	if compression == "" {
 		compression = "zstd"
 	}
-	fp, err := b.Images.PublishImage(ctx, m.name, compression, map[string]string{
-		"description": "coi " + b.req.Alias + " on " + b.req.Base.Ref, "coi.version": "1", "coi.boot": "1", "coi.base": b.req.Base.Ref,
-		"coi.agents": strings.Join(words, " "), "os": b.req.Base.Distro, "release": b.req.Base.Suite})
+	props, names := b.properties(base, versions)
+	fp, err := b.Images.PublishImage(ctx, m.name, compression, props)
 	if err != nil {
 		return Result{}, err
 	}
-	versioned, err := b.name(ctx, fp)
+	versioned := ""
+	if err = b.unpackOnce(ctx, m, fp); err == nil {
+		versioned, err = b.name(ctx, fp)
+	}
 	if err != nil {
 		return Result{}, errors.Join(err, b.Images.DeleteImage(context.WithoutCancel(ctx), fp))
 	}
@@ -315,6 +311,42 @@ func (b *builder) publish(ctx context.Context, m *machine, base incus.Image, ver
 	return Result{Alias: b.req.Alias, Versioned: versioned, Fingerprint: fp, Versions: versions, Size: img.Size},
 		image.Remember(b.Home, b.req.Alias, image.Meta{BuiltAt: b.Now().UTC().Truncate(time.Second), BuiltFrom: b.req.From,
 			Base: b.req.Base.Ref, BaseFingerprint: fingerprint, Fingerprint: fp, Agents: names})
+}
+
+// properties are what the image says of itself, and the names of its agents. An
+// image made by a script holds the agents of its base.
+func (b *builder) properties(base incus.Image, versions map[string]string) (props map[string]string, names []string) {
+	props = map[string]string{"description": "coi " + b.req.Alias + " on " + b.req.Base.Ref, "coi.version": "1", "coi.boot": "1",
+		"coi.base": b.req.Base.Ref, "os": b.req.Base.Distro, "release": b.req.Base.Suite}
+	names = []string{}
+	if b.req.Custom != nil {
+		for _, key := range []string{"coi.agents", "os", "release"} {
+			props[key] = base.Properties[key]
+		}
+		for _, word := range strings.Fields(props["coi.agents"]) {
+			name, _, _ := strings.Cut(word, "=")
+			names = append(names, name)
+		}
+		return props, names
+	}
+	words := make([]string, 0, len(b.agents))
+	for _, a := range b.agents {
+		names = append(names, a.Name)
+		words = append(words, a.Name+"="+strings.ReplaceAll(versions[a.Name], " ", "_"))
+	}
+	props["coi.agents"] = strings.Join(words, " ")
+	return props, names
+}
+
+// unpackOnce lets the storage pool unpack the new image now, so that the first
+// session does not wait for it.
+func (b *builder) unpackOnce(ctx context.Context, m *machine, fp string) error {
+	b.Step("unpacking")
+	if err := m.m.Delete(ctx, m.name); err != nil {
+		return err
+	}
+	return m.m.Create(ctx, incus.Request{Name: m.name, Source: incus.Source{Fingerprint: fp}, Config: map[string]string{"user.coi.version": "1", "boot.autostart": "false"},
+		Devices: map[string]incus.Device{"root": {"type": "disk", "path": "/", "pool": m.pool}}})
 }
 
 // name gives the new image its dated alias and then the plain one. Nothing can
