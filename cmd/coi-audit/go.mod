@@ -2,6 +2,21 @@ module github.com/code-on-incus/coi/cmd/coi-audit
 
 go 1.26.0
 
-require github.com/code-on-incus/coi/pkg v0.0.0
+require (
+	github.com/code-on-incus/coi/pkg v0.0.0
+	github.com/google/renameio/v2 v2.0.2
+	github.com/mattn/go-runewidth v0.0.31
+	github.com/tidwall/gjson v1.20.0
+)
+
+require (
+	github.com/alecthomas/kong v1.17.0 // indirect
+	github.com/clipperhouse/uax29/v2 v2.2.0 // indirect
+	github.com/fsnotify/fsnotify v1.10.1 // indirect
+	github.com/tidwall/match v1.1.1 // indirect
+	github.com/tidwall/pretty v1.2.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/term v0.47.0 // indirect
+)
 
 replace github.com/code-on-incus/coi/pkg => ../../pkg

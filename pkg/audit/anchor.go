@@ -13,8 +13,10 @@ const AnchorIdentifier = "coi-audit"
 // change afterwards.
 type Anchor struct {
 	Container string
+	Trail     string // path of the file
 	Seq       int
 	Hash      string
+	At        time.Time // when the journal got it
 }
 
 const journalSocket = "/run/systemd/journal/socket"
@@ -34,6 +36,6 @@ func sendAnchor(socket string, a Anchor) {
 	}
 	defer func() { _ = c.Close() }()
 	_ = c.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
-	_, _ = fmt.Fprintf(c, "MESSAGE=audit trail %[2]s stands at %[3]d %[4]s\nSYSLOG_IDENTIFIER=%[1]s\nPRIORITY=6\nCOI_CONTAINER=%[2]s\nCOI_SEQ=%[3]d\nCOI_HASH=%[4]s\n",
-		AnchorIdentifier, a.Container, a.Seq, a.Hash)
+	_, _ = fmt.Fprintf(c, "MESSAGE=audit trail %[2]s stands at %[3]d %[4]s\nSYSLOG_IDENTIFIER=%[1]s\nPRIORITY=6\nCOI_CONTAINER=%[2]s\nCOI_TRAIL=%[5]s\nCOI_SEQ=%[3]d\nCOI_HASH=%[4]s\n",
+		AnchorIdentifier, a.Container, a.Seq, a.Hash, a.Trail)
 }

@@ -62,5 +62,5 @@ func (s *store) anchor() {
 		return
 	}
 	s.anchored = s.seq
-	sendAnchor(s.opts.Journal, Anchor{Container: s.name, Seq: s.seq, Hash: s.hash})
+	sendAnchor(s.opts.Journal, Anchor{Container: s.name, Trail: s.path(), Seq: s.seq, Hash: s.hash})
 }

@@ -8,6 +8,8 @@
 package audit
 
 import (
+	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/code-on-incus/coi/pkg/coi"
@@ -71,71 +73,91 @@ const (
 // zero field is absent. V, Seq, Prev and Container are set by the Appender, and
 // so are TS, ID, SessionID and Source where the writer left them empty.
 type Record struct {
-	V         int
-	Seq       int       // 1, 2, 3 … per container over all parts
-	TS        time.Time // written in UTC with nanoseconds; never before the record before
-	Container string
-	SessionID string
-	Source    string
-	Type      string
-	Level     coi.Level
-	Category  string
-	Title     string // at most 120 bytes, plain words
+	V         int       `json:"v"`
+	Seq       int       `json:"seq"` // 1, 2, 3 … per container over all parts
+	TS        time.Time `json:"ts"`  // written in UTC with nanoseconds; never before the record before
+	Container string    `json:"container"`
+	SessionID string    `json:"session_id"`
+	Source    string    `json:"source"`
+	Type      string    `json:"type"`
+	Level     coi.Level `json:"level"`
+	Category  string    `json:"category"`
+	Title     string    `json:"title"` // at most 120 bytes, plain words
 	// Description says in one sentence why it matters, at most 1000 bytes.
-	Description string
-	Rule        string // shell.net-stdio, block.private, sigma:<uuid>, pattern:<id>
-	Action      string
-	ID          string // 26-character sortable id, see NewID
+	Description string `json:"description"`
+	Rule        string `json:"rule"` // shell.net-stdio, block.private, sigma:<uuid>, pattern:<id>
+	Action      string `json:"action"`
+	ID          string `json:"id"` // 26-character sortable id, see NewID
 
-	Count int       // condensed records: how many
-	Until time.Time // and the time of the last
-	Ref   []int     // seq numbers of records this one belongs to
+	Count int       `json:"count"` // condensed records: how many
+	Until time.Time `json:"until"` // and the time of the last
+	Ref   []int     `json:"ref"`   // seq numbers of records this one belongs to
 
-	PID, PPID, NSPID int  // PID and PPID of the host, NSPID as inside
-	UID              *int // as inside; nil when not known, since 0 is root
-	Comm, Exe        string
-	ExeSHA, Cwd      string
-	Argv             []string // at most 4 KiB in all; ArgvCut tells
-	ArgvCut          bool
-	Chain            []Parent // nearest first, at most 8
+	PID     int      `json:"pid"` // of the host
+	PPID    int      `json:"ppid"`
+	NSPID   int      `json:"nspid"` // as inside
+	UID     *int     `json:"uid"`   // as inside; nil when not known, since 0 is root
+	Comm    string   `json:"comm"`
+	Exe     string   `json:"exe"`
+	ExeSHA  string   `json:"exe_sha"`
+	Cwd     string   `json:"cwd"`
+	Argv    []string `json:"argv"` // at most 4 KiB in all; ArgvCut tells
+	ArgvCut bool     `json:"argv_cut"`
+	Chain   []Parent `json:"chain"` // nearest first, at most 8
 
-	Path, Path2 string // inside paths
-	Op          string // open read write create rename delete attrib exec mount umount
+	Path  string `json:"path"` // inside paths
+	Path2 string `json:"path2"`
+	Op    string `json:"op"` // open read write create rename delete attrib exec mount umount
 
-	Proto, Local, Peer string
-	Port               int
-	Name               string // the name that was asked for, if known
-	DNS                *DNS
+	Proto string `json:"proto"`
+	Local string `json:"local"`
+	Peer  string `json:"peer"`
+	Port  int    `json:"port"`
+	Name  string `json:"name"` // the name that was asked for, if known
+	DNS   *DNS   `json:"dns"`
 
-	N        *Numbers
-	Text     string         // the log line, at most 1 KiB
-	Evidence map[string]any // facts of the rule: strings, numbers, booleans, lists and maps of them
-	LateMS   int64          // the clock went back, or the record waited, by this many milliseconds
-	Host     string
-	Prev     string // SHA-256 of the line before, lower-case hex; 64 zeros in record 1
+	N        *Numbers       `json:"n"`
+	Text     string         `json:"text"`     // the log line, at most 1 KiB
+	Evidence map[string]any `json:"evidence"` // facts of the rule: strings, numbers, booleans, lists and maps of them
+	LateMS   int64          `json:"late_ms"`  // the clock went back, or the record waited, by this many milliseconds
+	Host     string         `json:"host"`
+	Prev     string         `json:"prev"` // SHA-256 of the line before, lower-case hex; 64 zeros in record 1
 }
 
 // Parent is one ancestor of a process.
 type Parent struct {
-	PID   int
-	Exe   string
-	Argv0 string
+	PID   int    `json:"pid"`
+	Exe   string `json:"exe"`
+	Argv0 string `json:"argv0"`
 }
 
 // DNS is the question of a network record.
 type DNS struct {
-	Name   string
-	QType  string
-	Result string
-	Names  int // different names seen, for records about many
+	Name   string `json:"name"`
+	QType  string `json:"qtype"`
+	Result string `json:"result"`
+	Names  int    `json:"names"` // different names seen, for records about many
 }
 
 // Numbers are the measured values of a record. Value is always written.
 type Numbers struct {
-	Value     float64
-	Threshold float64
-	WindowS   float64
-	Unit      string
+	Value     float64 `json:"value"`
+	Threshold float64 `json:"threshold"`
+	WindowS   float64 `json:"window_s"`
+	Unit      string  `json:"unit"`
+}
+
+// Decode reads one line of a trail. Unknown fields are ignored; a v above
+// Version is an error.
+func Decode(line []byte) (Record, error) {
+	var r Record
+	if err := json.Unmarshal(line, &r); err != nil {
+		return Record{}, fmt.Errorf("audit record: %w", err)
+	}
+	if r.V > Version {
+		return Record{}, fmt.Errorf("audit record %d has v %d; this program understands %d", r.Seq, r.V, Version)
+	}
+	return r, nil
 }
 
 // Urgent reports whether the record is synced before its lock is released and

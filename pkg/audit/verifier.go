@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // MaxLine is the longest line in bytes that readers take for a record.
@@ -21,8 +22,9 @@ type verifier struct {
 	Report
 	head     Head
 	headSeen bool
-	anchors  map[int]string
-	current  bool // the last file is the one being written
+	anchors  map[int][]Anchor
+	started  time.Time // ts of the first record
+	current  bool      // the last file is the one being written
 	prefix   []byte
 
 	name      string // of the file being read
@@ -32,13 +34,20 @@ type verifier struct {
 	next      int64
 
 	seq      int
-	hash     string // of the line before
-	earlier  string // of the line before that
-	before   Fault  // where the line before stands
-	pruneTo  string // prev of the first record, when records before it were pruned
-	sum      [sha256.Size]byte
-	hexed    [2 * sha256.Size]byte
+	hash     hexHash // of the line before
+	earlier  hexHash // of the line before that
+	before   Fault   // where the line before stands
+	pruneTo  string  // prev of the first record, when records before it were pruned
 	pruneSeq int
+}
+
+// hexHash is a SHA-256 in lower-case hex.
+type hexHash [2 * sha256.Size]byte
+
+func hashOf(line []byte) (h hexHash) {
+	sum := sha256.Sum256(line)
+	hex.Encode(h[:], sum[:])
+	return h
 }
 
 // file checks all lines of one file, up to limit bytes where it is not negative.
@@ -52,6 +61,7 @@ func (v *verifier) file(f *os.File, limit int64) error {
 		r = io.LimitReader(f, limit)
 	}
 	in := bufio.NewReaderSize(r, MaxLine)
+	peek := func() []byte { return peekLine(in) }
 	for {
 		line, err := in.ReadSlice('\n')
 		if len(line) == 0 && err == io.EOF {
@@ -69,7 +79,6 @@ func (v *verifier) file(f *os.File, limit int64) error {
 		case err != nil:
 			return fmt.Errorf("read %s: %w", f.Name(), err)
 		}
-		peek := func() []byte { return peekLine(in) }
 		v.check(line[:len(line)-1], peek)
 		if v.Fault != nil {
 			return nil
@@ -122,10 +131,10 @@ func (v *verifier) check(line []byte, peek func() []byte) {
 		return
 	}
 	if v.Records == 0 && l.seq > 1 {
-		v.hash, v.seq = string(l.prev), l.seq-1
-		v.pruneTo, v.pruneSeq = v.hash, v.seq
+		v.hash, v.seq = hexHash(l.prev), l.seq-1
+		v.pruneTo, v.pruneSeq = string(l.prev), v.seq
 	}
-	if l.seq != v.seq+1 || string(l.prev) != v.hash {
+	if l.seq != v.seq+1 || !bytes.Equal(l.prev, v.hash[:]) {
 		v.blame(line, l, peek)
 		return
 	}
@@ -137,31 +146,47 @@ func (v *verifier) check(line []byte, peek func() []byte) {
 }
 
 func (v *verifier) accept(line []byte, l link) {
-	v.sum = sha256.Sum256(line)
-	hex.Encode(v.hexed[:], v.sum[:])
-	v.earlier, v.hash = v.hash, string(v.hexed[:])
+	v.earlier, v.hash = v.hash, hashOf(line)
 	v.seq = l.seq
 	v.Records++
 	if v.Records == 1 {
-		v.First = l.seq
+		v.First, v.started = l.seq, lineTime(line)
 	}
 	if l.seq == v.head.Seq {
-		v.headSeen = v.hash == v.head.Hash
+		v.headSeen = string(v.hash[:]) == v.head.Hash
 		if !v.headSeen && v.current {
 			v.finishLine(Changed, "the head holds another hash for this record")
 		}
 	}
-	if want, ok := v.anchors[l.seq]; ok {
-		if want != v.hash {
-			v.finishLine(Changed, "an anchor in the journal holds another hash for this record")
-			return
-		}
-		v.Anchors++
+	if len(v.anchors) > 0 && !v.anchored(v.anchors[l.seq]) {
+		v.finishLine(Changed, "an anchor in the journal holds another hash for this record")
+		return
 	}
 	if v.pruneTo != "" && v.PrunedBy == 0 && bytes.Contains(line, []byte(`"rule":"chain.pruned"`)) {
 		v.pruned(line)
 	}
 	v.before = Fault{File: v.name, Line: v.line, Byte: v.lineAt, Seq: l.seq}
+}
+
+// anchored compares the record just accepted with its anchors.
+func (v *verifier) anchored(list []Anchor) bool {
+	for _, a := range list {
+		switch {
+		case v.older(a):
+			v.Earlier++
+		case a.Hash != string(v.hash[:]):
+			return false
+		default:
+			v.Anchors++
+		}
+	}
+	return true
+}
+
+// older reports whether an anchor was made before this trail began: then it
+// belongs to one whose files were deleted with their container.
+func (v *verifier) older(a Anchor) bool {
+	return !a.At.IsZero() && a.At.Before(v.started.Add(-time.Second))
 }
 
 func (v *verifier) finishLine(kind, detail string) {
@@ -189,7 +214,7 @@ func (v *verifier) odd(line []byte, peek func() []byte) {
 		v.fault(Foreign, fmt.Sprintf("record of version %d; this program understands %d", head.V, Version))
 		return
 	}
-	if next, ok := parseLink(peek()); ok && string(next.prev) == v.hash && next.seq == v.seq+1 {
+	if next, ok := parseLink(peek()); ok && bytes.Equal(next.prev, v.hash[:]) && next.seq == v.seq+1 {
 		v.fault(Inserted, "this line was not written by coi")
 		return
 	}
@@ -210,7 +235,7 @@ func (v *verifier) blame(line []byte, l link, peek func() []byte) {
 		v.fault(Swapped, fmt.Sprintf("record %d stands before record %d", l.seq, next.seq))
 	case l.seq > v.seq+1:
 		v.fault(Missing, fmt.Sprintf("records %d to %d are not there", v.seq+1, l.seq-1))
-	case l.seq <= v.seq && l.seq == v.before.Seq && string(l.prev) == v.earlier:
+	case l.seq <= v.seq && l.seq == v.before.Seq && bytes.Equal(l.prev, v.earlier[:]):
 		v.Fault = &v.before
 		v.Fault.Kind, v.Fault.Detail = Inserted, fmt.Sprintf("another record %d follows that belongs to the chain", l.seq)
 	case l.seq <= v.seq:
@@ -225,9 +250,8 @@ func (v *verifier) blame(line []byte, l link, peek func() []byte) {
 // blameChange decides between a changed line before and a changed line here:
 // when the line after this one links to it, this one is as it was written.
 func (v *verifier) blameChange(line []byte, l, next link, hasNext bool) {
-	sum := sha256.Sum256(line)
-	own := hex.EncodeToString(sum[:])
-	whole := hasNext && string(next.prev) == own || !hasNext && v.head.Seq == l.seq && v.head.Hash == own
+	own := hashOf(line)
+	whole := hasNext && bytes.Equal(next.prev, own[:]) || !hasNext && v.head.Seq == l.seq && v.head.Hash == string(own[:])
 	if whole {
 		v.Fault = &v.before
 		v.Fault.Kind, v.Fault.Detail = Changed, fmt.Sprintf("record %d does not have the hash that record %d names", v.seq, l.seq)

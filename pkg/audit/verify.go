@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -42,8 +43,9 @@ type Report struct {
 	// Head is "matches", or "behind" when a writer died between a record and
 	// its head, or what is wrong with it.
 	Head     string `json:"head"`
-	PrunedBy int    `json:"pruned_by,omitempty"` // record that tells of the parts deleted before First
-	Anchors  int    `json:"anchors"`             // anchors that match
+	PrunedBy int    `json:"pruned_by,omitempty"`       // record that tells of the parts deleted before First
+	Anchors  int    `json:"anchors"`                   // anchors that match
+	Earlier  int    `json:"earlier_anchors,omitempty"` // anchors older than the first record: of a trail that had this name before
 	Fault    *Fault `json:"fault,omitempty"`
 }
 
@@ -51,10 +53,10 @@ type Report struct {
 // head, and the anchors it is given. Records that writers add meanwhile are
 // left out. A trail without any file gives an error that wraps fs.ErrNotExist.
 func Verify(h home.Home, container string, anchors []Anchor) (Report, error) {
-	v := &verifier{Report: Report{Container: container}, hash: zeroHash, anchors: map[int]string{}}
+	v := &verifier{Report: Report{Container: container}, hash: hexHash([]byte(zeroHash)), anchors: map[int][]Anchor{}}
 	for _, a := range anchors {
-		if a.Container == container {
-			v.anchors[a.Seq] = a.Hash
+		if a.Container == container && (a.Trail == "" || a.Trail == h.Audit(container+".jsonl")) {
+			v.anchors[a.Seq] = append(v.anchors[a.Seq], a)
 		}
 	}
 	files, size, err := v.open(h)
@@ -157,8 +159,8 @@ func (v *verifier) finish(h home.Home) {
 	if v.Fault != nil {
 		return
 	}
-	for seq := range v.anchors {
-		if seq > v.seq {
+	for seq, list := range v.anchors {
+		if seq > v.seq && slices.ContainsFunc(list, func(a Anchor) bool { return !v.older(a) }) {
 			end(CutTail, fmt.Sprintf("an anchor in the journal names record %d", seq))
 			return
 		}
