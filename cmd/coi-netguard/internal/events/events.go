@@ -44,7 +44,8 @@ type tally struct {
 	first audit.Record
 	since time.Time
 	last  time.Time
-	count int
+	count int // since the last record
+	total int
 }
 
 // maxKinds bounds the memory of a container that tries every address; what is
@@ -91,10 +92,11 @@ func (b *Book) Packet(p packets.Packet, f *policy.Facts, names Names) {
 	}
 	if t != nil {
 		t.count++
+		t.total++
 		t.last = p.At
 	} else {
 		r := b.record(p, f, names)
-		b.kinds[k] = &tally{first: r, since: p.At, last: p.At}
+		b.kinds[k] = &tally{first: r, since: p.At, last: p.At, total: 1}
 		b.sink(b.container, r)
 	}
 	if refused(p.Rule) {
@@ -214,3 +216,33 @@ func (b *Book) Tick(now time.Time) {
 
 // Flush writes what is open, for the end.
 func (b *Book) Flush(now time.Time) { b.Tick(now.Add(24 * time.Hour)) }
+
+// Top is a destination that was refused often.
+type Top struct {
+	Dest  string `json:"dest"`
+	Port  int    `json:"port"`
+	Rule  string `json:"rule"`
+	Count int    `json:"count"`
+}
+
+// Top gives the n destinations refused most often of late.
+func (b *Book) Top(n int) []Top {
+	out := []Top{}
+	for k, t := range b.kinds {
+		if !refused(k.rule) || !k.dst.IsValid() {
+			continue
+		}
+		name := k.dst.String()
+		if t.first.Name != "" {
+			name = t.first.Name
+		}
+		out = append(out, Top{name, int(k.port), k.rule, t.total})
+	}
+	slices.SortFunc(out, func(a, b Top) int {
+		if a.Count != b.Count {
+			return b.Count - a.Count
+		}
+		return strings.Compare(a.Dest, b.Dest)
+	})
+	return out[:min(n, len(out))]
+}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/code-on-incus/coi/pkg/run"
 
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/nft"
@@ -94,7 +96,42 @@ func (g *Guard) newBox(name string) *box {
 			b.status.Denied = old.Denied
 		}
 	}
+	var view View
+	if run.Read(g.path(name, run.NetViewFile), &view) == nil && view.Container == name {
+		b.names.restore(view.Names, time.Now())
+	}
 	return b
+}
+
+// prepare makes the boxes of all specs on disk without touching the kernel, so
+// that the first transaction can hold them all. What is wrong with a spec is
+// found again, and told, by the first scan.
+func (g *Guard) prepare() error {
+	names, err := run.Names(g.o.Dir, run.NetFile)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		spec, missing, err := g.readSpec(name)
+		if missing || err != nil {
+			continue
+		}
+		b := g.newBox(name)
+		if g.accept(b, spec) != nil {
+			continue
+		}
+		g.boxes[name] = b
+		b.spec = spec
+		p, _, err := g.wanted(b, spec)
+		if err != nil {
+			continue
+		}
+		b.status.IPv4 = p.V4.String()
+		b.names.revalue(p)
+		b.names.drop()
+		b.policy, b.part = p, policy.Build(p, &g.env, b.names.classesFor(p))
+	}
+	return nil
 }
 
 // accept refuses a spec that is not this guard's to obey.
@@ -176,10 +213,19 @@ func (g *Guard) enforce(b *box, p *policy.Policy, gens generations) {
 	old := b.policy
 	classes := b.names.classesFor(p)
 	part := policy.Build(p, &g.env, classes)
-	same := b.part != nil && b.inSet && b.entry == part.Out && b.status.State != run.NetFailed && equalPart(b.part, part)
+	same := b.part != nil && b.policy != nil && b.inSet && b.entry == part.Out && b.status.State != run.NetFailed && equalPart(b.part, part)
 	var err error
 	if !same {
 		err = g.install(b, p, part)
+		if errors.Is(err, unix.ENOENT) {
+			// Somebody took the table away: all get theirs back, then this one its new rules.
+			b.mu.Unlock()
+			err = g.writeTable(nil)
+			b.mu.Lock()
+			if err == nil {
+				err = g.install(b, p, part)
+			}
+		}
 	}
 	if err == nil {
 		b.policy, b.part = p, part
@@ -198,7 +244,7 @@ func (g *Guard) enforce(b *box, p *policy.Policy, gens generations) {
 		g.tighten(b, old, p)
 	}
 	s := &b.status
-	s.Generation, s.LocalGeneration, s.HoldGeneration = gens.spec, gens.local, gens.hold
+	s.Generation, s.HoldGeneration = gens.spec, gens.hold
 	s.Phase, s.Mode, s.Veth, s.IPv4, s.IPv6 = p.Phase, p.Mode, p.Veth, p.V4.String(), ""
 	if p.V6.IsValid() {
 		s.IPv6 = p.V6.String()
@@ -211,11 +257,18 @@ func (g *Guard) enforce(b *box, p *policy.Policy, gens generations) {
 		s.Ruleset = hashPart(part)
 		if !same {
 			s.AppliedAt = time.Now().UTC()
+			g.o.Recorder.Log(b.name, false, fmt.Sprintf("phase %s, mode %s in force (generation %d, %d entries)", p.Phase, p.Mode, gens.spec, len(p.Allow)))
 		}
 		s.CheckedAt = time.Now().UTC()
 	}
+	asked := same && gens.local > s.LocalGeneration
+	s.LocalGeneration = gens.local
+	b.touch()
 	g.writeStatus(b)
 	g.stateChanged()
+	if asked {
+		g.verify("asked for")
+	}
 }
 
 func equalPart(a, b *policy.Part) bool {
@@ -314,4 +367,38 @@ func (g *Guard) release(b *box) error {
 		}
 	}
 	return nil
+}
+
+// sweep lets go of what belongs to no container that has a spec: leases, numbers
+// and policy rules an earlier guard left behind.
+func (g *Guard) sweep() {
+	var errs []error
+	for name := range g.pool.Leases {
+		if g.boxes[name] == nil && !exists(g.path(name, run.NetFile)) {
+			errs = append(errs, g.pool.Free(name))
+		}
+	}
+	for name := range g.state.Numbers {
+		if g.boxes[name] == nil {
+			delete(g.state.Numbers, name)
+		}
+	}
+	veths := map[string]bool{}
+	for _, b := range g.boxes {
+		veths[b.veth()] = true
+	}
+	latched, err := g.net.Latched(g.env.Mark)
+	links, lerr := g.net.Links(g.env.Prefix)
+	errs = append(errs, err, lerr)
+	for veth := range latched {
+		// A device of ours without a policy is dropped by the base rule; its latch may stay.
+		if strings.HasPrefix(veth, g.env.Prefix) && !veths[veth] && links[veth] == 0 && lerr == nil {
+			errs = append(errs, g.net.Unlatch(veth, g.env.Mark))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		g.problem("sweep", "leftovers could not be removed: "+err.Error())
+		return
+	}
+	g.solve("sweep")
 }

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/nft"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/policy"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/resolve"
@@ -72,6 +74,18 @@ func (g *Guard) Open(v *resolve.View, name string, ports policy.Ports, addrs []n
 	if b.policy != v.Policy {
 		return errors.New("the policy has just changed")
 	}
+	err := g.openNow(b, v, name, ports, addrs, life)
+	if !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	// Somebody took elements out of the map: it is written whole, then once more.
+	if err := g.remap(b, v.Policy, true); err != nil {
+		return err
+	}
+	return g.openNow(b, v, name, ports, addrs, life)
+}
+
+func (g *Guard) openNow(b *box, v *resolve.View, name string, ports policy.Ports, addrs []netip.Addr, life time.Duration) error {
 	now := time.Now()
 	if len(b.names.addrs)+len(addrs) > maxNames {
 		b.names.prune(now.Add(keepFor))
@@ -108,9 +122,9 @@ func (g *Guard) Open(v *resolve.View, name string, ports policy.Ports, addrs []n
 			expires = o.expires
 		}
 		// Half a second is not worth a message to the kernel.
-		if kernel && (!open || class != o.class || expires.Sub(o.expires) > 500*time.Millisecond) {
+		if kernel && (!open || !o.inMap || class != o.class || expires.Sub(o.expires) > 500*time.Millisecond) {
 			set := v.Policy.DynSet(a.Is6())
-			if open {
+			if open && o.inMap {
 				batch.DelElems(g.env.Table, set, []nft.Elem{elem(v.Policy, a, o.class, 0)})
 			}
 			batch.AddElems(g.env.Table, set, []nft.Elem{elem(v.Policy, a, class, expires.Sub(now))})
@@ -126,7 +140,7 @@ func (g *Guard) Open(v *resolve.View, name string, ports policy.Ports, addrs []n
 		if now.After(ch.o.expires) {
 			clear(ch.o.names)
 		}
-		ch.o.names[name], ch.o.class, ch.o.expires = ports, ch.class, ch.expires
+		ch.o.names[name], ch.o.class, ch.o.expires, ch.o.inMap = ports, ch.class, ch.expires, kernel
 		b.names.addrs[a] = ch.o
 	}
 	return nil
@@ -159,29 +173,58 @@ func (g *Guard) repoint(b *box) error {
 	if p.Held() {
 		return nil
 	}
+	err := g.remap(b, p, false)
+	if err != nil {
+		// An element may have ended just now; written whole it cannot matter.
+		err = g.remap(b, p, true)
+	}
+	if err == nil {
+		b.names.drop()
+	}
+	return err
+}
+
+// remap writes the elements that are not as they should be, or with whole all of them.
+func (g *Guard) remap(b *box, p *policy.Policy, whole bool) error {
 	now := time.Now()
 	var batch nft.Batch
-	for _, is6 := range []bool{false, true} {
-		set := p.DynSet(is6)
-		batch.FlushSet(g.env.Table, set.Name)
-		if p.Mode != policy.Allowlist {
+	if whole {
+		batch.FlushSet(g.env.Table, p.DynSet(false).Name)
+		batch.FlushSet(g.env.Table, p.DynSet(true).Name)
+	}
+	type change struct {
+		o     *opened
+		class int
+		in    bool
+	}
+	var changes []change
+	chains := len(b.names.classes)
+	for a, o := range b.names.addrs {
+		want := p.Mode == policy.Allowlist && len(o.names) > 0 && now.Before(o.expires)
+		class := o.class
+		if want {
+			class, _ = b.names.class(union(o.names))
+		}
+		if !whole && want == o.inMap && (!want || class == o.class) {
 			continue
 		}
-		var elems []nft.Elem
-		for a, o := range b.names.addrs {
-			if a.Is6() != is6 || !now.Before(o.expires) {
-				continue
-			}
-			class, made := b.names.class(union(o.names))
-			if made {
-				part := policy.Build(p, &g.env, b.names.classes)
-				batch.Put(g.env.Table, part.Chains[len(part.Chains)-1:], nil)
-				b.part = part
-			}
-			o.class = class
-			elems = append(elems, elem(p, a, class, o.expires.Sub(now)))
+		set := p.DynSet(a.Is6())
+		if o.inMap && !whole && now.Before(o.expires) {
+			batch.DelElems(g.env.Table, set, []nft.Elem{elem(p, a, o.class, 0)})
 		}
-		batch.AddElems(g.env.Table, set, elems)
+		if want {
+			batch.AddElems(g.env.Table, set, []nft.Elem{elem(p, a, class, o.expires.Sub(now))})
+		}
+		changes = append(changes, change{o, class, want})
 	}
-	return g.conn.Commit(&batch)
+	if batch.Len() == 0 {
+		return nil
+	}
+	if err := g.commitOpen(b, p, &batch, chains); err != nil {
+		return err
+	}
+	for _, c := range changes {
+		c.o.class, c.o.inMap = c.class, c.in
+	}
+	return nil
 }

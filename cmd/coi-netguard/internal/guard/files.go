@@ -23,7 +23,8 @@ type State struct {
 	Tag      string         `json:"tag"`
 	Mark     uint32         `json:"mark"`
 	Group    uint16         `json:"log_group"`
-	Lost     uint64         `json:"lost"` // kernel log messages that did not arrive
+	Foreign  []string       `json:"foreign"` // other firewalls and what was done about them
+	Lost     uint64         `json:"lost"`    // kernel log messages that did not arrive
 	Numbers  map[string]int `json:"numbers"`
 	Last     int            `json:"last_number"`
 }

@@ -65,9 +65,10 @@ type Guard struct {
 	v6     bool
 	shared atomic.Pointer[policy.Facts] // facts, for other goroutines
 
-	books   books
-	feed    *packets.Feed
-	counted time.Time
+	books      books
+	feed       *packets.Feed
+	counted    time.Time
+	sharedText string // shared rules as last read back
 
 	boxes   map[string]*box
 	views   atomic.Pointer[map[netip.Addr]*client]
@@ -144,6 +145,9 @@ func (g *Guard) Start(ctx context.Context) error {
 			g.problem("forward", "forwarding is off and cannot be switched on: "+err.Error())
 		}
 	}
+	if err := g.prepare(); err != nil {
+		return err
+	}
 	return g.adopt()
 }
 
@@ -186,6 +190,8 @@ func (g *Guard) Run(ctx context.Context) error {
 	}
 	g.listen(serving)
 	g.rescan()
+	g.sweep()
+	g.verify("start")
 	g.beat()
 	g.ready()
 	g.loop(ctx, files)
@@ -216,6 +222,7 @@ func (g *Guard) loop(ctx context.Context, files *fsnotify.Watcher) {
 			f()
 		case <-rescan.C:
 			g.rescan()
+			g.sweep()
 			g.verify("regular check")
 		case <-beat.C:
 			g.beat()

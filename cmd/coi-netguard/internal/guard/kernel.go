@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/code-on-incus/coi/pkg/run"
 
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/nft"
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/policy"
 )
 
 // watchKernel listens for changes of interfaces, addresses, routes and rules.
@@ -165,8 +167,45 @@ func (g *Guard) compare() ([]string, error) {
 			b.mu.Unlock()
 		}
 	}
+	base := policy.Base(&g.env, g.facts)
+	g.sharedText = got.Only(base.Chains, base.Sets).Body()
 	diff := nft.Diff(want, got)
-	return append(diff, g.entryDiff(got)...), nil
+	return append(append(diff, g.entryDiff(got)...), g.openedDiff()...), nil
+}
+
+// openedDiff compares the maps of answered addresses with what should be open.
+// Elements about to end, or just ended, may be there or not.
+func (g *Guard) openedDiff() (diff []string) {
+	now := time.Now()
+	for _, b := range g.boxes {
+		if b.policy == nil || b.policy.Mode != policy.Allowlist || !b.inSet {
+			continue
+		}
+		b.mu.Lock()
+		for _, is6 := range []bool{false, true} {
+			set := b.policy.DynSet(is6)
+			if err := g.read.Elems(g.env.Table, set); err != nil {
+				continue // a missing set has been found by the comparison of sets
+			}
+			has := map[netip.Addr]string{}
+			for _, e := range set.Elems {
+				a, _ := netip.AddrFromSlice(e.Key)
+				has[a] = e.Goto
+			}
+			for a, o := range b.names.addrs {
+				to, ok := has[a]
+				delete(has, a)
+				if o.inMap && a.Is6() == is6 && o.expires.Sub(now) > 2*time.Second && (!ok || to != b.policy.ClassChain(o.class)) {
+					diff = append(diff, fmt.Sprintf("- map %s: %s : goto %s", set.Name, a, b.policy.ClassChain(o.class)))
+				}
+			}
+			for a, to := range has {
+				diff = append(diff, fmt.Sprintf("+ map %s: %s : goto %s", set.Name, a, to))
+			}
+		}
+		b.mu.Unlock()
+	}
+	return diff
 }
 
 // openSet reports sets whose elements are not compared.
@@ -215,7 +254,10 @@ func (g *Guard) repair(why string, diff []string) {
 	if werr == nil {
 		for _, b := range g.boxes {
 			if b.policy != nil {
-				werr = errors.Join(werr, g.repoint(b), g.net.Latch(b.veth(), g.env.Mark))
+				b.mu.Lock()
+				werr = errors.Join(werr, g.remap(b, b.policy, true))
+				b.mu.Unlock()
+				werr = errors.Join(werr, g.net.Latch(b.veth(), g.env.Mark))
 			}
 		}
 	}

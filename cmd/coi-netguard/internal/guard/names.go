@@ -23,6 +23,7 @@ type opened struct {
 	names   map[string]policy.Ports
 	class   int
 	expires time.Time // monotonic
+	inMap   bool      // the kernel's map has it
 }
 
 // names is the index address → names of one container.
@@ -70,7 +71,7 @@ func union(names map[string]policy.Ports) policy.Ports {
 // find gives the ports an address is open for now.
 func (n *names) find(a netip.Addr, now time.Time) (policy.Ports, bool) {
 	o, ok := n.addrs[a]
-	if !ok || now.After(o.expires) {
+	if !ok || len(o.names) == 0 || now.After(o.expires) {
 		return nil, false
 	}
 	return union(o.names), true
@@ -105,7 +106,7 @@ func (n *names) revalue(p *policy.Policy) {
 	if p.Mode != policy.Allowlist {
 		return
 	}
-	for a, o := range n.addrs {
+	for _, o := range n.addrs {
 		for name := range o.names {
 			ports, _, ok := p.NamePorts(name)
 			if !ok {
@@ -114,9 +115,31 @@ func (n *names) revalue(p *policy.Policy) {
 				o.names[name] = ports
 			}
 		}
+	}
+}
+
+// drop forgets addresses that have no name left.
+func (n *names) drop() {
+	for a, o := range n.addrs {
 		if len(o.names) == 0 {
 			delete(n.addrs, a)
 		}
+	}
+}
+
+// restore takes over what an earlier guard knew.
+func (n *names) restore(list []NameView, now time.Time) {
+	for _, v := range list {
+		a, err := netip.ParseAddr(v.Addr)
+		left := v.Expires.Sub(now)
+		if err != nil || left <= 0 || left > 25*time.Hour || len(n.addrs) >= maxNames {
+			continue
+		}
+		o := &opened{names: map[string]policy.Ports{}, expires: now.Add(left)}
+		for _, name := range v.Names {
+			o.names[name] = nil
+		}
+		n.addrs[a] = o
 	}
 }
 

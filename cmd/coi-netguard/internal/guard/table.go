@@ -3,9 +3,13 @@ package guard
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/code-on-incus/coi/pkg/run"
 
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/nft"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/policy"
@@ -23,7 +27,14 @@ func (g *Guard) adopt() error {
 	}
 	g.persist = !g.o.Plain
 	err = g.writeTable(old)
-	if err != nil && g.persist && (errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL)) {
+	if err != nil && !errors.Is(err, unix.EPERM) && !g.featureError(err) && g.anyPart() {
+		// One container's rules may be at fault: the base drop comes first, then each by itself.
+		for _, b := range g.boxes {
+			b.part, b.policy = nil, nil
+		}
+		err = g.writeTable(nil)
+	}
+	if err != nil && g.persist && g.featureError(err) {
 		// Owner without persist would be a table that dies with us: both or none.
 		g.persist = false
 		err = g.writeTable(old)
@@ -32,6 +43,22 @@ func (g *Guard) adopt() error {
 		return fmt.Errorf("write rules: %w (the right CAP_NET_ADMIN is missing, or another program owns table %s)", err, g.env.Table)
 	}
 	return err
+}
+
+// featureError reports whether the kernel refused the flags of the table, which
+// is the first or, after a deletion, the second message.
+func (g *Guard) featureError(err error) bool {
+	var e *nft.Error
+	return errors.As(err, &e) && e.Message <= 2 && (e.Errno == unix.EOPNOTSUPP || e.Errno == unix.EINVAL)
+}
+
+func (g *Guard) anyPart() bool {
+	for _, b := range g.boxes {
+		if b.part != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // keepable sets are filled at run time and live on in a new table.
@@ -60,9 +87,14 @@ func (g *Guard) writeTable(old *nft.Table) error {
 		if x.part == nil {
 			continue
 		}
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		for _, o := range x.names.addrs {
+			o.inMap = false // what is carried over says so again
+		}
 		b.Put(g.env.Table, x.part.Chains, x.part.Sets)
 		if old != nil {
-			carry(&b, g.env.Table, x.part, old)
+			carry(&b, g.env.Table, x, old, time.Now())
 		}
 		ports = append(ports, nft.Elem{Key: nft.Pad(x.spec.Veth), Goto: x.part.Out})
 		fwds = append(fwds, nft.Elem{Key: nft.Pad(x.spec.Veth), Goto: x.part.Fwd})
@@ -76,43 +108,81 @@ func (g *Guard) writeTable(old *nft.Table) error {
 	for _, x := range g.boxes {
 		if x.inSet = x.part != nil; x.inSet {
 			x.entry = x.part.Out
+		} else {
+			x.entry = ""
 		}
 	}
 	return nil
 }
 
-func carry(b *nft.Batch, table string, part *policy.Part, old *nft.Table) {
-	for i := range part.Sets {
-		s := &part.Sets[i]
+// carry takes elements over. What an element goes to is known by what that chain
+// did, not by its name: numbers of classes are given anew by each guard.
+func carry(b *nft.Batch, table string, x *box, old *nft.Table, now time.Time) {
+	does := map[string]string{}
+	for i := range x.part.Chains {
+		c := nft.Chain{Name: "", Rules: x.part.Chains[i].Rules}
+		does[c.Text(false)] = x.part.Chains[i].Name
+	}
+	for i := range x.part.Sets {
+		s := &x.part.Sets[i]
 		from := old.Set(s.Name)
 		if !keepable(s.Name) || from == nil {
 			continue
 		}
 		var keep []nft.Elem
 		for _, e := range from.Elems {
-			if !s.Map || hasChain(part.Chains, e.Goto) {
+			if !s.Map {
 				keep = append(keep, e)
+				continue
 			}
+			c := old.Chain(e.Goto)
+			if c == nil {
+				continue
+			}
+			to, same := does[(&nft.Chain{Rules: c.Rules}).Text(false)]
+			if !same || !x.adopted(e, to, now) {
+				continue
+			}
+			e.Goto = to
+			keep = append(keep, e)
 		}
 		b.AddElems(table, s, keep)
 	}
 }
 
-func hasChain(chains []nft.Chain, name string) bool {
-	for i := range chains {
-		if chains[i].Name == name {
-			return true
+// adopted notes an address that the kernel has open. One whose name was not
+// written down in time is open for what its class says until it ends.
+func (b *box) adopted(e nft.Elem, chain string, now time.Time) bool {
+	a, ok := netip.AddrFromSlice(e.Key)
+	class := -1
+	for i := range b.names.classes {
+		if b.policy.ClassChain(i) == chain {
+			class = i
 		}
 	}
-	return false
+	if !ok || class < 0 {
+		return false
+	}
+	o := b.names.addrs[a]
+	if o == nil {
+		o = &opened{names: map[string]policy.Ports{"": b.names.classes[class]}}
+		b.names.addrs[a] = o
+	}
+	o.class, o.inMap, o.expires = class, true, now.Add(time.Duration(e.Expires)*time.Millisecond)
+	return true
 }
 
-// install writes the part of one box and reads it back. When that fails twice
-// the box's packets are dropped.
+// install writes the part of one box and reads it back: first what differs from
+// the part in force, and if that fails, all of it. When that fails too the box's
+// packets are dropped.
 func (g *Guard) install(b *box, p *policy.Policy, part *policy.Part) error {
-	err := g.tryInstall(b, p, part)
+	first := part
+	if b.inSet && b.part != nil && b.entry == part.Out && b.status.State != run.NetFailed {
+		first = changed(b.part, part)
+	}
+	err := g.tryInstall(b, p, first, part)
 	if err != nil {
-		err = g.tryInstall(b, p, part)
+		err = g.tryInstall(b, p, part, part)
 	}
 	if err == nil {
 		return nil
@@ -124,22 +194,49 @@ func (g *Guard) install(b *box, p *policy.Policy, part *policy.Part) error {
 	return err
 }
 
-func (g *Guard) tryInstall(b *box, p *policy.Policy, part *policy.Part) error {
+// changed are the chains and sets of next that prev does not have in that form.
+func changed(prev, next *policy.Part) *policy.Part {
+	had := map[string]string{}
+	for i := range prev.Chains {
+		had["chain "+prev.Chains[i].Name] = prev.Chains[i].Text(false)
+	}
+	for i := range prev.Sets {
+		had["set "+prev.Sets[i].Name] = prev.Sets[i].Text()
+	}
+	out := &policy.Part{Out: next.Out, Fwd: next.Fwd}
+	for i := range next.Chains {
+		if c := next.Chains[i]; had["chain "+c.Name] != c.Text(false) {
+			out.Chains = append(out.Chains, c)
+		}
+	}
+	for i := range next.Sets {
+		if s := next.Sets[i]; had["set "+s.Name] != s.Text() {
+			out.Sets = append(out.Sets, s)
+		}
+	}
+	return out
+}
+
+// tryInstall writes some, which is a part of all, and reads it back.
+func (g *Guard) tryInstall(b *box, p *policy.Policy, some, all *policy.Part) error {
 	var batch nft.Batch
-	batch.Put(g.env.Table, part.Chains, part.Sets)
-	g.entryBatch(&batch, b, p.Veth, part.Out, part.Fwd)
+	batch.Put(g.env.Table, some.Chains, some.Sets)
+	if b.entry != all.Out {
+		g.entryBatch(&batch, b, p.Veth, all.Out, all.Fwd)
+	}
 	if err := g.conn.Commit(&batch); err != nil {
 		return err
 	}
-	b.inSet, b.entry = true, part.Out
-	got, err := g.read.Part(g.env.Table, part.Chains, part.Sets)
+	b.inSet, b.entry = true, all.Out
+	got, err := g.read.Part(g.env.Table, some.Chains, some.Sets)
 	if err != nil {
 		return err
 	}
-	b.rules = got.Body()
-	if diff := nft.Diff(&nft.Table{Chains: part.Chains, Sets: part.Sets}, got); len(diff) > 0 {
+	if diff := nft.Diff(&nft.Table{Chains: some.Chains, Sets: some.Sets}, got); len(diff) > 0 {
 		return fmt.Errorf("the kernel holds other rules than were written: %s", strings.Join(head(diff, 3), "; "))
 	}
+	// What was read is what is wanted, and the rest has not changed.
+	b.rules = partText(all)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/code-on-incus/coi/pkg/run"
 
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/events"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/nft"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/packets"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/policy"
@@ -23,6 +24,9 @@ type View struct {
 	ReadAt        time.Time     `json:"read_at"`
 	Rules         string        `json:"rules"`  // as last read back
 	Wanted        string        `json:"wanted"` // as they should be
+	Shared        string        `json:"shared"` // the part of the table all containers share, as last read back
+	Table         string        `json:"table"`
+	Top           []events.Top  `json:"top"`
 	Facts         *policy.Facts `json:"facts"`
 	Names         []NameView    `json:"names"`
 	Used          []Used        `json:"used"`
@@ -62,7 +66,11 @@ func (g *Guard) writeView(b *box, now time.Time) {
 		return
 	}
 	v := View{SchemaVersion: run.Schema, Container: b.name, Number: b.policy.N, Agrees: b.status.InForce, ReadAt: b.status.CheckedAt, Facts: g.facts, Used: g.used(b)}
+	g.books.mu.Lock()
+	v.Top = g.book(b.name).Top(5)
+	g.books.mu.Unlock()
 	b.mu.Lock()
+	v.Shared, v.Table = g.sharedText, g.env.Table
 	v.Rules, v.Recent = b.rules, slices.Clone(b.recent)
 	v.Wanted = partText(b.part)
 	for a, o := range b.names.addrs {

@@ -41,6 +41,9 @@ func (t *Table) body(volatile bool) string {
 	return b.String()
 }
 
+// Text prints the set with its wanted elements.
+func (s *Set) Text() string { return s.text(false) }
+
 func (s *Set) text(volatile bool) string {
 	var b strings.Builder
 	kind, typ := "set", s.typeName()

@@ -56,11 +56,10 @@ func Base(e *Env, f *Facts) *nft.Table {
 		}},
 		nft.Chain{Name: "input", Hook: &nft.Hook{Type: "filter", Num: nft.Input, Priority: prioInput}, Rules: []nft.Rule{
 			rule("dns.foreign", notOurs(expr.MetaKeyIIFNAME, e.Prefix), tcpudp(), stmts{dport(), eq(port(e.DNSPort))}, counter(), drop()),
-			rule("dns.direct", ours(expr.MetaKeyIIFNAME, e.Prefix), tcpudp(), stmts{dport(), eq(port(e.DNSPort))},
-				stmts{&expr.Ct{Key: expr.CtKeyPROTODST, Register: reg1}, ne(port(53))}, goTo("d_host.service")),
+			e.direct(unix.IPPROTO_UDP), e.direct(unix.IPPROTO_TCP),
 		}},
 		nft.Chain{Name: "dns", Hook: &nft.Hook{Type: "nat", Num: nft.Prerouting, Priority: prioDNS}, Rules: []nft.Rule{
-			rule("dns", ours(expr.MetaKeyIIFNAME, e.Prefix), tcpudp(), stmts{dport(), eq(port(53))}, stmts{&expr.Immediate{Register: reg1, Data: port(e.DNSPort)}, &expr.Redir{RegisterProtoMin: reg1}}),
+			e.redirect(unix.IPPROTO_UDP), e.redirect(unix.IPPROTO_TCP),
 		}},
 		nft.Chain{Name: "masq", Hook: &nft.Hook{Type: "nat", Num: nft.Postrouting, Priority: prioMasq}, Rules: []nft.Rule{
 			rule("masq4", v4(), stmts{saddr(false), in("pool4")}, notOurs(expr.MetaKeyOIFNAME, "coi"), stmts{&expr.Masq{}}),
@@ -93,6 +92,17 @@ func Base(e *Env, f *Facts) *nft.Table {
 		t.Chains = append(t.Chains, e.refuse(name, true))
 	}
 	return t
+}
+
+// direct refuses the name server's own port to those who were not redirected to it.
+func (e *Env) direct(proto uint8) nft.Rule {
+	return rule("dns.direct", ours(expr.MetaKeyIIFNAME, e.Prefix), l4(proto), stmts{dport(), eq(port(e.DNSPort))},
+		stmts{&expr.Ct{Key: expr.CtKeyPROTODST, Register: reg1}, ne(port(53))}, goTo("d_host.service"))
+}
+
+func (e *Env) redirect(proto uint8) nft.Rule {
+	return rule("dns", ours(expr.MetaKeyIIFNAME, e.Prefix), l4(proto), stmts{dport(), eq(port(53))},
+		stmts{&expr.Immediate{Register: reg1, Data: port(e.DNSPort)}, &expr.Redir{RegisterProtoMin: reg1}})
 }
 
 // refuse is chain d_<rule>: count, log within the container's share, end.
