@@ -6,7 +6,10 @@ require (
 	github.com/cilium/ebpf v0.22.0
 	github.com/code-on-incus/coi/pkg v0.0.0
 	github.com/fsnotify/fsnotify v1.10.1
+	github.com/mattn/go-runewidth v0.0.31
+	github.com/pelletier/go-toml/v2 v2.4.3
 	golang.org/x/sys v0.49.0
+	golang.org/x/term v0.47.0
 )
 
 require (
@@ -14,10 +17,7 @@ require (
 	github.com/clipperhouse/uax29/v2 v2.2.0 // indirect
 	github.com/go-quicktest/qt v1.102.0 // indirect
 	github.com/google/renameio/v2 v2.0.2 // indirect
-	github.com/mattn/go-runewidth v0.0.31 // indirect
-	github.com/pelletier/go-toml/v2 v2.4.3 // indirect
 	github.com/rogpeppe/go-internal v1.15.0 // indirect
-	golang.org/x/term v0.47.0 // indirect
 )
 
 replace github.com/code-on-incus/coi/pkg => ../../pkg

@@ -6,6 +6,10 @@ import "github.com/code-on-incus/coi/pkg/cli"
 type watchGrammar struct {
 	cli.Globals
 	Run    runCmd    `cmd:"" aliases:"daemon" help:"Watch, in the foreground; the service."`
+	Status statusCmd `cmd:"" help:"What is watched, by which sensors, and what was lost."`
+	Events eventsCmd `cmd:"" help:"What happens, live, the last minute first."`
+	Allow  allowCmd  `cmd:"" help:"Let a finding pass from now on."`
+	Update updateCmd `cmd:"" help:"Read changed rules now."`
 	Replay replayCmd `cmd:"" help:"Judge a recording or command lines; nothing is stopped."`
 	Rules  rulesCmd  `cmd:"" help:"List and test detectors and rules."`
 }

@@ -106,7 +106,7 @@ func (e Entry) Matches(f detect.Finding, ev event.Event, workspace, session stri
 		!e.Until.IsZero() && now.After(e.Until),
 		e.Session != "" && e.Session != session,
 		e.Workspace != "" && e.Workspace != workspace,
-		e.SHA != "" && ev.ExeSHA != "" && e.SHA != ev.ExeSHA,
+		e.SHA != "" && e.SHA != ev.ExeSHA,
 		e.SHA == "" && e.Program != "" && e.Program != ev.Exe:
 		return false
 	}
@@ -124,8 +124,9 @@ type List struct {
 // NewList returns the list of a home.
 func NewList(h home.Home) *List { return &List{home: h} }
 
-// Find returns the first entry that covers a finding.
-func (l *List) Find(f detect.Finding, ev event.Event, workspace, session string, now time.Time) (Entry, bool) {
+// Find returns the first entry that covers a finding. sha is asked for the
+// content of the program when an entry depends on it and the event has none.
+func (l *List) Find(f detect.Finding, ev event.Event, workspace, session string, now time.Time, sha func() string) (Entry, bool) {
 	st, err := os.Lstat(Path(l.home))
 	switch {
 	case err != nil:
@@ -135,20 +136,12 @@ func (l *List) Find(f detect.Finding, ev event.Event, workspace, session string,
 		l.mtime = st.ModTime()
 	}
 	for _, e := range l.entries {
+		if e.Rule == f.Rule && e.SHA != "" && ev.ExeSHA == "" {
+			ev.ExeSHA = sha()
+		}
 		if e.Matches(f, ev, workspace, session, now) {
 			return e, true
 		}
 	}
 	return Entry{}, false
-}
-
-// InUse is the number of entries in force.
-func (l *List) InUse(now time.Time) int {
-	n := 0
-	for _, e := range l.entries {
-		if e.Until.IsZero() || now.Before(e.Until) {
-			n++
-		}
-	}
-	return n
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -83,6 +84,7 @@ func Open() (*Sensor, error) {
 		return nil, fmt.Errorf("open ring buffer: %w", err)
 	}
 	s.ring = ring
+	debug.FreeOSMemory() // the kernel's type information was read and is not needed any more
 	return s, nil
 }
 

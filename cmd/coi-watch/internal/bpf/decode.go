@@ -55,7 +55,7 @@ type Record struct {
 
 	// exec
 	Ino, Magic       uint64
-	Mtime            int64 // seconds
+	Ctime            int64 // change time of the inode, seconds; unlike the time of writing it cannot be set
 	Dev, Mode, Nlink uint32
 	TTY              int32 // index, -1 none
 	EUID             uint32
@@ -138,7 +138,7 @@ func (r *Record) exec(b []byte) error {
 	if len(b) < execFixed-headSize {
 		return ErrShort
 	}
-	r.Ino, r.Mtime, r.Magic = native.Uint64(b), int64(native.Uint64(b[8:])), native.Uint64(b[16:])
+	r.Ino, r.Ctime, r.Magic = native.Uint64(b), int64(native.Uint64(b[8:])), native.Uint64(b[16:])
 	r.Dev, r.Mode, r.Nlink = native.Uint32(b[24:]), native.Uint32(b[28:]), native.Uint32(b[32:])
 	r.TTY, r.EUID = int32(native.Uint32(b[36:])), native.Uint32(b[40:])
 	total := native.Uint32(b[44:])

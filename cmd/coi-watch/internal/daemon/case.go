@@ -89,14 +89,8 @@ type allowed struct {
 	list *allow.List
 }
 
-func (a *allowed) find(f detect.Finding, ev event.Event, w run.Watch, now time.Time) (allow.Entry, bool) {
+func (a *allowed) find(f detect.Finding, ev event.Event, w run.Watch, sha func() string) (allow.Entry, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.list.Find(f, ev, w.Source, w.SessionID, now)
-}
-
-func (a *allowed) inUse(now time.Time) (n int, problem error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.list.InUse(now), a.list.Problem
+	return a.list.Find(f, ev, w.Source, w.SessionID, time.Now(), sha)
 }

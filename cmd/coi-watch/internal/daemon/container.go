@@ -86,6 +86,8 @@ func (c *container) run(ctx context.Context) {
 	defer tick.Stop()
 	var spare []item
 	last := time.Now()
+	write := time.NewTimer(streamFlush)
+	defer write.Stop()
 	for !c.ended {
 		select {
 		case <-ctx.Done():
@@ -97,6 +99,7 @@ func (c *container) run(ctx context.Context) {
 			for i := range got {
 				c.take(&got[i])
 			}
+			write.Reset(streamFlush)
 			c.flush(time.Now(), false)
 			spare = got
 			if cap(spare) > 4096 {
@@ -104,6 +107,8 @@ func (c *container) run(ctx context.Context) {
 			}
 		case <-c.wire.timer.C:
 			c.look()
+		case now := <-write.C:
+			c.flush(now, true)
 		case now := <-tick.C:
 			c.resp.retry(ctx)
 			c.flush(now, true)
@@ -134,6 +139,7 @@ func (c *container) want(w run.Watch) {
 	if first {
 		c.restore()
 		c.scene = scene.New(w.Container, w.Tool, c.d.Names)
+		c.scene.CountFrom(c.stream.last())
 		c.judge = c.d.NewJudge(c.settings())
 	} else if !sameJudgement(old, w) {
 		c.judge = c.d.NewJudge(c.settings())
@@ -222,11 +228,32 @@ func (c *container) findInit(pids []int) {
 		c.complain(err)
 		return
 	}
-	c.scene.Images.Fill(c.scene.Root, c.scene.HostUID(0))
+	c.learnPrograms()
 	if passwd, _, err := c.scene.Root.Read("/etc/passwd", 0, maxLog); err == nil {
 		c.users = parseUsers(passwd)
 	}
 	c.armFiles()
+}
+
+// learnPrograms reads the programs of the image beside the judging: it takes
+// longer than a verdict may.
+func (c *container) learnPrograms() {
+	root, err := c.scene.Root.Clone()
+	if err != nil {
+		c.complain(err)
+		return
+	}
+	owner, init := c.scene.HostUID(0), c.scene.Init
+	go func() {
+		defer root.Close()
+		images := scene.NewImages(c.d.Names)
+		images.Fill(root, owner)
+		c.post(context.Background(), func(c *container) {
+			if c.scene.Init == init {
+				c.scene.Images.Adopt(images)
+			}
+		})
+	}()
 }
 
 // letGo ends the watch of a group; the container may come back.

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,8 +24,11 @@ type fileSensor struct {
 
 	mu     sync.Mutex
 	owners map[fanotify.Key][]*container
-	lost   uint64
+	lost   atomic.Uint64
 }
+
+// settle is longer than the reader of the ring buffer gathers.
+const settle = 2 * gather
 
 func openFiles() (*fileSensor, error) {
 	s, err := fanotify.Open()
@@ -35,14 +40,17 @@ func openFiles() (*fileSensor, error) {
 
 func (f *fileSensor) read(ctx context.Context, d *Daemon) {
 	own := os.Getpid()
-	err := f.s.Read(func(ev fanotify.Event) {
-		switch {
-		case ev.Overflow:
-			f.mu.Lock()
-			f.lost++
-			f.mu.Unlock()
-		case ev.PID != own: // our own reading is no news
-			f.deliver(ev)
+	err := f.s.Read(func(batch []fanotify.Event) {
+		// What a process did to a file comes by another way than its start: let
+		// the start arrive first, so that it is known who it was.
+		time.Sleep(settle)
+		for _, ev := range batch {
+			switch {
+			case ev.Overflow:
+				f.lost.Add(1)
+			case ev.PID != own: // our own reading is no news
+				f.deliver(ev)
+			}
 		}
 	})
 	if err != nil && ctx.Err() == nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/detect"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/evidence"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/scene"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/trail"
 	"github.com/code-on-incus/coi/pkg/audit"
 	"github.com/code-on-incus/coi/pkg/coi"
@@ -71,7 +72,8 @@ func (r *responder) decide(f detect.Finding, ev event.Event) string {
 	if f.Level.Rank() < coi.Warning.Rank() {
 		return audit.Logged
 	}
-	if _, ok := r.c.d.allow.find(f, ev, r.c.cfg, time.Now()); ok {
+	sha := func() string { return scene.SHA(r.c.scene.Root, ev.Exe) }
+	if _, ok := r.c.d.allow.find(f, r.c.clean(ev), r.c.cfg, sha); ok {
 		return audit.Allowed
 	}
 	r.count++
@@ -250,6 +252,9 @@ func (r *responder) record(f detect.Finding, ev event.Event, action string) stri
 		rec.Level = coi.Info
 	}
 	rec.ID = audit.NewID(time.Now())
+	if acted && rec.ExeSHA == "" && rec.Exe != "" {
+		rec.ExeSHA = scene.SHA(c.scene.Root, rec.Exe)
+	}
 	if acted || c.status.Frozen != nil {
 		if rec.Evidence == nil {
 			rec.Evidence = map[string]any{}

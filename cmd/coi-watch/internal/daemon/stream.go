@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"bytes"
-	"os"
 	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
@@ -89,4 +88,17 @@ func recent(b []byte, since time.Time) []byte {
 	return nil
 }
 
-func (s *stream) remove() { _ = os.Remove(s.path) }
+// last is the number of the last event in the file: a new daemon counts on from
+// there, so that no reader takes new events for old ones.
+func (s *stream) last() uint64 {
+	b, err := home.ReadFile(s.path)
+	if err != nil {
+		return 0
+	}
+	b = bytes.TrimRight(b, "\n")
+	ev, err := event.Unmarshal(b[bytes.LastIndexByte(b, '\n')+1:])
+	if err != nil {
+		return 0
+	}
+	return ev.Seq
+}

@@ -100,8 +100,8 @@ func KeyOf(fd int) (Key, error) {
 
 func keyOf(fsid, handle []byte) Key { return Key(string(fsid) + string(handle)) }
 
-// Read waits for events and calls each with them, until Close.
-func (s *Sensor) Read(each func(Event)) error {
+// Read waits for events and calls each with those that came together, until Close.
+func (s *Sensor) Read(each func([]Event)) error {
 	buf := make([]byte, 256<<10)
 	for {
 		n, err := s.f.Read(buf)
@@ -111,9 +111,11 @@ func (s *Sensor) Read(each func(Event)) error {
 			}
 			return fmt.Errorf("fanotify: %w", err)
 		}
-		if err := Parse(buf[:n], each); err != nil {
+		var batch []Event
+		if err := Parse(buf[:n], func(e Event) { batch = append(batch, e) }); err != nil {
 			return err
 		}
+		each(batch)
 	}
 }
 

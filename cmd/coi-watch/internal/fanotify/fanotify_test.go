@@ -44,7 +44,13 @@ func TestOpenBySecondNameAndAtomicReplaceAreSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	events := make(chan Event, 64)
-	go func() { _ = s.Read(func(e Event) { events <- e }) }()
+	go func() {
+		_ = s.Read(func(batch []Event) {
+			for _, e := range batch {
+				events <- e
+			}
+		})
+	}()
 	if _, err := os.ReadFile(other); err != nil {
 		t.Fatal(err)
 	}

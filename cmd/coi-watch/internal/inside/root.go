@@ -259,12 +259,13 @@ type Info struct {
 	Nlink    uint64
 	Size     int64
 	Mtime    time.Time
+	Ctime    int64 // seconds
 }
 
 func infoOf(st *unix.Stat_t, name string) Info {
 	return Info{
 		Path: name, Dev: st.Dev, Ino: st.Ino, Mode: st.Mode, UID: int(st.Uid), GID: int(st.Gid), Nlink: uint64(st.Nlink), Size: st.Size,
-		Mtime: time.Unix(st.Mtim.Sec, st.Mtim.Nsec),
+		Mtime: time.Unix(st.Mtim.Sec, st.Mtim.Nsec), Ctime: st.Ctim.Sec,
 	}
 }
 

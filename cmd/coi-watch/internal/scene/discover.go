@@ -44,7 +44,8 @@ func (s *Scene) imageAt(pid int, exe string) image {
 	if err := syscall.Stat(path.Join(string(s.Proc), itoa(pid), "exe"), &st); err != nil {
 		return image{path: exe, class: s.Images.names.ClassOf(path.Base(exe))}
 	}
-	return s.Images.look(fileKey{uint32(st.Dev), st.Ino, st.Mtim.Sec}, exe, s.Root)
+	im, _, _ := s.Images.look(st.Ino, st.Ctim.Sec, exe, s.Root)
+	return im
 }
 
 // Rebuild fills the table with everything that runs: after a restart, and

@@ -16,10 +16,11 @@ const MaxImage = 64 << 20
 const maxImages = 8192
 
 // fileKey names a state of a file: what was written since is another program.
+// The change time cannot be set back by the container, unlike that of writing.
 type fileKey struct {
-	dev   uint32
+	dev   uint64
 	ino   uint64
-	mtime int64
+	ctime int64
 }
 
 // image is what is known of a program file.
@@ -43,34 +44,41 @@ type Names interface {
 type Images struct {
 	names  Names
 	bySHA  map[string]string // content to the name it has in the image
-	byFile map[fileKey]image
+	sizes  map[int64]bool    // of those files: only an equal size calls for a look at the content
+	own    map[fileKey]image // the programs of the image, by what stat says
+	byFile map[fileKey]image // by what the kernel side says
+	devs   map[uint32]uint64 // device of the kernel side to device of stat; they differ on btrfs
 }
 
 // NewImages returns an empty set.
 func NewImages(names Names) *Images {
-	return &Images{names: names, bySHA: map[string]string{}, byFile: map[fileKey]image{}}
+	return &Images{
+		names: names, bySHA: map[string]string{}, sizes: map[int64]bool{}, own: map[fileKey]image{}, byFile: map[fileKey]image{}, devs: map[uint32]uint64{},
+	}
 }
 
 // programDirs are where an image keeps its own programs.
 var programDirs = []string{"/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/local/bin"}
 
 // Fill reads the programs of the image that have a class. Files that are not
-// owned by root inside (uid root0 on the host) are left out: their names prove nothing.
+// owned by root inside (uid rootUID on the host) are left out: their names
+// prove nothing.
 func (m *Images) Fill(root *inside.Root, rootUID int) int {
-	seen := map[uint64]bool{}
 	for _, dir := range programDirs {
 		for _, name := range m.names.Known() {
 			in, err := root.Stat(path.Join(dir, name))
-			if err != nil || seen[in.Ino] || in.UID != rootUID || in.Size > MaxImage {
+			key := fileKey{in.Dev, in.Ino, in.Ctime}
+			if _, seen := m.own[key]; err != nil || seen || in.UID != rootUID || in.Size > MaxImage {
 				continue
 			}
-			seen[in.Ino] = true
 			data, _, err := root.Read(in.Path, 0, MaxImage)
 			if err != nil {
 				continue
 			}
 			// Several names of one file (busybox, sh and dash) go by the file's own name.
-			m.bySHA[sum(data)] = path.Base(in.Path)
+			is := path.Base(in.Path)
+			im := image{path: in.Path, sha: sum(data), class: m.names.ClassOf(is), is: is}
+			m.own[key], m.bySHA[im.sha], m.sizes[in.Size] = im, is, true
 		}
 	}
 	return len(m.bySHA)
@@ -81,35 +89,62 @@ func sum(b []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
-// look finds out about the file at name, which must be the one in key. read
-// may be nil when the file cannot be read any more.
-func (m *Images) look(key fileKey, name string, root *inside.Root) image {
+// Adopt takes over what another set was filled with.
+func (m *Images) Adopt(o *Images) {
+	m.bySHA, m.sizes, m.own = o.bySHA, o.sizes, o.own
+	clear(m.byFile)
+}
+
+// lookKernel finds out about a file that the kernel side named by its own
+// device number.
+func (m *Images) lookKernel(dev uint32, ino uint64, ctime int64, name func() string, root *inside.Root) image {
+	key := fileKey{uint64(dev) | kernelDev, ino, ctime}
 	if im, ok := m.byFile[key]; ok {
 		return im
 	}
-	im := image{path: name, class: m.names.ClassOf(path.Base(name)), is: ""}
-	if root != nil && strings.HasPrefix(name, "/") {
-		in, err := root.Stat(name)
-		if err != nil || in.Ino != key.ino || in.Mtime.Unix() != key.mtime {
-			return im // another file has the name by now: nothing is known, nothing is kept
+	if st, ok := m.devs[dev]; ok {
+		if im, ok := m.own[fileKey{st, ino, ctime}]; ok {
+			return im
 		}
-		if in.Size <= MaxImage {
-			if data, _, err := root.Read(in.Path, 0, MaxImage); err == nil {
-				im.sha = sum(data)
-			}
-		}
-		im.path = in.Path
 	}
-	if is, ok := m.bySHA[im.sha]; ok && im.sha != "" {
+	im, st, sure := m.look(ino, ctime, name(), root)
+	if sure {
+		m.devs[dev] = st
+		m.keep(key, im)
+	}
+	return im
+}
+
+// kernelDev keeps the two kinds of device number apart.
+const kernelDev = 1 << 63
+
+// look finds out about the file at name, which must be the one with that inode
+// and change time; sure says that it was.
+func (m *Images) look(ino uint64, ctime int64, name string, root *inside.Root) (im image, dev uint64, sure bool) {
+	im = image{path: name, class: m.names.ClassOf(path.Base(name))}
+	if root == nil || !strings.HasPrefix(name, "/") {
+		return im, 0, false
+	}
+	in, err := root.Stat(name)
+	if err != nil || in.Ino != ino || in.Ctime != ctime {
+		return im, 0, false // another file has the name by now: nothing is known, nothing is kept
+	}
+	im.path = in.Path
+	if own, ok := m.own[fileKey{in.Dev, ino, ctime}]; ok {
+		return own, in.Dev, true
+	}
+	if m.sizes[in.Size] {
+		if data, _, err := root.Read(in.Path, 0, MaxImage); err == nil {
+			im.sha = sum(data)
+		}
+	}
+	if is, ok := m.bySHA[im.sha]; ok {
 		im.is = is
 		if c := m.names.ClassOf(is); c != "" {
 			im.class = c
 		}
 	}
-	if im.sha != "" {
-		m.keep(key, im)
-	}
-	return im
+	return im, in.Dev, true
 }
 
 func (m *Images) keep(key fileKey, im image) {
@@ -117,4 +152,16 @@ func (m *Images) keep(key fileKey, im image) {
 		clear(m.byFile) // rare, and cheap to fill again
 	}
 	m.byFile[key] = im
+}
+
+// SHA is the content of a program file, for a record about it.
+func SHA(root *inside.Root, name string) string {
+	if root == nil {
+		return ""
+	}
+	data, in, err := root.Read(name, 0, MaxImage)
+	if err != nil || in.Size > MaxImage {
+		return ""
+	}
+	return sum(data)
 }

@@ -72,6 +72,9 @@ func (s *Scene) SetInit(pid int) error {
 	return err
 }
 
+// CountFrom makes the next event number n+1.
+func (s *Scene) CountFrom(n uint64) { s.seq = n }
+
 // UID is the uid inside of a host uid; -1 when it has none.
 func (s *Scene) UID(host int) int {
 	if s.uids == nil {
@@ -220,12 +223,7 @@ func (s *Scene) program(ev *event.Event, r bpf.Record) {
 	if given == "" {
 		given = r.File
 	}
-	key := fileKey{r.Dev, r.Ino, r.Mtime}
-	im, known := s.Images.byFile[key]
-	if !known {
-		name := s.fullPath(r, given)
-		im = s.Images.look(key, name, s.Root)
-	}
+	im := s.Images.lookKernel(r.Dev, r.Ino, r.Ctime, func() string { return s.fullPath(r, given) }, s.Root)
 	ev.Exe, ev.ExeSHA, ev.ExeClass, ev.ExeIs = im.path, im.sha, im.class, im.is
 	ev.ExeFlags = flags(r, given)
 	if isLoader(r.Name) && len(r.Argv) > 1 {
@@ -306,7 +304,7 @@ func (s *Scene) behindLoader(ev *event.Event, argv []string) {
 	if err != nil {
 		return
 	}
-	im := s.Images.look(fileKey{uint32(in.Dev), in.Ino, in.Mtime.Unix()}, in.Path, s.Root)
+	im, _, _ := s.Images.look(in.Ino, in.Ctime, in.Path, s.Root)
 	ev.Exe, ev.ExeSHA, ev.ExeClass, ev.ExeIs = im.path, im.sha, im.class, im.is
 	ev.Argv = argv[i:]
 }

@@ -3,9 +3,13 @@
 package view
 
 import (
+	"encoding/json"
 	"net"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/code-on-incus/coi/pkg/cli"
 )
 
 // View is one moment of one container.
@@ -13,6 +17,7 @@ type View struct {
 	SchemaVersion int        `json:"schema_version"`
 	Timestamp     time.Time  `json:"timestamp"`
 	Container     string     `json:"container"`
+	Mode          string     `json:"mode,omitempty"` // of the network
 	Watcher       Watcher    `json:"watcher"`
 	Network       Network    `json:"network"`
 	Processes     Processes  `json:"processes"`
@@ -66,7 +71,7 @@ type Process struct {
 	UID     int      `json:"uid"`
 	User    string   `json:"user"`
 	Exe     string   `json:"exe,omitempty"`
-	Command []string `json:"command"`
+	Command Command  `json:"command"`
 	Flags   []string `json:"flags"`
 }
 
@@ -100,6 +105,65 @@ type Threat struct {
 	Path   string    `json:"path,omitempty"`
 	Peer   string    `json:"peer,omitempty"`
 	Port   int       `json:"port,omitempty"`
+}
+
+// Command is an argument list that JSON shows as one line.
+type Command []string
+
+// MarshalJSON joins the words with spaces.
+func (c Command) MarshalJSON() ([]byte, error) { return json.Marshal(strings.Join(c, " ")) }
+
+// UnmarshalJSON takes the line as one word.
+func (c *Command) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		return err
+	}
+	*c = Command{s}
+	return nil
+}
+
+// New is the view of a container of which nothing is known yet.
+func New(container string) View {
+	return View{
+		SchemaVersion: 1, Container: container, Watcher: Watcher{Sources: []string{}}, Network: Network{Connections: []Connection{}},
+		Processes: Processes{List: []Process{}}, Threats: []Threat{}, Errors: []string{},
+	}
+}
+
+// Verdict is what the firewall says of an address.
+type Verdict struct{ Name, Verdict string }
+
+// Judge adds the firewall's verdicts to the connections.
+func (v *View) Judge(by map[string]Verdict) {
+	for i := range v.Network.Connections {
+		c := &v.Network.Connections[i]
+		got, ok := by[c.RemoteAddr]
+		if host, _, err := net.SplitHostPort(c.RemoteAddr); !ok && err == nil {
+			got = by[host]
+		}
+		c.Name, c.Verdict = got.Name, got.Verdict
+	}
+}
+
+// Safe is the view with all text from the container escaped, for a terminal
+// that gets it as JSON.
+func (v View) Safe() View {
+	for i := range v.Processes.List {
+		p := &v.Processes.List[i]
+		p.User, p.Exe, p.Command = cli.Escape(p.User), cli.Escape(p.Exe), Command{cli.Escape(strings.Join(p.Command, " "))}
+	}
+	for i := range v.Threats {
+		t := &v.Threats[i]
+		t.Title, t.Path = cli.Escape(t.Title), cli.Escape(t.Path)
+		for j := range t.Argv {
+			t.Argv[j] = cli.Escape(t.Argv[j])
+		}
+	}
+	for i := range v.Network.Connections {
+		v.Network.Connections[i].Name = cli.Escape(v.Network.Connections[i].Name)
+	}
+	return v
 }
 
 // Join is address:port, with brackets where IPv6 needs them.

@@ -42,9 +42,9 @@ struct inode {
 	u64 i_ino;
 	u32 i_rdev;
 	struct super_block *i_sb;
-	s64 i_mtime_sec;                  /* since 6.11 */
-	struct timespec64 __i_mtime;      /* 6.7 to 6.10 */
-	struct timespec64 i_mtime;        /* before */
+	s64 i_ctime_sec;                  /* since 6.11 */
+	struct timespec64 __i_ctime;      /* 6.6 to 6.10 */
+	struct timespec64 i_ctime;        /* before */
 };
 struct dentry { struct qstr d_name; };
 struct path { struct dentry *dentry; };

@@ -56,7 +56,7 @@ struct desc {
 struct exec_event {
 	struct head h;
 	u64 ino;
-	s64 mtime;
+	s64 ctime;
 	u64 magic;
 	u32 dev;
 	u32 mode;
@@ -239,7 +239,7 @@ INLINE void image_of(struct exec_event *e, struct file *f)
 	struct inode *i = 0;
 	struct super_block *sb = 0;
 	u16 mode = 0;
-	e->mtime = 0;
+	e->ctime = 0;
 	FIELD(i, f, f_inode);
 	FIELD(e->ino, i, i_ino);
 	FIELD(mode, i, i_mode);
@@ -248,12 +248,12 @@ INLINE void image_of(struct exec_event *e, struct file *f)
 	FIELD(sb, i, i_sb);
 	FIELD(e->dev, sb, s_dev);
 	FIELD(e->magic, sb, s_magic);
-	if (HAS(struct inode, i_mtime_sec))
-		FIELD(e->mtime, i, i_mtime_sec);
-	else if (HAS(struct inode, __i_mtime))
-		FIELD(e->mtime, i, __i_mtime.tv_sec);
-	else if (HAS(struct inode, i_mtime))
-		FIELD(e->mtime, i, i_mtime.tv_sec);
+	if (HAS(struct inode, i_ctime_sec))
+		FIELD(e->ctime, i, i_ctime_sec);
+	else if (HAS(struct inode, __i_ctime))
+		FIELD(e->ctime, i, __i_ctime.tv_sec);
+	else if (HAS(struct inode, i_ctime))
+		FIELD(e->ctime, i, i_ctime.tv_sec);
 }
 
 INLINE s32 tty_of(struct task_struct *t)
