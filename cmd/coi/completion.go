@@ -3,8 +3,6 @@ package main
 import (
 	_ "embed"
 	"strconv"
-
-	"github.com/code-on-incus/coi/pkg/coi"
 )
 
 //go:embed completion/coi.bash
@@ -24,9 +22,9 @@ func (w world) completion(args []string) int {
 		}
 		if script, ok := scripts[args[0]]; ok {
 			_, _ = w.stdout.Write([]byte(script))
-			return coi.ExitOK
+			return exitOK
 		}
-		return w.fail(coi.ExitUsage, "no completion for "+strconv.QuoteToASCII(args[0]), "use bash, zsh or fish")
+		return w.fail(exitUsage, "no completion for "+strconv.QuoteToASCII(args[0]), "use bash, zsh or fish")
 	}
-	return w.fail(coi.ExitUsage, "completion takes the name of one shell", "use bash, zsh or fish")
+	return w.fail(exitUsage, "completion takes the name of one shell", "use bash, zsh or fish")
 }

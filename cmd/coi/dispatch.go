@@ -4,14 +4,21 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/code-on-incus/coi/pkg/cli/near"
 	"github.com/code-on-incus/coi/pkg/cli/verbs"
-	"github.com/code-on-incus/coi/pkg/coi"
+)
+
+// The exit codes of pkg/coi, repeated because that package starts a hash and a
+// regular expression engine, which every start of every verb would pay for. A
+// test compares them.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
 )
 
 // world is what the dispatcher takes from outside; tests put their own in.
@@ -41,7 +48,17 @@ func privileged() bool {
 	return os.Geteuid() == 0 || os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid()
 }
 
-var verbRE = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
+// isVerb reports whether a word may become the name of a program: a lower-case
+// letter, then letters, digits and hyphens.
+func isVerb(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (i == 0 || (c < '0' || c > '9') && c != '-') {
+			return false
+		}
+	}
+	return s != ""
+}
 
 // options that may stand before the verb; true means that a value follows.
 var options = map[string]bool{
@@ -102,7 +119,7 @@ func (w world) option(args []string) (done bool, code int) {
 		return true, w.version(args[1:])
 	case "--exec-path":
 		w.say(dirOf(w.self))
-		return true, coi.ExitOK
+		return true, exitOK
 	case "--list-cmds":
 		return true, w.listCommands(value)
 	}
@@ -111,22 +128,22 @@ func (w world) option(args []string) (done bool, code int) {
 
 // start becomes coi-<verb>. It returns only when that failed.
 func (w world) start(verb string, args []string) int {
-	if !verbRE.MatchString(verb) {
+	if !isVerb(verb) {
 		hints := []string{`run "coi help" for all verbs`}
 		if strings.ContainsAny(verb, "/.~") {
 			hints = []string{"coi -w " + strconv.QuoteToASCII(verb)}
 		}
-		return w.fail(coi.ExitUsage, "not a verb: "+strconv.QuoteToASCII(verb), hints...)
+		return w.fail(exitUsage, "not a verb: "+strconv.QuoteToASCII(verb), hints...)
 	}
 	path, err := w.find(verb)
 	if err != nil {
-		return w.fail(coi.ExitFailed, fmt.Sprintf("cannot start coi-%s: %v", verb, err), "install coi again, or run it from a complete build directory")
+		return w.fail(exitFailed, fmt.Sprintf("cannot start coi-%s: %v", verb, err), "install coi again, or run it from a complete build directory")
 	}
 	if path == "" {
 		return w.unknown(verb)
 	}
 	err = w.exec(path, append([]string{"coi-" + verb}, args...), w.environ)
-	return w.fail(coi.ExitFailed, fmt.Sprintf("cannot start coi-%s: %s: %v", verb, path, err), "check the file's mode and owner")
+	return w.fail(exitFailed, fmt.Sprintf("cannot start coi-%s: %s: %v", verb, path, err), "check the file's mode and owner")
 }
 
 func (w world) unknown(verb string) int {
@@ -134,7 +151,7 @@ func (w world) unknown(verb string) int {
 	for _, n := range near.Words(verb, names(verbs.All)) {
 		hints = append(hints, "coi "+n)
 	}
-	return w.fail(coi.ExitUsage, "unknown verb "+strconv.QuoteToASCII(verb), append(hints, `run "coi help" for all verbs`)...)
+	return w.fail(exitUsage, "unknown verb "+strconv.QuoteToASCII(verb), append(hints, `run "coi help" for all verbs`)...)
 }
 
 func names(table []verbs.Verb) []string {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/code-on-incus/coi/pkg/cli/verbs"
+	"github.com/code-on-incus/coi/pkg/coi"
 )
 
 type call struct {
@@ -50,6 +51,12 @@ func write(t *testing.T, path string, mode os.FileMode) {
 	}
 	if err := os.Chmod(path, mode); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	if exitOK != coi.ExitOK || exitFailed != coi.ExitFailed || exitUsage != coi.ExitUsage {
+		t.Error("the exit codes differ from pkg/coi")
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/code-on-incus/coi/pkg/cli/verbs"
-	"github.com/code-on-incus/coi/pkg/coi"
 )
 
 // ownDirs are the directories where coi's own tools live: beside the
@@ -74,7 +73,7 @@ func (w world) external() map[string]string {
 		}
 		for _, p := range matches {
 			verb := strings.TrimPrefix(filepath.Base(p), "coi-")
-			if p2, err := w.find(verb); err == nil && p2 == p && verbRE.MatchString(verb) && !w.program(verb) {
+			if p2, err := w.find(verb); err == nil && p2 == p && isVerb(verb) && !w.program(verb) {
 				found[verb] = p
 			}
 		}
@@ -104,11 +103,11 @@ func (w world) listCommands(which string) int {
 		}
 	}
 	if list == nil && which != "external" {
-		return w.fail(coi.ExitUsage, fmt.Sprintf("--list-cmds=%q: not a list", which), "use builtin, external or all")
+		return w.fail(exitUsage, fmt.Sprintf("--list-cmds=%q: not a list", which), "use builtin, external or all")
 	}
 	sort.Strings(list)
 	for _, verb := range list {
 		w.say(verb)
 	}
-	return coi.ExitOK
+	return exitOK
 }
