@@ -1,26 +1,127 @@
 // Package command turns the arguments of an exec, and the text of scripts, into
 // the simple commands they will run. It parses with a real shell parser, folds
-// constants, follows pipelines and redirections, and never runs anything.
+// constants, follows pipelines, redirections and data through variables and
+// files, and never runs anything.
 package command
+
+import (
+	"strings"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
+)
+
+// Limits of one command. What is over them sets Command.Cut.
+const (
+	MaxText   = 64 << 10
+	MaxNodes  = 2000
+	MaxDepth  = 8
+	maxServed = 1 << 20 // bytes that expansions may hand out in all
+)
 
 // Command is what one exec stands for.
 type Command struct {
 	Simples []*Simple // in the order of the text, nested ones included
-	Cut     bool      // a limit was reached; Text is all there is
+	Cut     bool      // a limit was reached, or the text is no shell; Text is all there is
 	Text    string    // the shell text, if there was one
 }
 
 // Redir is one redirection after folding.
 type Redir struct {
-	FD   int    // descriptor that changes; for "&>" 1
-	Op   string // "<", ">", ">>", "<>", "<&", ">&", "&>", "<<", "<<<", "<(" and ">("
-	Path string // folded target
+	FD   int    // descriptor that changes; 1 for "&>"
+	Op   string // "<", ">", ">>", "<>", "<&", ">&", "&>", "&>>", "<<", "<<<"
+	Path string // folded target: a path, or a descriptor number
 	Here string // text of a here-document or here-string
-	Sub  []*Simple
 }
+
+// Assign is a variable set for one command.
+type Assign struct{ Name, Value string }
 
 // Simple is one simple command.
 type Simple struct {
 	Name string   // canonical program name: "nc" for /tmp/x when x was copied from nc
-	Argv []string // folded words; Argv[0] as written
+	Prog string   // the word that named the program, folded
+	Argv []string // folded words; Argv[0] is Prog
+	CWD  string   // folder it runs in, as far as known
+
+	Redirs []Redir
+	Env    []Assign       // prefix assignments and those of env
+	FDs    map[int]string // where descriptors lead after all redirections: a path, "pipe", or missing
+
+	Pipe, Pos, Len int  // pipeline number (0: none), position and length of it
+	Background     bool // ends in &
+	Loop           bool // inside while, until or for
+	Subst          bool // inside a command or process substitution
+	Func           string
+	Dynamic        bool // the program name comes from a variable or command that is not known
+	Remote, Nested bool // runs on another host, in another container
+	Root           bool // under sudo, doas or su
+	Decoded        bool // its text came out of a decoder
+	Loader         bool // named through the loader, /proc/*/root or /proc/*/fd
+	Renamed        bool // runs under another name than its own
+
+	Parent *Simple // whose argument it is: sh -c, xargs, find -exec, sudo; nil at the top
+	Owner  *Simple // whose word holds the substitution it is in
+
+	Stdin []*Simple // commands whose output reaches its standard input, transitively
+	From  []*Simple // commands whose output is in its words, transitively
+	Feed  string    // constant text on its standard input, if known
+	Fed   bool      // Feed is known
+
+	Code []Code // inline code of an interpreter
+
+	wordsDecoded bool // a word came out of a decoder
+}
+
+// Code is program text in a command line, here-document or file.
+type Code struct {
+	Lang    string // canonical interpreter: "python"; "" when only its shape is known
+	Text    string
+	Decoded bool // contains decoded text, or came out of a decoder
+}
+
+// Class is the class of the program.
+func (s *Simple) Class() program.Class { return program.ClassOf(s.Name) }
+
+// Line is the command as one line, for messages.
+func (s *Simple) Line() string { return strings.Join(s.Argv, " ") }
+
+// Parsed reads the arguments by the program's own option table.
+func (s *Simple) Parsed() program.Parsed { return program.Parse(program.SpecOf(s.Name), s.Argv, false) }
+
+// Inputs are all commands whose output reaches s by pipe, substitution,
+// variable or file.
+func (s *Simple) Inputs() []*Simple {
+	return append(append([]*Simple(nil), s.Stdin...), s.From...)
+}
+
+// Is reports whether the program is one of names (canonical).
+func (s *Simple) Is(names ...string) bool {
+	for _, n := range names {
+		if s.Name == n {
+			return true
+		}
+	}
+	return false
+}
+
+// Arg reports whether a word of the arguments equals one of words.
+func (s *Simple) Arg(words ...string) bool {
+	for _, a := range s.Argv[min(1, len(s.Argv)):] {
+		for _, w := range words {
+			if a == w {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Env is what is known about where a command runs.
+type Env struct {
+	Home, User, CWD string
+	Script          string              // text of the script file that runs, if any
+	ScriptPath      string              // its path
+	ExeIs           string              // canonical program by content of the file that runs
+	Resolve         func(string) string // content identity of a path: name of the program, or ""
+	Read            func(string) string // text of a script file, or ""
 }

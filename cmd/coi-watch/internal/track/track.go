@@ -4,49 +4,291 @@
 package track
 
 import (
+	"net/netip"
+	"strings"
+	"time"
+
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/wiring"
 )
 
-// Tracker is the state of one container. It is not safe for concurrent use.
-type Tracker struct {
-	procs map[int]*Process
-	graph wiring.Graph
+// Limits of the state of one container.
+const (
+	MaxProcs  = 32768
+	MaxMarks  = 256 // per tree
+	MaxTrees  = 4096
+	MaxNames  = 4096
+	Window    = 120 * time.Second
+	keepExits = 120 * time.Second
+)
+
+// Settings are what detectors need to know of the container.
+type Settings struct {
+	Workspace, Home, User      string
+	Locked, Secrets, Allowed   []string
+	FileReadMB, FileReadRateMB float64
+	FileReadTrusted            bool
+	ProcessCount, SpawnRate    int
+	UploadWarnMB, UploadHighMB int
+	PollSeconds                int
+	OneLiners                  string
+	Resolve                    func(path string) string // content identity, may be nil
+	Read                       func(path string) string // script text, may be nil
 }
 
 // Process is one entry of the process table.
 type Process struct {
 	PID, PPID int
 	Start     uint64
+	UID       int // -1: unknown
 	Exe       string
-	Class     string
+	Name      string // canonical program name
+	Class     program.Class
 	Argv      []string
+	CWD       string
+	Role      string
+	Born      int64 // mono of the first event
+	Gone      int64 // mono of its exit, 0 while it lives
+	Root      int   // pid of the top of its tree: the child of the tool, an agent or a relay
+	Command   *command.Command
+}
+
+// Mark is something a tree did lately.
+type Mark struct {
+	Mono int64
+	Kind string // "open", "connect", "fetch", "finding"
+	Rule string
+	Path string
+	Host string
+	PID  int
+}
+
+// Tracker is the state of one container. It is not safe for concurrent use.
+type Tracker struct {
+	set    Settings
+	procs  map[int]*Process
+	order  []int // pids in the order of birth, for eviction
+	marks  map[int][]Mark
+	hosts  map[string]bool   // hosts that this container used before
+	names  map[string]string // address → name
+	forks  []sample
+	rate   map[string][]sample
+	graph  wiring.Graph
+	living int
+	now    int64
+}
+
+type sample struct {
+	mono int64
+	n    float64
 }
 
 // New returns an empty tracker.
-func New() *Tracker { return &Tracker{procs: map[int]*Process{}} }
+func New(set Settings) *Tracker {
+	return &Tracker{
+		set: set, procs: map[int]*Process{}, marks: map[int][]Mark{}, hosts: map[string]bool{},
+		names: map[string]string{}, rate: map[string][]sample{},
+	}
+}
 
 // Apply takes one event into the state and returns the view of that moment.
 func (t *Tracker) Apply(ev event.Event) View {
-	if ev.Wiring != nil {
-		t.graph = *ev.Wiring
+	if ev.Mono > t.now {
+		t.now = ev.Mono
 	}
-	return View{t: t, ev: ev}
+	v := View{t: t, ev: ev}
+	switch ev.Type {
+	case event.Exec:
+		v.cmd = t.exec(ev)
+	case event.Fork:
+		t.fork(ev)
+	case event.Exit:
+		t.exit(ev)
+	case event.FDs:
+		if ev.Wiring != nil {
+			t.graph = *ev.Wiring
+			v.verdicts = wiring.Judge(t.graph)
+		}
+	case event.DNS:
+		if ev.Peer != "" && ev.Name != "" && len(t.names) < MaxNames {
+			t.names[ev.Peer] = ev.Name
+		}
+	}
+	return v
 }
 
-// View is what a detector may look at. It is valid until the next Apply.
-type View struct {
-	t   *Tracker
-	ev  event.Event
-	cmd *command.Command
+func (t *Tracker) exec(ev event.Event) *command.Command {
+	p := t.ensure(ev)
+	p.Exe, p.Argv, p.CWD, p.Role = ev.Exe, ev.Argv, ev.CWD, ev.Role
+	p.Class = program.Class(ev.ExeClass)
+	p.Name = program.Canonical(ev.ExeIs)
+	if ev.ExeIs == "" && len(ev.Argv) > 0 {
+		p.Name = program.Canonical(ev.Argv[0])
+		if ev.Exe != "" && program.Known(ev.Exe) {
+			p.Name = program.Canonical(ev.Exe)
+		}
+	}
+	if p.Class == program.None {
+		p.Class = program.ClassOf(p.Name)
+	}
+	is := ev.ExeIs
+	if is == "" && program.Known(ev.Exe) {
+		is = program.Canonical(ev.Exe)
+	}
+	p.Command = command.Parse(ev.Argv, command.Env{
+		Home: t.set.Home, User: t.set.User, CWD: ev.CWD, Script: ev.Script, ScriptPath: ev.ScriptPath,
+		ExeIs: is, Resolve: t.set.Resolve, Read: t.set.Read,
+	})
+	return p.Command
 }
 
-// Process returns the living process with that pid, or nil.
-func (v View) Process(pid int) *Process { return v.t.procs[pid] }
+// ensure finds or makes the process of an event. A pid that is used again is a
+// new process.
+func (t *Tracker) ensure(ev event.Event) *Process {
+	p := t.procs[ev.PID]
+	if p != nil && (ev.Start == 0 || p.Start == 0 || p.Start == ev.Start) && p.Gone == 0 {
+		return p
+	}
+	if p == nil || p.Gone != 0 {
+		t.living++
+	}
+	p = &Process{PID: ev.PID, PPID: ev.PPID, Start: ev.Start, Born: ev.Mono, UID: -1, Exe: ev.Exe, Role: ev.Role}
+	if ev.UID != nil {
+		p.UID = *ev.UID
+	}
+	if len(t.procs) >= MaxProcs {
+		t.evict()
+	}
+	t.procs[ev.PID] = p
+	t.order = append(t.order, ev.PID)
+	p.Root = t.rootOf(p)
+	return p
+}
 
-// Wiring is the last graph that a fds event brought.
-func (v View) Wiring() wiring.Graph { return v.t.graph }
+// rootOf is the top of a process's tree: trees begin below the tool, the agents
+// and trusted relays.
+func (t *Tracker) rootOf(p *Process) int {
+	parent := t.procs[p.PPID]
+	if parent == nil || parent == p || parent.Role != "" {
+		return p.PID
+	}
+	return parent.Root
+}
 
-// Command is the command model of an exec event; nil for others.
-func (v View) Command() *command.Command { return v.cmd }
+func (t *Tracker) evict() {
+	for i, pid := range t.order {
+		if p := t.procs[pid]; p != nil {
+			if p.Gone == 0 {
+				t.living--
+			}
+			delete(t.procs, pid)
+			t.order = append([]int(nil), t.order[i+1:]...)
+			return
+		}
+	}
+}
+
+func (t *Tracker) fork(ev event.Event) {
+	parent := t.procs[ev.PPID]
+	p := t.ensure(ev)
+	if parent != nil && p.Argv == nil {
+		p.Exe, p.Name, p.Class, p.Argv, p.CWD, p.Role = parent.Exe, parent.Name, parent.Class, parent.Argv, parent.CWD, parent.Role
+	}
+	t.forks = push(t.forks, ev.Mono, 1, 2*time.Second)
+}
+
+func (t *Tracker) exit(ev event.Event) {
+	if p := t.procs[ev.PID]; p != nil && p.Gone == 0 {
+		p.Gone = max(ev.Mono, 1)
+		t.living--
+	}
+	for len(t.order) > 0 {
+		p := t.procs[t.order[0]]
+		if p != nil && (p.Gone == 0 || t.now-p.Gone < int64(keepExits)) {
+			break
+		}
+		if p != nil {
+			delete(t.procs, p.PID)
+		}
+		t.order = t.order[1:]
+	}
+}
+
+// push adds to a window and drops what is older than keep.
+func push(list []sample, mono int64, n float64, keep time.Duration) []sample {
+	list = append(list, sample{mono, n})
+	i := 0
+	for i < len(list) && mono-list[i].mono > int64(keep) {
+		i++
+	}
+	return list[i:]
+}
+
+// Note records what a tree did, for the detectors of later events.
+func (t *Tracker) Note(pid int, m Mark) {
+	root := t.Root(pid)
+	m.Mono, m.PID = t.now, pid
+	list := t.marks[root]
+	for len(list) > 0 && (t.now-list[0].Mono > int64(Window) || len(list) >= MaxMarks) {
+		list = list[1:]
+	}
+	t.marks[root] = append(list, m)
+	if len(t.marks) > MaxTrees {
+		for k := range t.marks {
+			if k != root && t.procs[k] == nil {
+				delete(t.marks, k)
+			}
+		}
+	}
+}
+
+// Root is the top of the tree of a process, or the pid itself.
+func (t *Tracker) Root(pid int) int {
+	if p := t.procs[pid]; p != nil {
+		return p.Root
+	}
+	return pid
+}
+
+// UseHost remembers that the container talked to a host; it reports whether it
+// had before.
+func (t *Tracker) UseHost(host string) bool {
+	if t.hosts[host] {
+		return true
+	}
+	if len(t.hosts) < MaxNames {
+		t.hosts[host] = true
+	}
+	return false
+}
+
+// Forget drops findings and counters, after a thaw. The process table stays.
+func (t *Tracker) Forget() {
+	t.marks = map[int][]Mark{}
+	t.rate = map[string][]sample{}
+	t.forks = nil
+}
+
+// Count adds n to a named window and returns its sum.
+func (t *Tracker) Count(name string, n float64, keep time.Duration) float64 {
+	list := push(t.rate[name], t.now, n, keep)
+	if len(t.rate) < MaxNames || t.rate[name] != nil {
+		t.rate[name] = list
+	}
+	sum := 0.0
+	for _, s := range list {
+		sum += s.n
+	}
+	return sum
+}
+
+// Outside reports whether an address leads out of the container.
+func Outside(addr string) bool {
+	a, err := netip.ParseAddr(strings.Trim(addr, "[]"))
+	if err != nil {
+		return addr != "" && !command.Loopback(addr)
+	}
+	return !a.Unmap().IsLoopback() && !a.IsUnspecified()
+}

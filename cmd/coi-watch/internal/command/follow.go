@@ -1,0 +1,339 @@
+package command
+
+import (
+	"path"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
+)
+
+// follow does what is known about a program: changes of state, commands it
+// starts, code it runs, and its output.
+func (e *eval) follow(s *Simple, f frame) value {
+	if len(s.Argv) == 0 {
+		return value{known: true}
+	}
+	if out, ok := e.function(s, f); ok {
+		return out
+	}
+	if out, ok := e.output(s, f); ok {
+		return out
+	}
+	switch s.Name {
+	case "cd", "pushd":
+		if len(s.Argv) > 1 && !strings.HasPrefix(s.Argv[1], "-") {
+			e.cwd = e.abs(s.Argv[1])
+		}
+		return text("")
+	case "cp", "ln", "mv", "install", "link":
+		e.copyProgram(s)
+	case "tee", "sponge":
+		for _, p := range s.Parsed().Rest {
+			v := value{s: s.Feed, known: s.Fed, from: s.Stdin, decoded: s.Decoded}
+			e.write(e.abs(p), v, s.Arg("-a", "--append"))
+		}
+		return value{s: s.Feed, known: s.Fed, from: s.Stdin}
+	case "dd":
+		for _, a := range s.Argv {
+			if p, ok := strings.CutPrefix(a, "of="); ok && s.Fed {
+				e.write(e.abs(p), value{s: s.Feed, known: true, from: s.Stdin}, false)
+			}
+		}
+	case "eval":
+		s.Decoded = s.Decoded || s.wordsDecoded
+		return e.shell(s, strings.Join(s.Argv[1:], " "), f)
+	case "trap":
+		if len(s.Argv) > 2 {
+			return e.shell(s, s.Argv[1], f)
+		}
+	case ".", "source":
+		if len(s.Argv) > 1 {
+			return e.scriptFile(s, s.Argv[1], f)
+		}
+	case "alias":
+		for _, a := range s.Argv[1:] {
+			if _, cmd, ok := strings.Cut(a, "="); ok {
+				e.shell(s, cmd, f)
+			}
+		}
+	}
+	if out, ok := e.wrapper(s, f); ok {
+		return out
+	}
+	switch s.Class() {
+	case program.Shell:
+		return e.runShell(s, f)
+	case program.Interpreter:
+		e.interpreter(s, f)
+		return value{}
+	}
+	if e.ownFile(s, f) {
+		return value{}
+	}
+	e.embedded(s, f)
+	return value{}
+}
+
+// function runs a function that the text defined.
+func (e *eval) function(s *Simple, f frame) (value, bool) {
+	body, ok := e.funcs[s.Prog]
+	if !ok || f.depth >= MaxDepth || f.fn != "" && strings.Contains(" "+f.fn+" ", " "+s.Prog+" ") {
+		return value{}, ok
+	}
+	saved := e.args
+	e.args = s.Argv[1:]
+	f.depth++
+	f.fn = strings.TrimSpace(f.fn + " " + s.Prog)
+	f.redirs, f.env = nil, nil
+	out := e.stmt(body, f)
+	e.args = saved
+	return out, true
+}
+
+// copyProgram remembers that a file of the text is a program under a new name,
+// or a copy of a file of the text.
+func (e *eval) copyProgram(s *Simple) {
+	p := s.Parsed()
+	src := p.Rest
+	var dst string
+	if t := p.Values("t", "target-directory"); len(t) > 0 {
+		dst = t[0] + "/"
+	} else if len(src) >= 2 {
+		dst, src = src[len(src)-1], src[:len(src)-1]
+	} else if s.Name == "ln" && len(src) == 1 {
+		dst = "."
+	} else {
+		return
+	}
+	for _, from := range src {
+		to := e.abs(dst)
+		if strings.HasSuffix(dst, "/") || dst == "." || dst == "/tmp" || dst == "/dev/shm" {
+			to = path.Join(to, path.Base(from))
+		}
+		old := e.files[e.abs(from)]
+		switch {
+		case old != nil:
+			e.files[to] = old
+		case program.Known(from) && strings.Contains(from, "/"):
+			e.files[to] = &file{prog: program.Canonical(from)}
+		default:
+			e.files[to] = &file{value: value{from: []*Simple{s}}}
+		}
+	}
+}
+
+// inner is the frame of commands that s starts.
+func (f frame) inner(s *Simple) frame {
+	g := frame{
+		parent: s, depth: f.depth + 1, remote: f.remote, nested: f.nested, root: f.root, bg: f.bg, loop: f.loop,
+		decoded: s.Decoded, sub: f.sub, pipe: f.pipe, pos: f.pos, n: f.n,
+		stdin: f.stdin, piped: f.piped, redirs: f.redirs, env: f.env, fn: f.fn,
+	}
+	return g
+}
+
+// shell parses text as shell and walks it as what s runs.
+func (e *eval) shell(s *Simple, src string, f frame) value {
+	if f.depth >= MaxDepth {
+		e.cmd.Cut = true
+		return value{}
+	}
+	g := f.inner(s)
+	return e.walk(src, g)
+}
+
+// walk parses and walks a text.
+func (e *eval) walk(src string, f frame) value {
+	if len(src) > MaxText {
+		src, e.cmd.Cut = src[:MaxText], true
+	}
+	file, whole := parse(src)
+	if !whole {
+		e.cmd.Cut = true
+	}
+	if file == nil {
+		return value{}
+	}
+	return e.stmts(file.Stmts, f)
+}
+
+// runShell handles a shell: -c text, a script, or text on standard input.
+func (e *eval) runShell(s *Simple, f frame) value {
+	p := program.Parse(program.SpecOf(s.Name), s.Argv, true)
+	saved := e.args
+	defer func() { e.args = saved }()
+	if s.Name == "fish" {
+		if v := p.Values("c", "command"); len(v) > 0 {
+			return e.shell(s, v[0], f)
+		}
+	}
+	if p.Has("c") && s.Name != "fish" {
+		if len(p.Rest) == 0 {
+			return value{}
+		}
+		if len(p.Rest) > 2 {
+			e.args = p.Rest[2:]
+		}
+		s.Decoded = s.Decoded || s.wordsDecoded
+		return e.shell(s, p.Rest[0], f)
+	}
+	if len(p.Rest) > 0 && !p.Has("s") && p.Rest[0] != "-" && p.Rest[0] != "/dev/stdin" {
+		e.args = p.Rest[1:]
+		return e.scriptFile(s, p.Rest[0], f)
+	}
+	if s.Fed {
+		s.Decoded = s.Decoded || f.stdin.decoded
+		g := f
+		g.stdin, g.piped = value{}, false
+		return e.shell(s, s.Feed, g)
+	}
+	return value{}
+}
+
+// scriptFile walks a script that the text made, or one that can be read.
+func (e *eval) scriptFile(s *Simple, name string, f frame) value {
+	p := name
+	if !strings.HasPrefix(p, "/dev/") {
+		p = e.abs(p)
+	}
+	src, ok := e.scriptText(s, p)
+	if !ok {
+		return value{}
+	}
+	return e.shell(s, src, f)
+}
+
+func (e *eval) scriptText(s *Simple, p string) (string, bool) {
+	if fl := e.files[p]; fl != nil {
+		s.Stdin = merge(s.Stdin, fl.from)
+		s.Decoded = s.Decoded || fl.decoded
+		return fl.s, fl.known
+	}
+	if p == e.env.ScriptPath && e.env.Script != "" {
+		return e.env.Script, true
+	}
+	if e.env.Read != nil && strings.HasPrefix(p, "/") {
+		src := e.env.Read(p)
+		return src, src != ""
+	}
+	return "", false
+}
+
+// ownFile runs a file that the text made: ./x.sh, or a program written before.
+func (e *eval) ownFile(s *Simple, f frame) bool {
+	if !strings.Contains(s.Prog, "/") {
+		return false
+	}
+	src, ok := e.scriptText(s, e.abs(s.Prog))
+	if !ok || src == "" {
+		return false
+	}
+	lang := shebang(src)
+	saved := e.args
+	e.args = s.Argv[1:]
+	defer func() { e.args = saved }()
+	if lang == "" || program.ClassOf(lang) == program.Shell {
+		if lang == "" && strings.ContainsRune(src, 0) {
+			return false
+		}
+		e.shell(s, src, f)
+		return true
+	}
+	e.code(s, lang, src, s.Decoded, f)
+	return true
+}
+
+// shebang is the interpreter that the first line names.
+func shebang(src string) string {
+	line, ok := strings.CutPrefix(src, "#!")
+	if !ok {
+		return ""
+	}
+	line, _, _ = strings.Cut(line, "\n")
+	w := strings.Fields(line)
+	for i, x := range w {
+		if i > 0 && strings.HasPrefix(x, "-") || path.Base(x) == "env" || strings.Contains(x, "=") {
+			continue
+		}
+		return program.Canonical(x)
+	}
+	return ""
+}
+
+// parse reads shell text; when it is not quite shell, what can be read of it,
+// and false.
+func parse(src string) (*syntax.File, bool) {
+	src = placeholders(src)
+	for _, lang := range []syntax.LangVariant{syntax.LangBash, syntax.LangZsh} {
+		if f, err := syntax.NewParser(syntax.Variant(lang)).Parse(strings.NewReader(src), ""); err == nil {
+			return f, true
+		}
+	}
+	out := &syntax.File{}
+	for _, part := range pieces(src) {
+		f, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(part), "")
+		if err == nil {
+			out.Stmts = append(out.Stmts, f.Stmts...)
+			continue
+		}
+		f, err = syntax.NewParser().Parse(strings.NewReader(plain(part)), "")
+		if err == nil {
+			out.Stmts = append(out.Stmts, f.Stmts...)
+		}
+	}
+	return out, false
+}
+
+// pieces cuts text that does not parse into lines, and those at ; && ||.
+func pieces(src string) []string {
+	var out []string
+	for line := range strings.Lines(src) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		if _, err := syntax.NewParser().Parse(strings.NewReader(line), ""); err == nil {
+			out = append(out, line)
+			continue
+		}
+		r := strings.NewReplacer("&&", "\n", "||", "\n", ";", "\n")
+		for p := range strings.Lines(r.Replace(line)) {
+			if p = strings.TrimSpace(p); p != "" && len(out) < 256 {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// plain takes the characters away that keep a piece from parsing.
+func plain(part string) string {
+	drop := "(){}`\"'"
+	for _, kw := range []string{"if ", "then ", "do ", "else ", "while ", "until ", "for "} {
+		part = strings.TrimPrefix(part, kw)
+	}
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(drop, r) || r < ' ' && r != '\t' {
+			return ' '
+		}
+		return r
+	}, part)
+}
+
+// placeholders makes ${{ template }} expressions parse as variables.
+func placeholders(src string) string {
+	for range 64 {
+		i := strings.Index(src, "${{")
+		if i < 0 {
+			break
+		}
+		j := strings.Index(src[i:], "}}")
+		if j < 0 {
+			break
+		}
+		src = src[:i] + "${TEMPLATE}" + src[i+j+2:]
+	}
+	return src
+}

@@ -1,0 +1,476 @@
+package command
+
+import (
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
+)
+
+// codeOpts are the options of each interpreter that take program text.
+var codeOpts = map[string][]string{
+	"python": {"c"}, "perl": {"e", "E"}, "ruby": {"e"}, "php": {"r", "R", "B", "E", "run"}, "node": {"e", "p", "eval", "print"},
+	"bun": {"e", "eval"}, "lua": {"e"}, "julia": {"e", "E", "eval"}, "jrunscript": {"e"}, "Rscript": {"e"}, "R": {"e"},
+	"expect": {"c"}, "pwsh": {"c", "command"}, "groovy": {"e"}, "scala": {"e", "execute"}, "elixir": {"e", "eval"},
+	"erl": {"eval"}, "guile": {"c"}, "emacs": {"eval"}, "octave": {"eval"}, "raku": {"e"}, "osascript": {"e"},
+	"awk": {"e", "source"}, "racket": {"e"}, "swipl": {"g"}, "ghc": {"e"}, "irb": {"e"}, "crystal": {"e"}, "tclsh": {"c"},
+}
+
+// interpreter finds the code that an interpreter will run: from an option,
+// from a file the text made, or from standard input.
+func (e *eval) interpreter(s *Simple, f frame) {
+	s.Decoded = s.Decoded || s.wordsDecoded
+	spec := program.SpecOf(s.Name)
+	p := program.Parse(spec, s.Argv, true)
+	found := false
+	for _, c := range p.Values(codeOpts[s.Name]...) {
+		e.code(s, s.Name, c, s.Decoded, f)
+		found = true
+	}
+	switch {
+	case found:
+	case s.Name == "awk":
+		if len(p.Rest) > 0 && !p.Has("f", "file") {
+			e.code(s, "awk", p.Rest[0], s.Decoded, f)
+			found = true
+		}
+	case s.Name == "deno" && len(p.Rest) > 1 && p.Rest[0] == "eval":
+		e.code(s, "node", p.Rest[1], s.Decoded, f)
+		found = true
+	}
+	if v := p.Values("enc", "encodedcommand"); s.Name == "pwsh" && len(v) > 0 {
+		if t, err := unbase64(v[0]); err == nil {
+			e.code(s, s.Name, strings.ReplaceAll(t, "\x00", ""), true, f)
+		}
+		return
+	}
+	if found {
+		return
+	}
+	if v := p.Values("f", "file"); s.Name == "awk" && len(v) > 0 {
+		p.Rest = v
+	}
+	if len(p.Rest) > 0 && p.Rest[0] != "-" && p.Rest[0] != "/dev/stdin" {
+		name := p.Rest[0]
+		if !strings.HasPrefix(name, "/dev/") {
+			name = e.abs(name)
+		}
+		if src, ok := e.scriptText(s, name); ok {
+			e.code(s, s.Name, src, s.Decoded, f)
+		}
+		return
+	}
+	if s.Fed {
+		e.code(s, s.Name, s.Feed, s.Decoded, f)
+	}
+}
+
+// code records program text, with its decoded parts, and walks the shell
+// commands that it hands to a shell.
+func (e *eval) code(s *Simple, lang, src string, decoded bool, f frame) {
+	if len(src) > MaxText {
+		src, e.cmd.Cut = src[:MaxText], true
+	}
+	src = e.fillEnv(src)
+	if t := unpack(src); t != "" {
+		src, decoded = src+"\n"+t, true
+	}
+	s.Code = append(s.Code, Code{Lang: lang, Text: src, Decoded: decoded})
+	if f.depth >= MaxDepth {
+		return
+	}
+	g := f.inner(s)
+	g.stdin, g.piped, g.redirs, g.n = value{}, false, nil, 0
+	g.decoded = decoded
+	for _, c := range shellCalls(lang, src) {
+		e.walk(c, g)
+	}
+}
+
+var getenv = regexp.MustCompile(`(?:os\.)?(?:getenv|environ(?:\.get)?|ENV|\$ENV|process\.env\.?)\s*[\(\[\{]?\s*["']?([A-Za-z_][A-Za-z0-9_]*)["']?\s*[\)\]\}]?`)
+
+// fillEnv puts constants of the surrounding shell text where code reads them
+// from its environment.
+func (e *eval) fillEnv(src string) string {
+	if len(e.vars) == 0 || !strings.Contains(strings.ToLower(src), "env") {
+		return src
+	}
+	return getenv.ReplaceAllStringFunc(src, func(m string) string {
+		n := getenv.FindStringSubmatch(m)[1]
+		if v, ok := e.vars[n]; ok && v.known && len(v.s) < 256 {
+			return `"` + v.s + `"`
+		}
+		return m
+	})
+}
+
+var (
+	encoded = regexp.MustCompile(`["']([A-Za-z0-9+/_-]{12,}={0,2})["']`)
+	hexed   = regexp.MustCompile(`["']((?:[0-9a-fA-F]{2}){8,})["']`)
+	hexEsc  = regexp.MustCompile(`(?:\\x[0-9a-fA-F]{2}){4,}`)
+	decoder = regexp.MustCompile(`(?i)b64decode|base64|decode64|unhexlify|fromhex|hex2bin|hex2str|decode\(|unpack|atob|buffer\.from|fromCharCode|decompress|gzinflate|str_rot13|pack\(`)
+)
+
+// unpack decodes the string constants of code that calls a decoder.
+func unpack(src string) string {
+	if !decoder.MatchString(src) && !hexEsc.MatchString(src) {
+		return ""
+	}
+	var out []string
+	for _, m := range encoded.FindAllStringSubmatch(src, 16) {
+		if t, err := unbase64(m[1]); err == nil && printable(t) {
+			out = append(out, t)
+		} else if t, err := unbase64(reverse(m[1])); err == nil && printable(t) {
+			out = append(out, t)
+		}
+	}
+	for _, m := range hexed.FindAllStringSubmatch(src, 16) {
+		if t, err := unhex(m[1]); err == nil && printable(t) {
+			out = append(out, t)
+		}
+	}
+	for _, m := range hexEsc.FindAllString(src, 16) {
+		if t, err := unhex(m); err == nil && printable(t) {
+			out = append(out, t)
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+func printable(s string) bool {
+	if len(s) < 6 || !utf8.ValidString(s) {
+		return false
+	}
+	for _, r := range s {
+		if r < ' ' && r != '\n' && r != '\t' && r != '\r' {
+			return false
+		}
+	}
+	return true
+}
+
+var (
+	callRE   = regexp.MustCompile(`(?:\b(?:system|popen|popen2|popen3|exec|execSync|execvp?e?|execlp?e?|execFile|execFileSync|shell_exec|passthru|proc_open|spawn|spawnSync|spawnlp?|call|check_call|check_output|check_output|run|Popen|getoutput|getstatusoutput|qx|capture2e?|capture3|os\.execute|io\.popen|Command|shell-command|cmd|command|posix_spawn|eval|exec_command|ProcessBuilder|sh|open|open3|readpipe|send-string|Process\.spawn|Exec|do\s+shell\s+script|halt)\s*\(?\s*\(?\[?\s*(?:shell\s*=\s*True\s*,\s*)?|%x[\{\(\[]|\|&?\s*|print\s*\|\s*)$`)
+	backtick = regexp.MustCompile("`([^`]{2,})`")
+	listNext = regexp.MustCompile(`^\s*,\s*\[?\s*$`)
+	percentX = regexp.MustCompile(`(?:%x|qx)\s*[\{\(\[/!|]([^\}\)\]/!|]{2,})[\}\)\]/!|]`)
+)
+
+// Literal is a string constant of code, with the text before it.
+type Literal struct {
+	Text   string
+	Before string // up to 96 characters before the opening quote
+	After  string // up to 48 characters after the closing quote
+}
+
+// Literals are the string constants of program text. It knows quotes and
+// backslashes, not the language.
+func Literals(src string) []Literal {
+	var out []Literal
+	for i := 0; i < len(src) && len(out) < 256; i++ {
+		q := src[i]
+		if q != '"' && q != '\'' {
+			continue
+		}
+		open, triple := i, false
+		if strings.HasPrefix(src[i:], strings.Repeat(string(q), 3)) {
+			triple = true
+			i += 2
+		}
+		var b strings.Builder
+		j := i + 1
+		closed := false
+		for ; j < len(src); j++ {
+			if src[j] == '\\' && j+1 < len(src) {
+				j++
+				switch src[j] {
+				case 'n':
+					b.WriteByte('\n')
+				case 't':
+					b.WriteByte('\t')
+				default:
+					b.WriteByte(src[j])
+				}
+				continue
+			}
+			if src[j] == q && (!triple || strings.HasPrefix(src[j:], strings.Repeat(string(q), 3))) {
+				closed = true
+				break
+			}
+			b.WriteByte(src[j])
+		}
+		if !closed {
+			if q == '\'' && !triple {
+				continue // an apostrophe
+			}
+			break
+		}
+		end := j + 1
+		if triple {
+			end = j + 3
+		}
+		out = append(out, Literal{Text: b.String(), Before: src[max(0, open-96):open], After: src[min(end, len(src)):min(end+48, len(src))]})
+		i = end - 1
+	}
+	return out
+}
+
+// shellCalls are the commands that code hands to a shell or to exec, as shell
+// text.
+func shellCalls(lang, src string) []string {
+	var out []string
+	lits := Literals(src)
+	for i := 0; i < len(lits) && len(out) < 32; i++ {
+		l := lits[i]
+		if !callRE.MatchString(l.Before) {
+			continue
+		}
+		words := []string{l.Text}
+		for i+1 < len(lits) && listNext.MatchString(between(l, lits[i+1])) {
+			i++
+			words = append(words, lits[i].Text)
+			l = lits[i]
+		}
+		switch {
+		case len(words) > 1 && words[0] == words[1] && program.Known(words[0]):
+			out = append(out, quoteAll(words[1:])) // execl("/bin/sh", "/bin/sh", ...)
+		case len(words) > 1 && program.Known(words[0]):
+			out = append(out, quoteAll(words))
+		default:
+			out = append(out, words[0])
+		}
+	}
+	if lang == "perl" || lang == "ruby" || lang == "php" || lang == "julia" || lang == "" {
+		for _, m := range backtick.FindAllStringSubmatch(src, 16) {
+			out = append(out, m[1])
+		}
+		for _, m := range percentX.FindAllStringSubmatch(src, 16) {
+			out = append(out, m[1])
+		}
+	}
+	return out
+}
+
+// between is what lies between two literals that follow each other closely.
+func between(a, b Literal) string {
+	n := len(b.Before)
+	for k := 1; k <= 6 && k <= n; k++ {
+		t := b.Before[n-k:]
+		if strings.HasPrefix(a.After, t) && listNext.MatchString(t) {
+			return t
+		}
+	}
+	return "x"
+}
+
+func quoteAll(words []string) string {
+	q := make([]string, len(words))
+	for i, w := range words {
+		q[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+	}
+	return strings.Join(q, " ")
+}
+
+// embedded follows programs that are no interpreters but take commands: vim
+// -c ':!x', tar --to-command, git -c core.sshCommand, gdb -ex 'shell x'.
+func (e *eval) embedded(s *Simple, f frame) {
+	p := s.Parsed()
+	var cmds []string
+	switch s.Name {
+	case "vim":
+		for _, c := range p.Values("c", "cmd") {
+			c = strings.TrimLeft(c, ": ")
+			if t, ok := strings.CutPrefix(c, "!"); ok {
+				cmds = append(cmds, t)
+			} else if strings.HasPrefix(c, "py") || strings.HasPrefix(c, "lua") || strings.HasPrefix(c, "rub") || strings.HasPrefix(c, "perl") {
+				_, t, _ := strings.Cut(c, " ")
+				e.code(s, "", t, s.Decoded, f)
+			}
+		}
+	case "gdb":
+		for _, c := range p.Values("ex", "eval-command", "iex") {
+			if t, ok := strings.CutPrefix(c, "!"); ok {
+				cmds = append(cmds, t)
+			} else if t, ok := strings.CutPrefix(c, "shell "); ok {
+				cmds = append(cmds, t)
+			} else if t, ok := strings.CutPrefix(c, "python "); ok {
+				e.code(s, "python", t, s.Decoded, f)
+			}
+		}
+	case "tar":
+		for _, c := range p.Values("to-command", "use-compress-program", "I", "checkpoint-action", "rsh-command", "info-script", "F") {
+			cmds = append(cmds, strings.TrimPrefix(c, "exec="))
+		}
+	case "git":
+		for _, c := range p.Values("c") {
+			k, v, _ := strings.Cut(c, "=")
+			if k = strings.ToLower(k); strings.HasSuffix(k, "command") || strings.HasSuffix(k, "pager") || strings.HasSuffix(k, "editor") || strings.HasPrefix(k, "alias.") {
+				cmds = append(cmds, strings.TrimPrefix(v, "!"))
+			}
+		}
+	case "rsync", "scp", "sftp":
+		cmds = append(cmds, p.Values("e", "rsh")...)
+	case "sqlite3", "psql", "mysql":
+		for _, a := range append(s.Argv[1:], s.Feed) {
+			if _, t, ok := strings.Cut(a, ".shell "); ok {
+				cmds = append(cmds, t)
+			} else if _, t, ok := strings.Cut(a, "\\! "); ok {
+				cmds = append(cmds, t)
+			} else if _, t, ok := strings.Cut(a, "PROGRAM '"); ok {
+				t, _, _ = strings.Cut(t, "'")
+				cmds = append(cmds, t)
+			}
+		}
+	case "make":
+		for _, c := range p.Values("eval") {
+			if _, t, ok := strings.Cut(c, "\n\t"); ok {
+				cmds = append(cmds, strings.TrimLeft(t, "-@"))
+			}
+		}
+	case "npm", "go":
+		e.runsOwnFile(s, f)
+	case "gcc", "rustc", "ghc", "crystal":
+		e.compiled(s)
+	case "crontab":
+		if s.Fed {
+			e.cronText(s, f)
+		}
+	case "nc", "ncat", "socat":
+		cmds = append(cmds, relayCommands(s)...)
+	}
+	g := f.inner(s)
+	g.stdin, g.piped, g.redirs, g.n = value{}, false, nil, 0
+	for _, c := range cmds {
+		if f.depth < MaxDepth {
+			e.walk(c, g)
+		}
+	}
+	if !program.Known(s.Name) {
+		e.unknownCode(s, f)
+	}
+}
+
+// runsOwnFile is go run FILE of a file that the text made.
+func (e *eval) runsOwnFile(s *Simple, f frame) {
+	if s.Name != "go" || len(s.Argv) < 3 || s.Argv[1] != "run" {
+		return
+	}
+	for _, a := range s.Argv[2:] {
+		if src, ok := e.scriptText(s, e.abs(a)); ok && strings.HasSuffix(a, ".go") {
+			e.code(s, "go", src, s.Decoded, f)
+		}
+	}
+}
+
+// compiled remembers that an output file carries the code of its source.
+func (e *eval) compiled(s *Simple) {
+	p := program.Parse(program.Spec{Short: "oILlDxO"}, s.Argv, false)
+	out := "a.out"
+	if v := p.Values("o"); len(v) > 0 {
+		out = v[0]
+	}
+	src := ""
+	for _, a := range p.Rest {
+		if f := e.files[e.abs(a)]; f != nil && f.known {
+			src += f.s
+		}
+	}
+	if len(p.Rest) > 0 && p.Rest[0] == "-" && s.Fed {
+		src = s.Feed
+	}
+	if src != "" {
+		e.files[e.abs(out)] = &file{value: value{s: "#!c\n" + src, known: true, from: []*Simple{s}}}
+	}
+}
+
+// cronText walks the commands of a crontab given on standard input.
+func (e *eval) cronText(s *Simple, f frame) {
+	g := f.inner(s)
+	g.stdin, g.piped, g.redirs, g.n = value{}, false, nil, 0
+	for line := range strings.Lines(s.Feed) {
+		w := strings.Fields(line)
+		n := 5
+		if len(w) > 0 && strings.HasPrefix(w[0], "@") {
+			n = 1
+		}
+		if len(w) > n && f.depth < MaxDepth && !strings.HasPrefix(w[0], "#") {
+			e.walk(strings.Join(w[n:], " "), g)
+		}
+	}
+}
+
+// relayCommands are the programs that a relay hands its connection to.
+func relayCommands(s *Simple) []string {
+	p := s.Parsed()
+	var out []string
+	switch s.Name {
+	case "nc", "ncat":
+		for _, v := range p.Values("e", "c", "exec", "sh-exec") {
+			if strings.Contains(v, " ") {
+				out = append(out, v)
+			}
+		}
+	case "socat":
+		for _, a := range s.Argv[1:] {
+			k, v, _ := strings.Cut(a, ":")
+			if k = strings.ToLower(k); k == "exec" || k == "system" || k == "shell" {
+				out = append(out, strings.Trim(strings.SplitN(v, ",", 2)[0], `"'`))
+			}
+		}
+	}
+	return out
+}
+
+// unknownCode takes the program text of a program nobody knows by the shape of
+// its options.
+func (e *eval) unknownCode(s *Simple, f frame) {
+	for i := 1; i+1 < len(s.Argv); i++ {
+		switch s.Argv[i] {
+		case "-c", "-e", "-r", "-E", "--eval", "-x", "eval":
+			t := s.Argv[i+1]
+			if len(t) > 12 && strings.ContainsAny(t, "(=;`{ ") {
+				e.code(s, "", t, s.Decoded, f)
+				if s.Argv[i] == "-c" && !strings.Contains(t, "import") && f.depth < MaxDepth {
+					if w := strings.Fields(t); len(w) > 0 && program.Known(w[0]) {
+						e.shell(s, t, f)
+					}
+				}
+			}
+		}
+	}
+}
+
+// guess names a program that is not known by what its arguments can only be.
+func guess(s *Simple) string {
+	a := s.Argv[1:]
+	addr, hand, url, upload, shell := 0, false, false, false, false
+	for i, w := range a {
+		l := strings.ToLower(w)
+		switch {
+		case strings.HasPrefix(l, "exec:") || strings.HasPrefix(l, "system:"):
+			hand = true
+		case strings.HasPrefix(l, "tcp") && strings.Contains(l, ":") || strings.HasPrefix(l, "openssl:") || strings.HasPrefix(l, "udp") && strings.Contains(l, ":"):
+			addr++
+		case strings.HasPrefix(l, "http://") || strings.HasPrefix(l, "https://") || strings.HasPrefix(l, "ftp://"):
+			url = true
+		case (w == "-e" || w == "-c" || w == "--exec" || w == "--sh-exec") && i+1 < len(a) && program.ShellPath(a[i+1]) && len(strings.Fields(a[i+1])) <= 2:
+			shell = true
+		case w == "-T" || w == "--upload-file" || strings.HasPrefix(w, "--data") || (w == "-F" || w == "-d") && i+1 < len(a) && strings.Contains(a[i+1], "@"):
+			upload = true
+		case strings.HasPrefix(w, "--post-file"):
+			return "wget"
+		}
+	}
+	switch {
+	case hand && addr > 0:
+		return "socat"
+	case shell && len(a) >= 3:
+		return "nc"
+	case url && upload:
+		return "curl"
+	case len(a) > 2 && a[0] == "s_client":
+		return "openssl"
+	}
+	return ""
+}

@@ -1,0 +1,321 @@
+package command
+
+import (
+	"io"
+	"strconv"
+	"strings"
+
+	"mvdan.cc/sh/v3/expand"
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// environ lets the expander see the variables of the text.
+type environ struct{ e *eval }
+
+// Get gives a variable; one that is not known expands to its own name, so that
+// "$HOST" stays readable.
+func (v environ) Get(name string) expand.Variable {
+	e := v.e
+	set := func(s string) expand.Variable {
+		e.served += len(s)
+		if e.served > maxServed {
+			e.cmd.Cut = true
+			s = ""
+		}
+		return expand.Variable{Set: true, Kind: expand.String, Str: s}
+	}
+	if x, ok := e.vars[name]; ok {
+		e.taint = merge(e.taint, x.from)
+		e.dec = e.dec || x.decoded
+		return set(x.s)
+	}
+	switch name {
+	case "IFS":
+		return set(" \t\n")
+	case "HOME":
+		return set(e.env.Home)
+	case "USER", "LOGNAME":
+		return set(e.env.User)
+	case "PWD":
+		return set(e.cwd)
+	case "SHELL", "BASH":
+		return set("/bin/bash")
+	case "UID", "EUID":
+		return set("1000")
+	case "PATH":
+		return set("/usr/local/bin:/usr/bin:/bin")
+	case "HISTFILE":
+		return set(e.env.Home + "/.bash_history")
+	case "TMPDIR":
+		return set("/tmp")
+	case "#":
+		return set(strconv.Itoa(len(e.args)))
+	case "@", "*":
+		return set(strings.Join(e.args, " "))
+	case "0", "?", "-", "!", "$", "PPID":
+		return set("0")
+	}
+	if n, err := strconv.Atoi(name); err == nil {
+		if n > 0 && n <= len(e.args) {
+			return set(e.args[n-1])
+		}
+		return set("")
+	}
+	if strings.HasPrefix(name, "HOME ") {
+		if u := name[5:]; u == "root" {
+			return set("/root")
+		}
+		return set("/home/" + name[5:])
+	}
+	e.dyn = true
+	return set("$" + name)
+}
+
+// Each is part of the interface; nothing iterates.
+func (v environ) Each(func(string, expand.Variable) bool) {}
+
+// Set keeps what ${x:=y} and arithmetic assign.
+func (v environ) Set(name string, vr expand.Variable) error {
+	v.e.vars[name] = variable{text(vr.Str)}
+	return nil
+}
+
+func (e *eval) config() *expand.Config {
+	return &expand.Config{
+		Env:       environ{e},
+		CmdSubst:  func(w io.Writer, cs *syntax.CmdSubst) error { return e.cmdSubst(w, cs) },
+		ProcSubst: func(ps *syntax.ProcSubst) (string, error) { return e.procSubst(ps) },
+	}
+}
+
+// fields expands one word to its fields.
+func (e *eval) fields(w *syntax.Word) []string {
+	e.defaults(w)
+	if risky(w) {
+		return []string{e.literal(w)}
+	}
+	fs, err := expand.Fields(e.config(), w)
+	if err != nil {
+		return []string{e.raw(w)}
+	}
+	return e.bound(fs)
+}
+
+// word expands one word to one string.
+func (e *eval) word(w *syntax.Word) string {
+	e.defaults(w)
+	return e.literal(w)
+}
+
+func (e *eval) literal(w *syntax.Word) string {
+	s, err := expand.Literal(e.config(), w)
+	if err != nil {
+		return e.raw(w)
+	}
+	return e.bound([]string{s})[0]
+}
+
+func (e *eval) bound(fs []string) []string {
+	n := 0
+	for i, f := range fs {
+		n += len(f)
+		if n > MaxText || i > 512 {
+			e.cmd.Cut = true
+			return fs[:max(i, 1)]
+		}
+	}
+	return fs
+}
+
+// raw prints a word as it was written.
+func (e *eval) raw(w *syntax.Word) string {
+	var b strings.Builder
+	if err := syntax.NewPrinter().Print(&b, w); err != nil {
+		return ""
+	}
+	return b.String()
+}
+
+// risky reports words whose brace expansion could explode.
+func risky(w *syntax.Word) bool {
+	braces := 0
+	for _, p := range w.Parts {
+		if l, ok := p.(*syntax.Lit); ok {
+			braces += strings.Count(l.Value, "{")
+			if strings.Contains(l.Value, "..") && strings.Contains(l.Value, "{") {
+				return true
+			}
+		}
+	}
+	return braces > 2
+}
+
+// defaults makes ${x:-y} take its default when x is not known.
+func (e *eval) defaults(w *syntax.Word) {
+	syntax.Walk(w, func(n syntax.Node) bool {
+		p, ok := n.(*syntax.ParamExp)
+		if !ok || p.Param == nil {
+			return true
+		}
+		_, known := e.vars[p.Param.Value]
+		if p.Exp != nil && !known {
+			switch p.Exp.Op {
+			case syntax.DefaultUnset, syntax.DefaultUnsetOrNull, syntax.AssignUnset, syntax.AssignUnsetOrNull:
+				e.vars[p.Param.Value] = variable{text("")}
+			}
+		}
+		return true
+	})
+}
+
+// cmdSubst evaluates $(...) and writes its output as far as it is known.
+func (e *eval) cmdSubst(w io.Writer, cs *syntax.CmdSubst) error {
+	out := e.substitute(cs.Stmts)
+	s := strings.TrimRight(out.s, "\n")
+	if !out.known {
+		e.dyn = true
+		s = "$()"
+	}
+	e.served += len(s)
+	if e.served > maxServed {
+		e.cmd.Cut = true
+		return nil
+	}
+	_, err := io.WriteString(w, s)
+	return err
+}
+
+// substitute runs commands inside a word, keeping the state of the word.
+func (e *eval) substitute(list []*syntax.Stmt) value {
+	taint, outs, dyn, dec, own := e.taint, e.outs, e.dyn, e.dec, e.own
+	e.subs++
+	if e.subs > 256 {
+		e.cmd.Cut = true
+		return value{}
+	}
+	saved := e.cwd
+	out := e.stmts(list, frame{sub: true, owner: own, depth: e.depthOf(own) + 1})
+	e.cwd = saved
+	e.taint, e.outs, e.dyn, e.dec, e.own = merge(taint, out.from), outs, dyn, dec || out.decoded, own
+	return out
+}
+
+func (e *eval) depthOf(s *Simple) int {
+	n := 0
+	for ; s != nil && n < MaxDepth; n++ {
+		if s.Owner != nil {
+			s = s.Owner
+		} else {
+			s = s.Parent
+		}
+	}
+	return n
+}
+
+// procSubst evaluates <(...) to a file of the text, and runs >(...) with the
+// output of the command it stands for.
+func (e *eval) procSubst(ps *syntax.ProcSubst) (string, error) {
+	e.subs++
+	p := "/dev/fd/p" + strconv.Itoa(e.subs)
+	if ps.Op == syntax.CmdOut {
+		e.outs = append(e.outs, func(s *Simple) {
+			e.stmts(ps.Stmts, frame{sub: true, owner: s, stdin: value{from: append(s.Inputs(), s)}, piped: true, depth: e.depthOf(s) + 1})
+		})
+		return p, nil
+	}
+	e.files[p] = &file{value: e.substitute(ps.Stmts)}
+	return p, nil
+}
+
+// redirs folds redirections and finds what they put on standard input.
+func (e *eval) redirs(list []*syntax.Redirect, owner *Simple) (out []Redir, stdin value, piped bool) {
+	saved := e.own
+	e.own = owner
+	defer func() { e.own = saved }()
+	for _, r := range list {
+		x := Redir{Op: redirOp(r.Op), FD: -1}
+		if r.N != nil {
+			if n, err := strconv.Atoi(r.N.Value); err == nil {
+				x.FD = n
+			}
+		}
+		if x.FD < 0 {
+			x.FD = 1
+			if strings.HasPrefix(x.Op, "<") {
+				x.FD = 0
+			}
+		}
+		switch {
+		case r.Hdoc != nil:
+			x.Here = e.word(r.Hdoc)
+			stdin, piped = value{s: x.Here, known: true, from: e.taint, decoded: e.dec}, true
+		case r.Op == syntax.WordHdoc:
+			x.Here = e.word(r.Word) + "\n"
+			stdin, piped = value{s: x.Here, known: true, from: e.taint, decoded: e.dec}, true
+		case r.Word != nil:
+			x.Path = e.word(r.Word)
+			if x.Op != "<&" && x.Op != ">&" || !isDigits(x.Path) {
+				if !strings.HasPrefix(x.Path, "/dev/") && x.Path != "-" {
+					x.Path = e.abs(x.Path)
+				}
+			}
+			if x.FD == 0 && x.Op == "<" {
+				if f := e.files[x.Path]; f != nil {
+					stdin, piped = f.value, true
+				} else {
+					stdin, piped = value{}, true
+				}
+			}
+		}
+		out = append(out, x)
+	}
+	return out, stdin, piped
+}
+
+func isDigits(s string) bool {
+	for _, c := range strings.TrimSuffix(s, "-") {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func redirOp(op syntax.RedirOperator) string {
+	switch op {
+	case syntax.RdrClob:
+		return ">"
+	case syntax.DashHdoc:
+		return "<<"
+	case syntax.AppAll:
+		return "&>>"
+	}
+	return op.String()
+}
+
+// store keeps what a command wrote into files.
+func (e *eval) store(redirs []Redir, out value) {
+	for _, r := range redirs {
+		if r.FD != 1 && r.Op != "&>" && r.Op != "&>>" {
+			continue
+		}
+		if !strings.Contains(r.Op, ">") || r.Op == ">&" && isDigits(r.Path) || strings.HasPrefix(r.Path, "/dev/") {
+			continue
+		}
+		e.write(r.Path, out, r.Op == ">>" || r.Op == "&>>")
+	}
+}
+
+func (e *eval) write(p string, v value, add bool) {
+	if len(e.files) > 256 {
+		e.cmd.Cut = true
+		return
+	}
+	if old := e.files[p]; old != nil && add {
+		v = join(old.value, v)
+	}
+	if len(v.s) > MaxText {
+		v.s, e.cmd.Cut = v.s[:MaxText], true
+	}
+	e.files[p] = &file{value: v}
+}

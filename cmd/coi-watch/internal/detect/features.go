@@ -1,0 +1,117 @@
+package detect
+
+import (
+	"strings"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
+)
+
+// The features of program text, independent of its language: what reaches the
+// network, what hands over to a shell, what decodes, what fetches. Each list is
+// of lower-case fragments.
+var (
+	netWords = []string{
+		"socket.socket", "socket(", "create_connection", "sockaddr_in", "io::socket", "io.socket", "fsockopen", "pfsockopen", "stream_socket", "socket_connect", "socket_create",
+		"tcpsocket", "tcpserver", "udpsocket", "socket.tcp", "socket.connect", "socket.bind", "net.connect", "net.createconnection", "net.socket", "net.createserver", "net.createconnection",
+		"require('net')", `require("net")`, "require('tls')", `require("tls")`, "dgram", "java.net", "serversocket", "socketchannel", "new socket", "net.dial", "net.listen", "tls.dial",
+		"syscall.connect", "syscall.socket", "syscall.bind", "using sockets", "sockets.connect", "/inet/tcp", "/inet/udp", "/inet6/tcp", "sockets.tcpclient", "tcplistener", "tcpclient", "tcpstream::connect",
+		"gen_tcp", "network.socket", "socketconnection", "newsocket", "asyncio.open_connection", "open_connection", "af_inet", "pf_inet", "websocket", "ztcp", "addr_inet", "peeraddr", "localport", "make_socket", "connect_tcp", "a(\"socket\")", `__import__("socket")`, "__import__('socket')", "import socket", "import*from socket", "from socket", "socket as ", "bun.connect", "deno.connect", "deno.listen", "std.socket", "socket -server", "make-network-process", "open-network-stream",
+	}
+	netActs = []string{
+		"connect", "dial", "bind", "listen", "accept", "fsockopen", "tcpsocket", "tcpserver", "stream_socket", "peeraddr", "tcpclient", "localport", "/inet", "gen_tcp", "new java.net.socket", "socket(", "open-network-stream", "socketconnection", "ztcp", "new socket",
+	}
+	// strongHands join a socket to a program's standard streams.
+	strongHands = []string{
+		"dup2", "dup3", ">&s", ">&c", ">&$", "<&3", ">&3", "<&4", "stdin=s", "stdin=f", "stdin=c", "fdopen($c", "stdin->fdopen", "stdout->fdopen", "$~->fdopen", "reopen(", "0=>$", "0 => $",
+		"sh.stdin", ".stdin.pipe", ".pipe(sh", "cmd.stdin", ".stdin=c", ".stdin = c", "pipe(cp.stdin", "stdio:[s", "stdio: [s", "stdio:[c", "stdio: [c", "stdin: s", "stdin: c", "redirecterrorstream", "getoutputstream",
+	}
+	// hands start programs.
+	hands = []string{
+		"pty.spawn", "subprocess", "os.system", "popen", "/bin/sh", "/bin/bash", "/bin/zsh", "bash -i", "sh -i", "cmd.exe", "system(", "exec(", "execve", "execl", "shell_exec", "passthru", "proc_open", "spawn", "child_process", "processbuilder",
+		"getruntime", "exec.command", "syscall.exec", "os.execute", "invoke-expression", "iex ", "iex(", "pipeline(", "run(`", "qx", "|& getline", "|&getline", "shell=true", "command::new", "execprocess", "readprocess", "createprocess", "process.spawn", "open3", "posix_spawn", "callprocess", "shell-command", "capture2", "getoutput", "`$", "open(\"|", "system $", "exec \"", "exec '", "eval(",
+	}
+	decodes = []string{
+		"b64decode", "base64", "decode64", "unhexlify", "fromhex", "hex2bin", "atob(", "buffer.from", "fromcharcode", "decompress", "gzinflate", "str_rot13", "rot13", "unpack(", "pack(", "codecs.decode", "decode_base64", "marshal.loads", "convert]::frombase64", "bytes.fromhex", "unescape(", "\\x",
+	}
+	evals = []string{
+		"exec(", "eval(", "eval ", "os.system", "popen", "subprocess", "system(", "function(", "compile(", "shell_exec", "passthru", "assert(", "child_process", "iex", "invoke-expression", "loadstring", "load(", "instance_eval", "new function", "marshal.loads", "exec ", "runpy", "execsync", "`",
+	}
+	fetches = []string{
+		"urlopen", "urllib", "requests.get", "http.get", "https.get", "fetch(", "lwp::simple", "net::http", "open-uri", "file_get_contents('http", "file_get_contents(\"http", "downloadstring", "webclient", "invoke-webrequest", "iwr ", "http.client", "urlretrieve", "httpx.get", "axios", "uri.open", "open(\"http", "open('http", "http::tiny", "curl_exec", "net/http", "socket.http",
+	}
+)
+
+// lowered is the text that features are looked for in, bounded.
+func lowered(c command.Code) string {
+	t := c.Text
+	if len(t) > 32<<10 {
+		t = t[:32<<10]
+	}
+	return strings.ToLower(t)
+}
+
+// squeeze takes blanks away, so that `connect ( s` and `connect(s` are one.
+func squeeze(s string) string {
+	return strings.NewReplacer(" ", "", "\t", "", "\n", "", "\r", "").Replace(s)
+}
+
+type codeTraits struct {
+	net, hand, strong, decode, eval, fetch bool
+	loopback                               bool // every address constant is this machine
+}
+
+func traits(c command.Code) codeTraits {
+	t := lowered(c)
+	q := squeeze(t)
+	has := func(list []string) bool { return hasAny(t, list...) || hasAny(q, list...) }
+	x := codeTraits{
+		net: has(netWords) && hasAny(q, netActs...), strong: hasAny(q, strongHands...), hand: has(hands),
+		decode: c.Decoded || has(decodes), eval: has(evals), fetch: has(fetches),
+	}
+	x.loopback = loopbackCode(c.Text)
+	return x
+}
+
+func loopbackCode(src string) bool {
+	found := false
+	for _, l := range command.Literals(src) {
+		h, _, _ := strings.Cut(l.Text, ":")
+		switch {
+		case command.Loopback(h) && h != "0.0.0.0" && h != "0":
+			found = true
+		case looksHost(h):
+			return false
+		}
+	}
+	return found
+}
+
+// looksHost reports constants that can be a host: dotted numbers or a name
+// with a dot and no path.
+func looksHost(h string) bool {
+	if strings.ContainsAny(h, "/ \\$(){}") || !strings.Contains(h, ".") || len(h) < 4 || len(h) > 80 {
+		return false
+	}
+	dots := strings.Split(h, ".")
+	for _, d := range dots {
+		if d == "" {
+			return false
+		}
+	}
+	last := dots[len(dots)-1]
+	return len(dots) == 4 && strings.Trim(h, "0123456789.") == "" || len(last) >= 2 && strings.Trim(last, "abcdefghijklmnopqrstuvwxyz") == "" && len(dots) >= 2 && !oneOf(last, "py", "js", "sh", "go", "rb", "txt", "json", "log", "so", "socket", "path", "system")
+}
+
+// scripted reports that the code came from a file that was there before, so
+// that it may be any large program.
+func scripted(s *command.Simple) bool {
+	for _, a := range s.Argv[min(1, len(s.Argv)):] {
+		for _, c := range s.Code {
+			if a == c.Text || len(a) > 16 && strings.Contains(c.Text, a) {
+				return false
+			}
+		}
+	}
+	return s.Class() == program.Interpreter && !s.Fed && len(s.Stdin) == 0 || len(s.Argv) == 1
+}

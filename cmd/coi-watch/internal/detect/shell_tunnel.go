@@ -1,0 +1,31 @@
+package detect
+
+import (
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
+	"github.com/code-on-incus/coi/pkg/coi"
+)
+
+var shellTunnel = Detector{
+	ID: "shell.tunnel", Level: coi.High, Wants: execs,
+	Title:  "terminal published to others",
+	Why:    "a service outside can open a terminal in this container",
+	Detect: onCommands(tunnelShell),
+	Fire: lines(coi.High,
+		"code tunnel --name x", "nohup code-insiders tunnel --accept-server-license-terms &", "tmate -F", "upterm host", "sshx",
+		"ttyd -p 8080 bash", "gotty -w bash", "gs-netcat -l -i", "cp /usr/bin/tmate /tmp/a; /tmp/a -F",
+	),
+	Quiet: lines("", "tmux new-session -s name", "ssh user@host", "code .", "code --install-extension x", "ttyd --version", "screen"),
+}
+
+func tunnelShell(s *command.Simple, _ track.View) *Finding {
+	b := base(s.Prog)
+	switch {
+	case s.Arg("--version", "--help", "-h"):
+	case oneOf(b, "code", "code-insiders", "code-server", "codium", "cursor") && len(s.Argv) > 1 && oneOf(s.Argv[1], "tunnel", "serve-tunnel"),
+		oneOf(s.Name, "tmate", "sshx", "teleconsole", "tunshell", "webtty", "gs-netcat", "ttyd", "gotty", "wetty", "shellinaboxd", "shellinabox") && !s.Arg("kill-session", "127.0.0.1", "localhost", "lo"),
+		s.Name == "upterm" && s.Arg("host"), s.Name == "warp" && s.Arg("open"):
+		return say(s, coi.High, "terminal published by "+b)
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package track
+
+import (
+	"strings"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/wiring"
+)
+
+// View is what a detector may look at. It is valid until the next Apply.
+type View struct {
+	t        *Tracker
+	ev       event.Event
+	cmd      *command.Command
+	verdicts []wiring.Verdict
+}
+
+// Settings of the container.
+func (v View) Settings() Settings { return v.t.set }
+
+// Process returns the process with that pid, or nil.
+func (v View) Process(pid int) *Process { return v.t.procs[pid] }
+
+// Proc is the process the event is about. It is never nil: what the table does
+// not know is taken from the event.
+func (v View) Proc() Process {
+	if p := v.t.procs[v.ev.PID]; p != nil {
+		return *p
+	}
+	p := Process{PID: v.ev.PID, PPID: v.ev.PPID, Exe: v.ev.Exe, Class: program.Class(v.ev.ExeClass), Argv: v.ev.Argv, Role: v.ev.Role, UID: -1}
+	p.Name = program.Canonical(v.ev.ExeIs)
+	if p.Name == "" {
+		p.Name = program.Canonical(v.ev.Exe)
+	}
+	if p.Class == program.None {
+		p.Class = program.ClassOf(p.Name)
+	}
+	if v.ev.UID != nil {
+		p.UID = *v.ev.UID
+	}
+	return p
+}
+
+// Names are the canonical names of a process and of its parents, nearest first.
+func (v View) Names() []string {
+	var out []string
+	if p := v.Proc(); p.Name != "" {
+		out = append(out, p.Name)
+	}
+	for i, p := 0, v.t.procs[v.ev.PPID]; p != nil && i < event.MaxChain; i, p = i+1, v.t.procs[p.PPID] {
+		out = append(out, p.Name)
+	}
+	for _, a := range v.ev.Chain {
+		out = append(out, program.Canonical(a.Exe))
+	}
+	return out
+}
+
+// Under reports whether the process or a parent is of one of the classes.
+func (v View) Under(classes ...program.Class) bool {
+	for _, n := range v.Names() {
+		for _, c := range classes {
+			if program.ClassOf(n) == c {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Same reports whether two processes are of one tree.
+func (v View) Same(a, b int) bool { return v.t.Root(a) == v.t.Root(b) }
+
+// Child reports whether a process is below another.
+func (v View) Child(child, parent int) bool {
+	for i, p := 0, v.t.procs[child]; p != nil && i < 64; i, p = i+1, v.t.procs[p.PPID] {
+		if p.PPID == parent {
+			return true
+		}
+	}
+	return false
+}
+
+// Recent are the marks of the event's tree of the last 120 seconds.
+func (v View) Recent(kind string) []Mark {
+	var out []Mark
+	for _, m := range v.t.marks[v.t.Root(v.ev.PID)] {
+		if m.Kind == kind && v.t.now-m.Mono <= int64(Window) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// NameOf is the name under which an address was looked up, or "".
+func (v View) NameOf(addr string) string { return v.t.names[addr] }
+
+// Known reports whether the container used a host before this event.
+func (v View) Known(host string) bool { return v.t.hosts[host] }
+
+// Allowed reports whether a host is in the allowlist.
+func (v View) Allowed(host string) bool {
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	for _, a := range v.t.set.Allowed {
+		a = strings.ToLower(a)
+		if host == a || strings.HasPrefix(a, "*.") && strings.HasSuffix(host, a[1:]) || strings.HasPrefix(a, ".") && strings.HasSuffix(host, a) {
+			return true
+		}
+	}
+	return false
+}
+
+// Wiring is what the last graph proves, for an fds event.
+func (v View) Wiring() []wiring.Verdict { return v.verdicts }
+
+// Command is the command model of an exec event; nil for others.
+func (v View) Command() *command.Command { return v.cmd }
+
+// Living is the number of processes alive, and Forks that of forks in the last
+// two seconds.
+func (v View) Living() int { return v.t.living }
+
+// Forks is the number of forks in the last two seconds.
+func (v View) Forks() int { return len(v.t.forks) }
+
+// Now is the time of the newest event, in ns of CLOCK_MONOTONIC.
+func (v View) Now() int64 { return v.t.now }
