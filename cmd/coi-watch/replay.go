@@ -1,13 +1,125 @@
 package main
 
-import "github.com/code-on-incus/coi/pkg/cli"
+import (
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/engine"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/replay"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/score"
+	"github.com/code-on-incus/coi/pkg/cli"
+	"github.com/code-on-incus/coi/pkg/coi"
+)
 
 // replayCmd judges recordings.
 type replayCmd struct {
 	cli.Format
-	Score bool     `help:"Print the table of hit rates; exit 1 below the bars."`
-	Files []string `arg:"" name:"file" help:"Events, command lines, or JSON lines with cmd."`
+	Score    bool     `help:"Print the table of hit rates; exit 1 below the bars."`
+	Sigma    string   `placeholder:"DIR" help:"Also use the Sigma rules of DIR; with --score both scores are printed."`
+	Patterns string   `placeholder:"DIR" help:"Also use the patterns of DIR."`
+	Files    []string `arg:"" name:"file" help:"Events, command lines, or JSON lines with cmd; - is standard input."`
 }
 
-// Run reads the files.
-func (r *replayCmd) Run(_ *cli.Context) error { return nil }
+// Run reads the files. Rule files are not used unless asked for, so that a
+// score is the same on every machine.
+func (r *replayCmd) Run(c *cli.Context) error {
+	plain := engine.Config{Workspace: "/workspace", Home: "/home/code", User: "code"}
+	ruled := plain
+	ruled.SigmaDir, ruled.PatternD = r.Sigma, r.Patterns
+	if r.Score {
+		return r.score(c, plain, ruled)
+	}
+	var rows [][]string
+	var all []replay.Verdict
+	err := r.each(c, ruled, func(v replay.Verdict) error {
+		if r.IsJSON() {
+			all = append(all, v)
+			return nil
+		}
+		var rules []string
+		for _, f := range v.Findings {
+			rules = append(rules, f.Rule)
+		}
+		level := string(v.Level)
+		if level == "" {
+			level = "-"
+		}
+		rows = append(rows, []string{level, strings.Join(rules, " "), v.Text})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if r.IsJSON() {
+		return c.PrintJSON(map[string]any{"schema_version": 1, "verdicts": all})
+	}
+	return c.Table([]cli.Column{{Name: "LEVEL"}, {Name: "RULES"}, {Name: "LINE", Flex: true}}, rows)
+}
+
+func (r *replayCmd) score(c *cli.Context, plain, ruled engine.Config) error {
+	res, rows, err := r.board(c, plain)
+	if err != nil {
+		return err
+	}
+	if rows == 0 {
+		return cli.Fail(coi.ExitFailed, "no labelled row found").Hint("rows have cmd and either expect with category, or hard_negative")
+	}
+	if r.IsJSON() {
+		err = c.PrintJSON(res)
+	} else {
+		err = res.Print(c.Stdout, rows)
+	}
+	if err != nil {
+		return err
+	}
+	if (r.Sigma != "" || r.Patterns != "") && !r.IsJSON() {
+		with, rows, err := r.board(c, ruled)
+		if err != nil {
+			return err
+		}
+		if _, err := io.WriteString(c.Stdout, "\nwith rule files\n"); err != nil {
+			return err
+		}
+		if err := with.Print(c.Stdout, rows); err != nil {
+			return err
+		}
+	}
+	if !res.Met() {
+		return cli.Exit(coi.ExitFailed)
+	}
+	return nil
+}
+
+func (r *replayCmd) board(c *cli.Context, cfg engine.Config) (score.Result, int, error) {
+	b := score.New()
+	err := r.each(c, cfg, func(v replay.Verdict) error {
+		b.Add(v)
+		return nil
+	})
+	return b.Result(), b.Rows(), err
+}
+
+// each judges every file in order.
+func (r *replayCmd) each(c *cli.Context, cfg engine.Config, fn func(replay.Verdict) error) error {
+	for _, name := range r.Files {
+		if err := judgeFile(c, name, cfg, fn); err != nil {
+			return cli.Fail(coi.ExitFailed, "%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func judgeFile(c *cli.Context, name string, cfg engine.Config, fn func(replay.Verdict) error) error {
+	if name == "-" {
+		return replay.Judge(c.Stdin, cfg, fn)
+	}
+	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	return replay.Judge(f, cfg, fn)
+}

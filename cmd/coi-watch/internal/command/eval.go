@@ -395,11 +395,12 @@ func (e *eval) call(c *syntax.CallExpr, rd []*syntax.Redirect, f frame) value {
 		f.stdin, f.piped = stdin, true
 	}
 	f.env = env
-	if len(argv) == 0 && len(redirs) == 0 {
-		if notable(env) {
+	if len(argv) == 0 {
+		if notable(env) || len(redirs) > 0 {
 			*owner = Simple{}
 			e.fill(owner, nil, f)
 			e.cmd.Simples = append(e.cmd.Simples, owner)
+			e.store(redirs, text(""))
 		}
 		return value{known: true, from: from}
 	}
@@ -465,7 +466,7 @@ func (e *eval) identify(s *Simple) {
 				continue
 			}
 		}
-		if (base == "busybox" || base == "toybox" || e.alias(p) == "busybox") && len(s.Argv) > 1 && program.Known(s.Argv[1]) {
+		if (base == "busybox" || base == "toybox" || e.alias(p) == "busybox") && len(s.Argv) > 1 && !strings.HasPrefix(s.Argv[1], "-") {
 			s.Argv, s.Prog = s.Argv[1:], s.Argv[1]
 			continue
 		}

@@ -323,6 +323,13 @@ var credMemory = Detector{
 }
 
 func memory(s *command.Simple, _ track.View) *Finding {
+	if s.Class() == program.Interpreter || s.Class() == program.Shell {
+		for _, a := range s.Argv[1:min(3, len(s.Argv))] {
+			if hasPrefixAny(strings.ToLower(base(a)), "mimipenguin", "gcore", "memdump", "dump_memory") && !strings.Contains(a, " ") {
+				return say(s, coi.High, "memory dumped by "+base(a))
+			}
+		}
+	}
 	if oneOf(s.Name, "gcore", "procdump", "memdump", "avml", "mimipenguin", "linpmem") && len(s.Argv) > 1 {
 		return say(s, coi.High, "memory dumped by "+s.Name)
 	}
@@ -356,6 +363,9 @@ func scanner(s *command.Simple, _ track.View) *Finding {
 	}
 	run := s.Class() == program.Shell || s.Class() == program.Interpreter
 	for i, a := range s.Argv {
+		if strings.ContainsAny(a, " \n") {
+			continue
+		}
 		b := strings.ToLower(base(a))
 		if (i == 0 || run && i < 3 || s.Class() == program.Downloader && strings.Contains(a, "://")) && oneOf(b, dumpers...) && (i > 0 || len(s.Argv) > 1 || strings.Contains(a, "/")) {
 			if s.Class() == program.Downloader && !strings.HasSuffix(b, ".sh") && !strings.HasSuffix(b, ".py") {

@@ -234,7 +234,7 @@ func dnsOut(s *command.Simple, v track.View) *Finding {
 		if strings.HasPrefix(a, "@") || strings.HasPrefix(a, "-") || strings.HasPrefix(a, "+") {
 			continue
 		}
-		made := len(s.From) > 0 || s.Loop && len(s.Stdin) > 0
+		made := len(s.From) > 0 && strings.Contains(a, "$()") || len(s.From) > 0 && !hasAny(s.Line(), "$()") || s.Loop && len(s.Stdin) > 0
 		if made && (strings.Contains(a, "$()") && strings.Contains(a, ".") || strings.Contains(a, ".")) {
 			for _, p := range s.Inputs() {
 				if p.Is("base64", "base32", "xxd", "od", "hexdump", "cat", "whoami", "id", "env", "printenv", "openssl", "gzip") || secret(p, v) != "" {

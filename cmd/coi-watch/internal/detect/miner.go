@@ -34,7 +34,7 @@ var minerProto = Detector{
 }
 
 func minerWords(s *command.Simple, _ track.View) *Finding {
-	if textual(s) || s.Class() == program.Reader || s.Class() == program.VCS || s.Class() == program.Package || s.Class() == program.Build || s.Class() == program.Compiler {
+	if textual(s) || s.Class() == program.Shell || s.Class() == program.Reader || s.Class() == program.VCS || s.Class() == program.Package || s.Class() == program.Build || s.Class() == program.Compiler {
 		return nil
 	}
 	algo, target := false, false

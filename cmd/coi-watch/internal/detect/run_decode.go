@@ -64,7 +64,7 @@ func decodeRun(s *command.Simple, v track.View) *Finding {
 	}
 	if s.Dynamic {
 		for _, d := range s.From {
-			if decoderStage(d) && hasAny(s.Prog, "$()") {
+			if decoderStage(d) {
 				return say(s, coi.High, "decoded text run")
 			}
 		}

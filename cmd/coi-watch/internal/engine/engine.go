@@ -2,14 +2,19 @@
 package engine
 
 import (
+	"fmt"
+	"strings"
+	"time"
+
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/detect"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
 	"github.com/code-on-incus/coi/pkg/coi"
 )
 
 // Config says what is known about a container before its first event. All
-// paths are inside paths.
+// paths are inside paths, but the folders of rule files, which are the host's.
 type Config struct {
 	Container string
 	Workspace string
@@ -29,27 +34,239 @@ type Config struct {
 	OneLiners                   string               // reverse_shell_one_liners
 	Levels                      map[string]coi.Level // rule id to level
 	SigmaDir, GTFODir, PatternD string               // host folders of rule files; empty: none
+
+	// Resolve names the program by the content of the file at an inside path, ""
+	// if it is none of the image's. Read gives the text of a script, "" if it
+	// cannot be read safely. Both may be nil.
+	Resolve func(path string) string
+	Read    func(path string) string
 }
 
 // Engine judges the events of one container. It is not safe for concurrent use.
 type Engine struct {
-	cfg Config
-	trk *track.Tracker
+	cfg    Config
+	trk    *track.Tracker
+	rules  *ruleSet
+	wants  map[event.Type][]int // indexes into detect.All
+	slow   map[int]int          // times a detector was too slow
+	said   map[saidKey]int64    // findings by line, with their time
+	hits   map[string]int
+	faults []string
 }
 
+type saidKey struct {
+	rule string
+	pid  int
+}
+
+// slowest is the time after which one run of a detector is noted; three times
+// switch it off.
+const slowest = 5 * time.Millisecond
+
 // New builds an engine. A broken rule file is no error; it is listed by Problems.
-func New(cfg Config) *Engine { return &Engine{cfg: cfg, trk: track.New()} }
+func New(cfg Config) *Engine {
+	e := &Engine{cfg: cfg, wants: map[event.Type][]int{}, slow: map[int]int{}, said: map[saidKey]int64{}, hits: map[string]int{}}
+	e.trk = track.New(track.Settings{
+		Workspace: cfg.Workspace, Home: cfg.Home, User: cfg.User, Locked: cfg.Locked, Secrets: cfg.Secrets, Allowed: cfg.Allowed,
+		FileReadMB: cfg.FileReadMB, FileReadRateMB: cfg.FileReadRateMB, FileReadTrusted: cfg.FileReadTrusted,
+		ProcessCount: cfg.ProcessCount, SpawnRate: cfg.SpawnRate, UploadWarnMB: cfg.UploadWarnMB, UploadHighMB: cfg.UploadHighMB,
+		PollSeconds: cfg.PollSeconds, OneLiners: cfg.OneLiners, Resolve: cfg.Resolve, Read: cfg.Read,
+	})
+	for i, d := range detect.All {
+		for _, t := range d.Wants {
+			e.wants[t] = append(e.wants[t], i)
+		}
+	}
+	e.rules, _ = loadRules(cfg)
+	return e
+}
 
 // Process takes one event into the state and returns what it means. The same
 // rule about the same line is returned once. It never panics: a detector that
 // does is reported as sensor.fault and leaves the rest alone.
 func (e *Engine) Process(ev event.Event) []detect.Finding {
-	e.trk.Apply(ev)
-	return nil
+	v, ok := e.apply(ev)
+	if !ok {
+		return []detect.Finding{fault(ev, "an event could not be taken in")}
+	}
+	var found []detect.Finding
+	for _, i := range e.wants[ev.Type] {
+		if e.slow[i] < 3 {
+			found = append(found, e.run(i, ev, v)...)
+		}
+	}
+	found = append(found, e.rules.match(ev, v)...)
+	found = e.settle(ev, found)
+	found = append(found, e.combine(ev, found)...)
+	e.note(ev, found)
+	return found
 }
 
+func (e *Engine) apply(ev event.Event) (v track.View, ok bool) {
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
+	return e.trk.Apply(ev), true
+}
+
+// run is one detector on one event.
+func (e *Engine) run(i int, ev event.Event, v track.View) (out []detect.Finding) {
+	d := detect.All[i]
+	start := time.Now()
+	defer func() {
+		if r := recover(); r != nil {
+			out = []detect.Finding{fault(ev, "detector "+d.ID+" failed")}
+		}
+		if time.Since(start) > slowest {
+			e.slow[i]++
+			if e.slow[i] == 3 {
+				e.faults = append(e.faults, d.ID+": switched off, too slow three times")
+				out = append(out, fault(ev, "detector "+d.ID+" was too slow three times and is off"))
+			}
+		}
+	}()
+	out = d.Detect(ev, v)
+	for k := range out {
+		out[k].Rule = d.ID
+		if out[k].Why == "" {
+			out[k].Why = d.Why
+		}
+	}
+	return out
+}
+
+func fault(ev event.Event, text string) detect.Finding {
+	return detect.Finding{Rule: "sensor.fault", Level: coi.Warning, Title: text, PID: ev.PID}
+}
+
+// settle applies the user's levels, drops what was said about the line before,
+// and fills in the process.
+func (e *Engine) settle(ev event.Event, found []detect.Finding) []detect.Finding {
+	out := found[:0]
+	for _, f := range found {
+		if l, ok := e.cfg.Levels[f.Rule]; ok && l.Rank() >= 0 && l != coi.Critical {
+			f.Level = l
+		}
+		if f.PID == 0 {
+			f.PID = ev.PID
+		}
+		f.Title = short(f.Title, 120)
+		if e.repeated(ev, f) {
+			continue
+		}
+		e.hits[f.Rule]++
+		out = append(out, f)
+	}
+	return out
+}
+
+func short(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
+}
+
+// lineTime is how long the parts of one line are taken together.
+const lineTime = int64(30 * time.Second)
+
+// repeated reports a finding whose rule was already found for the line that
+// this process is part of: the shell that a parent predicted it from.
+func (e *Engine) repeated(ev event.Event, f detect.Finding) bool {
+	if ev.Type != event.Exec {
+		return false
+	}
+	for _, a := range e.trk.Parents(ev.PID) {
+		if at, ok := e.said[saidKey{f.Rule, a}]; ok && e.trk.Now()-at <= lineTime {
+			return true
+		}
+	}
+	return false
+}
+
+// note remembers what later events are judged by.
+func (e *Engine) note(ev event.Event, found []detect.Finding) {
+	for _, f := range found {
+		if ev.Type == event.Exec {
+			if len(e.said) > 4096 {
+				clear(e.said)
+			}
+			e.said[saidKey{f.Rule, ev.PID}] = e.trk.Now()
+		}
+		if f.Level != coi.Info {
+			e.trk.Note(ev.PID, track.Mark{Kind: "finding", Rule: f.Rule, Path: f.Path, Host: f.Host})
+		}
+	}
+	switch ev.Type {
+	case event.Write, event.Create, event.Rename:
+		p := ev.Path
+		if ev.Type == event.Rename {
+			p = ev.Path2
+		}
+		if e.trk.ClassOf(ev.PID, ev.Exe) == program.Downloader {
+			e.trk.Note(ev.PID, track.Mark{Kind: "fetch", Path: p})
+		}
+	case event.Connect:
+		if ev.Dir != "in" && track.Outside(ev.Peer) {
+			e.trk.Note(ev.PID, track.Mark{Kind: "connect", Host: ev.Peer})
+		}
+	}
+}
+
+// combine makes a finding of level high of two warnings that belong together.
+func (e *Engine) combine(ev event.Event, found []detect.Finding) []detect.Finding {
+	var out []detect.Finding
+	marks := e.trk.Marks(ev.PID, "finding")
+	for _, f := range found {
+		if f.Level != coi.Warning {
+			continue
+		}
+		for _, m := range marks {
+			if rule := pair(m.Rule, f.Rule); rule != "" {
+				out = append(out, detect.Finding{
+					Rule: rule, Level: coi.High, Title: short(fmt.Sprintf("%s and then %s in one process tree", m.Rule, f.Rule), 120),
+					Why: "each alone is a warning; together they are the steps of an attack", PID: ev.PID, Path: f.Path, Host: f.Host, Command: f.Command,
+				})
+				e.hits[rule]++
+				return out
+			}
+		}
+	}
+	return out
+}
+
+func pair(a, b string) string {
+	for _, c := range detect.Combos {
+		if strings.HasPrefix(a, c[0]) && strings.HasPrefix(b, c[1]) || strings.HasPrefix(a, c[1]) && strings.HasPrefix(b, c[0]) {
+			return "combo." + a + "+" + b
+		}
+	}
+	return ""
+}
+
+// Forget drops findings, counters and what was said, after a thaw: the next
+// high freezes again.
+func (e *Engine) Forget() {
+	e.trk.Forget()
+	clear(e.said)
+}
+
+// Hits counts the findings by rule since the engine was made.
+func (e *Engine) Hits() map[string]int { return e.hits }
+
 // Problems lists rule files and detectors that are not in force, with the reason.
-func (e *Engine) Problems() []string { return nil }
+func (e *Engine) Problems() []string {
+	return append(append([]string(nil), e.faults...), e.rules.problems()...)
+}
 
 // Reload reads the rule files again; the old set stays when that fails.
-func (e *Engine) Reload() error { return nil }
+func (e *Engine) Reload() error {
+	set, err := loadRules(e.cfg)
+	if err != nil {
+		return err
+	}
+	e.rules = set
+	return nil
+}

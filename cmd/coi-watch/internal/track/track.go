@@ -292,3 +292,30 @@ func Outside(addr string) bool {
 	}
 	return !a.Unmap().IsLoopback() && !a.IsUnspecified()
 }
+
+// Parents are the pids above a process, nearest first, at most eight.
+func (t *Tracker) Parents(pid int) []int {
+	var out []int
+	p := t.procs[pid]
+	for p != nil && len(out) < event.MaxChain && p.PPID != p.PID && p.PPID != 0 {
+		out = append(out, p.PPID)
+		p = t.procs[p.PPID]
+	}
+	return out
+}
+
+// Now is the time of the newest event, in ns of CLOCK_MONOTONIC.
+func (t *Tracker) Now() int64 { return t.now }
+
+// Marks are the marks of one kind of the tree of a process, of the last 120 s.
+func (t *Tracker) Marks(pid int, kind string) []Mark {
+	return View{t: t, ev: event.Event{PID: pid}}.Recent(kind)
+}
+
+// ClassOf is the class of a process, or that of the name of its program.
+func (t *Tracker) ClassOf(pid int, exe string) program.Class {
+	if p := t.procs[pid]; p != nil && p.Class != program.None {
+		return p.Class
+	}
+	return program.ClassOf(exe)
+}
