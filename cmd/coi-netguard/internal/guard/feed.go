@@ -51,6 +51,9 @@ func (g *Guard) listen(ctx context.Context) {
 
 // packet runs on the goroutine of the packet log.
 func (g *Guard) packet(p packets.Packet) {
+	if do := g.observer.Load(); do != nil {
+		(*do)(p)
+	}
 	index := p.In
 	if p.Rule == "in.new" {
 		index = p.Out
@@ -217,3 +220,16 @@ func (g *Guard) Seen(q resolve.Query) {
 	defer g.books.mu.Unlock()
 	g.book(q.Container).Query(q, time.Now(), ev.DNSThreshold)
 }
+
+// Observe has do called with every logged packet besides what the guard does
+// with it; nil ends that. do must not wait.
+func (g *Guard) Observe(do func(packets.Packet)) {
+	if do == nil {
+		g.observer.Store(nil)
+		return
+	}
+	g.observer.Store(&do)
+}
+
+// Facts are the host's network as the rules have it now.
+func (g *Guard) Facts() *policy.Facts { return g.shared.Load() }

@@ -67,6 +67,7 @@ type Guard struct {
 
 	books      books
 	feed       *packets.Feed
+	observer   atomic.Pointer[func(packets.Packet)]
 	counted    time.Time
 	sharedText string // shared rules as last read back
 
@@ -138,7 +139,7 @@ func (g *Guard) Start(ctx context.Context) error {
 		return err
 	}
 	g.state.DNSPort = g.sockets.Port
-	g.env = policy.Env{Table: g.o.Home.Table(), Prefix: "coi" + g.tag(), Mark: g.o.Settings.Mark, Group: g.group(), DNSPort: g.sockets.Port, LogRate: g.o.Settings.LogRate}
+	g.env = policy.Env{Table: g.o.Home.Table(), Prefix: "coi" + g.tag(), Mark: g.o.Settings.Mark, Group: g.group(), DNSPort: g.sockets.Port, LogRate: g.o.Settings.LogRate, NewRate: g.o.Settings.NewRate}
 	g.resolver = resolve.New(g, resolve.NewUpstream(g.o.ResolvConf))
 	for _, fam := range []string{"ipv4/ip_forward"} {
 		if err := host.Sysctl("net/"+fam, "1"); err != nil {

@@ -78,9 +78,6 @@ func (n *Net) Facts(pools []netip.Prefix, uplinks []string) (*policy.Facts, erro
 		p := prefix(a.IPNet)
 		f.Local = append(f.Local, p.Addr())
 		coi := strings.HasPrefix(name[a.LinkIndex], "coi")
-		if a.Broadcast != nil && !coi {
-			f.Bcast = append(f.Bcast, addr(a.Broadcast))
-		}
 		// A veth of ours has only the gateway address, which is a host of the link-local range.
 		if !coi && !p.Addr().IsLoopback() && !(p.Addr().Is6() && p.Addr().IsLinkLocalUnicast()) {
 			f.Onlink = append(f.Onlink, p.Masked())
@@ -109,10 +106,13 @@ func (n *Net) routes(f *policy.Facts, name map[int]string) error {
 		return err
 	}
 	for _, r := range routes {
+		p := prefix(r.Dst)
+		if r.Type == unix.RTN_BROADCAST && p.IsSingleIP() {
+			f.Bcast = append(f.Bcast, p.Addr())
+		}
 		if r.Type != unix.RTN_UNICAST {
 			continue
 		}
-		p := prefix(r.Dst)
 		if r.Dst == nil || p.Bits() == 0 {
 			if r.LinkIndex > 0 {
 				f.Uplinks = append(f.Uplinks, name[r.LinkIndex])

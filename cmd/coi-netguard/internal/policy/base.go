@@ -17,7 +17,8 @@ type Env struct {
 	Mark    uint32 // one bit
 	Group   uint16 // NFLOG
 	DNSPort uint16
-	LogRate int // messages a second and container
+	LogRate int // messages about refused packets, a second and container
+	NewRate int // the same about new flows
 }
 
 // Priorities: after conntrack (-200) and before mangle (-150) and DNAT (-100),

@@ -216,6 +216,8 @@ func (b *builder) tail() (r []nft.Rule) {
 		for _, is6 := range b.families() {
 			add("allow.name", dst(is6), stmts{vmap(p.Chain("dyn" + suffix(is6)))})
 		}
+		add("allowlist.default", icmpType(false, 8), goTo("d_allowlist.default"))
+		add("allowlist.default", icmpType(true, 128), goTo("d_allowlist.default"))
 		add("icmp", l4(unix.IPPROTO_ICMP), goTo("d_icmp"))
 		add("icmp", l4(unix.IPPROTO_ICMPV6), goTo("d_icmp"))
 		add("allowlist.default", goTo("d_allowlist.default"))
@@ -291,7 +293,7 @@ func (b *builder) newFlow() (r []nft.Rule) {
 		r = append(r, rule("flow", tuple(is6), stmts{dynset(opUpdate, b.p.Chain("flow"+suffix(is6)), flowLife, &expr.Counter{})}))
 	}
 	return append(r,
-		rule("flow", stmts{meta(expr.MetaKeyIIFNAME, reg1), dynset(opAdd, "flowrate", 0, perSecond(50, 100)), logTo(b.e.Group, "flow")}),
+		rule("flow", stmts{meta(expr.MetaKeyIIFNAME, reg1), dynset(opAdd, "flowrate", 0, perSecond(uint64(b.e.NewRate), uint32(2*b.e.NewRate))), logTo(b.e.Group, "flow")}),
 		rule("new", counter(), goTo("pass")))
 }
 

@@ -111,9 +111,12 @@ func (p *Policy) before(f *Facts, k Packet) (Decision, bool) {
 		return Decision{Drop, "spoof.src"}, true
 	case p.Held():
 		return Decision{Drop, "hold"}, true
+	case noFlow(k):
+		return Decision{Drop, "ct.invalid"}, true
 	case ported(k.Proto) && k.Port == 53:
 		return Decision{Pass, "dns"}, true
-	case k.Dst.IsMulticast(), k.Dst == netip.AddrFrom4([4]byte{255, 255, 255, 255}), slices.Contains(f.Bcast, k.Dst):
+	// The kernel counts 0.0.0.0 as broadcast (net/ipv4/fib_frontend.c).
+	case k.Dst.IsMulticast(), k.Dst == netip.IPv4Unspecified(), k.Dst == netip.AddrFrom4([4]byte{255, 255, 255, 255}), slices.Contains(f.Bcast, k.Dst):
 		return Decision{Drop, "bcast"}, true
 	}
 	return Decision{}, false
@@ -173,6 +176,18 @@ func (p *Policy) local(k Packet, rule string) Decision {
 		return Decision{Deny, "allowlist.default"}
 	}
 	return Decision{Pass, rule}
+}
+
+// noFlow are ICMP types that can begin no flow: the kernel's connection
+// tracking calls them invalid, unless they belong to a flow that is there.
+func noFlow(k Packet) bool {
+	switch k.Proto {
+	case unix.IPPROTO_ICMP:
+		return !slices.Contains([]uint8{8, 13, 15, 17}, k.Type)
+	case unix.IPPROTO_ICMPV6:
+		return !slices.Contains([]uint8{128, 139, 130, 131, 132, 133, 134, 135, 136, 143}, k.Type)
+	}
+	return false
 }
 
 func ported(proto uint8) bool { return proto == unix.IPPROTO_TCP || proto == unix.IPPROTO_UDP }
