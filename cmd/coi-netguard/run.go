@@ -60,11 +60,23 @@ func (c *runCmd) Run(x *cli.Context) error {
 		return err
 	}
 	defer rec.Close()
-	g, err := guard.New(guard.Options{Home: h, Dir: dir, Settings: guard.Defaults(), Version: version.Number, ResolvConf: "/etc/resolv.conf", Recorder: rec})
+	settings, err := guard.ReadSettings(h, x.Getenv)
+	if err != nil {
+		x.Warn("the configuration cannot be read, the defaults are used: " + err.Error())
+		rec.Log("", true, "the configuration cannot be read, the defaults are used: "+err.Error())
+	}
+	g, err := guard.New(guard.Options{Home: h, Dir: dir, Settings: settings, Version: version.Number, ResolvConf: "/etc/resolv.conf", Recorder: rec})
 	if err != nil {
 		return err
 	}
 	defer g.Close()
+	if c.DryRun {
+		text, err := g.Plan()
+		if err == nil {
+			_, err = fmt.Fprint(x.Stdout, text)
+		}
+		return err
+	}
 	ctx, stop := context.WithCancel(x)
 	defer stop()
 	g.OnReady(func() {

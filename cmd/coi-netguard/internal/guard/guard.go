@@ -126,6 +126,55 @@ const (
 	beatEvery   = run.HeartbeatEvery
 )
 
+// Plan is the table that Start would write, in nft syntax. Nothing is changed.
+func (g *Guard) Plan() (string, error) {
+	if err := g.choosePools(); err != nil {
+		return "", err
+	}
+	if err := g.readFacts(); err != nil {
+		return "", err
+	}
+	g.pool.ReadOnly()
+	if g.state.DNSPort == 0 {
+		g.state.DNSPort = resolve.FirstPort
+	}
+	g.environment(g.state.DNSPort)
+	if err := g.prepare(); err != nil {
+		return "", err
+	}
+	for _, b := range g.boxes {
+		b.inSet = b.part != nil
+	}
+	return g.wantedTable().Text(true), nil
+}
+
+func (g *Guard) environment(port uint16) {
+	s := g.o.Settings
+	g.env = policy.Env{Table: g.o.Home.Table(), Prefix: "coi" + g.tag(), Mark: s.Mark, Group: g.group(), DNSPort: port, LogRate: s.LogRate, NewRate: s.NewRate}
+}
+
+// alone refuses to start beside another user's guard with the same tag: each
+// would take the other's interfaces for its own.
+func (g *Guard) alone() error {
+	tables, err := g.read.Tables()
+	if err != nil {
+		return err
+	}
+	for _, name := range tables {
+		if name == g.env.Table || !strings.HasPrefix(name, "coi_") {
+			continue
+		}
+		t, err := g.read.Table(name, func(string) bool { return false })
+		if err != nil {
+			continue // it went away, or is not of this form
+		}
+		if pre := t.Chain("pre"); pre != nil && strings.Contains(pre.Text(false), fmt.Sprintf("iifname %q ", g.env.Prefix+"*")) {
+			return fmt.Errorf("table %s of another guard uses the interface tag %q too; set another one in network.veth_tag", name, g.tag())
+		}
+	}
+	return nil
+}
+
 // Start puts the base drop and every spec on disk into force.
 func (g *Guard) Start(ctx context.Context) error {
 	if err := g.choosePools(); err != nil {
@@ -134,12 +183,16 @@ func (g *Guard) Start(ctx context.Context) error {
 	if err := g.readFacts(); err != nil {
 		return err
 	}
+	g.environment(g.state.DNSPort)
+	if err := g.alone(); err != nil {
+		return err
+	}
 	var err error
 	if g.sockets, err = resolve.Listen(ctx, policy.Gateway, g.state.DNSPort); err != nil {
 		return err
 	}
 	g.state.DNSPort = g.sockets.Port
-	g.env = policy.Env{Table: g.o.Home.Table(), Prefix: "coi" + g.tag(), Mark: g.o.Settings.Mark, Group: g.group(), DNSPort: g.sockets.Port, LogRate: g.o.Settings.LogRate, NewRate: g.o.Settings.NewRate}
+	g.environment(g.sockets.Port)
 	g.resolver = resolve.New(g, resolve.NewUpstream(g.o.ResolvConf))
 	for _, fam := range []string{"ipv4/ip_forward"} {
 		if err := host.Sysctl("net/"+fam, "1"); err != nil {

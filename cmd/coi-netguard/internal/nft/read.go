@@ -50,6 +50,20 @@ func (r *Reader) dump(typ int, list []byte) ([]netlink.Message, error) {
 	}
 }
 
+// Tables lists the tables of family inet.
+func (r *Reader) Tables() (names []string, err error) {
+	msgs, err := r.dump(unix.NFT_MSG_GETTABLE, nil)
+	for _, m := range msgs {
+		err = errors.Join(err, eachAttr(m.Data[4:], func(typ uint16, data []byte) error {
+			if typ == unix.NFTA_TABLE_NAME {
+				names = append(names, cstr(data))
+			}
+			return nil
+		}))
+	}
+	return names, err
+}
+
 // Flags reads the flags of a table; ErrNoTable if it is not there.
 func (r *Reader) Flags(table string) (owned, persist bool, err error) {
 	msgs, err := r.dump(unix.NFT_MSG_GETTABLE, nil)
