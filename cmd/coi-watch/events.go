@@ -169,7 +169,7 @@ func what(ev event.Event) string {
 		return strings.TrimSpace(path.Base("/"+ev.Exe) + " " + ev.Proto + " " + ev.Dir + " " + peer + " " + strconv.Itoa(ev.Port))
 	case event.Counter:
 		var parts []string
-		for _, k := range []string{"procs", "growth", "cpu_cores", "mem_mb", "read_mb", "written_mb", "lost"} {
+		for _, k := range []string{"pids", "growth", "cpu_cores", "mem_mb", "read_mb", "written_mb", "lost"} {
 			if v, ok := ev.N[k]; ok {
 				parts = append(parts, fmt.Sprintf("%s=%.4g", k, v))
 			}

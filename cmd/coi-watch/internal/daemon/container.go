@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -45,6 +46,8 @@ type container struct {
 	usage   usage
 	auth    auth
 	users   users
+	mounts  map[string]int // mounts on locked paths when the container began
+	armedAt time.Time
 	ended   bool
 }
 
@@ -112,13 +115,16 @@ func (c *container) run(ctx context.Context) {
 		case now := <-tick.C:
 			c.resp.retry(ctx)
 			c.flush(now, true)
-			if now.Sub(last) >= c.interval() {
+			if now.Sub(last) >= c.interval()-tickSlack {
 				last = now
 				c.poll()
 			}
 		}
 	}
 }
+
+// tickSlack is what a tick may come early.
+const tickSlack = 100 * time.Millisecond
 
 func (c *container) interval() time.Duration {
 	if n := c.cfg.Settings.PollIntervalSec; n > 0 {
@@ -138,6 +144,7 @@ func (c *container) want(w run.Watch) {
 	c.d.Trail.Watch(w)
 	if first {
 		c.restore()
+		c.armedAt = time.Now()
 		c.scene = scene.New(w.Container, w.Tool, c.d.Names)
 		c.scene.CountFrom(c.stream.last())
 		c.judge = c.d.NewJudge(c.settings())
@@ -145,10 +152,17 @@ func (c *container) want(w run.Watch) {
 		c.judge = c.d.NewJudge(c.settings())
 		c.armFiles()
 	}
+	c.setFlags(old, first)
 	c.lookForGroup()
 	c.arm()
+	c.verifyMounts()
 	if w.Thaw > c.status.Thaw {
 		c.resp.thaw(w.Thaw)
+	}
+	if w.Endcheck && !old.Endcheck {
+		c.endCheck(w)
+	} else if !w.Endcheck {
+		c.status.Endcheck = ""
 	}
 	c.status.Generation, c.status.Error = w.Generation, ""
 	c.report()
@@ -225,9 +239,13 @@ func (c *container) findInit(pids []int) {
 		return
 	}
 	if err := c.scene.SetInit(init); err != nil {
-		c.complain(err)
+		if !errors.Is(err, scene.ErrNotInside) {
+			c.complain(err)
+		}
 		return
 	}
+	c.verifyMounts()
+	c.report()
 	c.learnPrograms()
 	if passwd, _, err := c.scene.Root.Read("/etc/passwd", 0, maxLog); err == nil {
 		c.users = parseUsers(passwd)
@@ -265,6 +283,9 @@ func (c *container) letGo() {
 	if c.group != nil {
 		c.group.Close()
 		c.group = nil
+		c.clearFlags()
+		c.status.Mounts = "unknown"
+		c.mounts = nil
 	}
 	if c.d.files != nil {
 		c.d.files.release(c)
@@ -336,8 +357,8 @@ func (c *container) take(it *item) {
 	var rec *bpf.Record
 	if it.isRec {
 		rec = &it.record
-		if it.record.Kind <= 2 && c.scene.Root == nil {
-			c.findInit([]int{it.record.PID, it.record.Child})
+		if it.record.Kind == bpf.KindExec && c.scene.Root == nil && it.record.NSPID == 1 {
+			c.findInit([]int{it.record.PID})
 		}
 		var ok bool
 		if ev, ok = c.scene.Record(it.record); !ok {

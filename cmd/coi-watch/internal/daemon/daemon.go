@@ -23,6 +23,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/detect"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/engine"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/flags"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/scene"
 	"github.com/code-on-incus/coi/pkg/home"
 	"github.com/code-on-incus/coi/pkg/run"
@@ -131,14 +132,16 @@ func (d *Daemon) loop(ctx context.Context, wg *sync.WaitGroup) error {
 			return fmt.Errorf("watch %s: %w", dir, err)
 		}
 	}
+	d.sweep()
 	d.scan(ctx, wg)
 	if d.Once {
 		d.each(func(c *container) { c.do(ctx, (*container).poll) })
 		d.beat()
 		return nil
 	}
-	beat, rescan := time.NewTicker(run.HeartbeatEvery), time.NewTicker(rescanEvery)
+	beat, rescan, minute := time.NewTicker(run.HeartbeatEvery), time.NewTicker(rescanEvery), time.NewTicker(time.Minute)
 	defer beat.Stop()
+	defer minute.Stop()
 	defer rescan.Stop()
 	for {
 		select {
@@ -152,7 +155,17 @@ func (d *Daemon) loop(ctx context.Context, wg *sync.WaitGroup) error {
 			d.beat()
 		case <-rescan.C:
 			d.scan(ctx, wg)
+		case <-minute.C:
+			d.sweep()
 		}
+	}
+}
+
+// sweep takes back immutable flags of containers that are gone: after a crash,
+// a power cut, or a daemon that was not there at the end.
+func (d *Daemon) sweep() {
+	if err := flags.Sweep(d.Home, d.lives); err != nil {
+		d.logf("immutable flags: %v", err)
 	}
 }
 

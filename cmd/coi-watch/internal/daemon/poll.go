@@ -21,6 +21,7 @@ func (c *container) poll() {
 		c.sinceBoot()
 		c.countLosses()
 		c.counters()
+		c.checkMounts()
 		if c.status.Frozen != nil && !c.resp.pending && !c.resp.killed && !c.group.Frozen() {
 			c.resp.thawed("thawed by Incus or by hand")
 		}
@@ -70,9 +71,9 @@ func (c *container) counters() {
 	cores := float64(u.CPU-last.u.CPU) / 1e9 / secs
 	tmp := c.tmpUsed()
 	ev := event.Event{Type: event.Counter, N: map[string]float64{
-		"procs": float64(u.Processes), "growth": float64(u.Processes - last.u.Processes), "forks": float64(forks - last.forks), "interval_s": secs,
-		"pids_max": float64(u.MaxProcesses), "cpu_cores": cores, "cores": u.Cores(), "mem_mb": mb(u.Memory), "mem_limit_mb": mb(u.MaxMemory),
-		"oom": float64(u.OOM - last.u.OOM), "tmp_used_percent": tmp, "lost": float64(c.status.Lost - last.lost),
+		"pids": float64(u.Processes), "growth": float64(u.Processes - last.u.Processes), "forks": float64(forks-last.forks) / secs, "interval_s": secs,
+		"limit": float64(u.MaxProcesses), "cpu_cores": cores, "cores": u.Cores(), "mem_mb": mb(u.Memory), "mem_limit_mb": mb(u.MaxMemory),
+		"oom": float64(u.OOM - last.u.OOM), "tmp": tmp / 100, "lost": float64(c.status.Lost - last.lost),
 	}}
 	c.scene.Stamp(&ev, "counters", 0)
 	c.judgeEvent(ev)
@@ -102,10 +103,12 @@ func (c *container) volumes(secs float64) {
 		r, w := mb(io.Read-min(io.Read, p.Read)), mb(io.Written-min(io.Written, p.Written))
 		p.Read, p.Written = io.Read, io.Written
 		read, written = read+r, written+w
+		p.Rates = [3]float64{p.Rates[1], p.Rates[2], max(r, w) / secs}
 		if r < 1 && w < 1 {
 			return
 		}
-		ev := event.Event{Type: event.Counter, Op: "io", PID: p.PID, N: map[string]float64{"read_mb": r, "written_mb": w, "interval_s": secs}}
+		rate := min(p.Rates[0], p.Rates[1], p.Rates[2]) // sustained over three polls
+		ev := event.Event{Type: event.Counter, Op: "io", PID: p.PID, N: map[string]float64{"mb": max(r, w), "rate": rate, "read_mb": r, "written_mb": w, "interval_s": secs}}
 		c.scene.About(&ev, p.PID)
 		c.scene.Stamp(&ev, "counters", 0)
 		c.judgeEvent(ev)

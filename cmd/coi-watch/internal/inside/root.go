@@ -6,6 +6,8 @@ package inside
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -63,6 +65,16 @@ func At(dir string) (*Root, error) {
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	return &Root{fd: fd, pid: os.Getpid()}, nil
+}
+
+// IsHost reports whether the root is the one this program has itself: then the
+// process is no container's, and nothing below may be touched in its name.
+func (r *Root) IsHost() bool {
+	var own, st unix.Stat_t
+	if unix.Stat("/", &own) != nil || unix.Fstat(r.fd, &st) != nil {
+		return true
+	}
+	return own.Dev == st.Dev && own.Ino == st.Ino
 }
 
 // Clone is a second hold of the same root, for a goroutine of its own.
@@ -313,6 +325,17 @@ func (r *Root) Read(name string, offset, limit int64) (data []byte, in Info, err
 }
 
 func readFd(fd int, name string, offset, limit int64) ([]byte, Info, error) {
+	f, in, err := reopen(fd, name)
+	if err != nil {
+		return nil, in, err
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.NewSectionReader(f, offset, limit))
+	return data, in, err
+}
+
+// reopen opens for reading what an O_PATH descriptor names, if it is a regular file.
+func reopen(fd int, name string) (*os.File, Info, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, Info{}, err
@@ -329,10 +352,41 @@ func readFd(fd int, name string, offset, limit int64) ([]byte, Info, error) {
 	if err != nil {
 		return nil, in, err
 	}
-	f := os.NewFile(uintptr(rfd), name)
-	defer func() { _ = f.Close() }()
-	data, err := io.ReadAll(io.NewSectionReader(f, offset, limit))
-	return data, in, err
+	return os.NewFile(uintptr(rfd), name), in, nil
+}
+
+// Sum is the SHA-256 of a regular file of at most limit bytes, in hex.
+func (r *Root) Sum(name string, limit int64) (string, Info, error) {
+	type result struct {
+		sum string
+		in  Info
+	}
+	var got result
+	err := r.within(func() error {
+		fd, p, err := r.Locate(name)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = unix.Close(fd) }()
+		f, in, err := reopen(fd, p)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		if in.Size > limit {
+			return fmt.Errorf("%w: %s is larger than %d bytes", ErrRefused, p, limit)
+		}
+		h := sha256.New()
+		if _, err := io.Copy(h, io.LimitReader(f, limit)); err != nil {
+			return err
+		}
+		got = result{hex.EncodeToString(h.Sum(nil)), in}
+		return nil
+	})
+	if err != nil {
+		return "", Info{}, err
+	}
+	return got.sum, got.in, nil
 }
 
 // within runs f in a worker of its own and gives it Patience. A worker that

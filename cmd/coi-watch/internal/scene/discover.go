@@ -28,6 +28,9 @@ func (s *Scene) discover(pid int) *Proc {
 		}
 	}
 	if exe, _, err := s.Proc.Exe(pid); err == nil {
+		if io, err := s.Proc.ReadIO(pid); err == nil {
+			p.Read, p.Written = io.Read, io.Written // what was before our time is not counted
+		}
 		im := s.imageAt(pid, exe)
 		p.Exe, p.Class, p.Is = exe, im.class, im.is
 	}

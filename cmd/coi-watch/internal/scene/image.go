@@ -1,8 +1,6 @@
 package scene
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"path"
 	"strings"
 
@@ -71,22 +69,17 @@ func (m *Images) Fill(root *inside.Root, rootUID int) int {
 			if _, seen := m.own[key]; err != nil || seen || in.UID != rootUID || in.Size > MaxImage {
 				continue
 			}
-			data, _, err := root.Read(in.Path, 0, MaxImage)
+			sum, _, err := root.Sum(in.Path, MaxImage)
 			if err != nil {
 				continue
 			}
 			// Several names of one file (busybox, sh and dash) go by the file's own name.
 			is := path.Base(in.Path)
-			im := image{path: in.Path, sha: sum(data), class: m.names.ClassOf(is), is: is}
+			im := image{path: in.Path, sha: sum, class: m.names.ClassOf(is), is: is}
 			m.own[key], m.bySHA[im.sha], m.sizes[in.Size] = im, is, true
 		}
 	}
 	return len(m.bySHA)
-}
-
-func sum(b []byte) string {
-	s := sha256.Sum256(b)
-	return hex.EncodeToString(s[:])
 }
 
 // Adopt takes over what another set was filled with.
@@ -134,9 +127,7 @@ func (m *Images) look(ino uint64, ctime int64, name string, root *inside.Root) (
 		return own, in.Dev, true
 	}
 	if m.sizes[in.Size] {
-		if data, _, err := root.Read(in.Path, 0, MaxImage); err == nil {
-			im.sha = sum(data)
-		}
+		im.sha, _, _ = root.Sum(in.Path, MaxImage) // unreadable: known by name only
 	}
 	if is, ok := m.bySHA[im.sha]; ok {
 		im.is = is
@@ -159,9 +150,9 @@ func SHA(root *inside.Root, name string) string {
 	if root == nil {
 		return ""
 	}
-	data, in, err := root.Read(name, 0, MaxImage)
-	if err != nil || in.Size > MaxImage {
+	sum, _, err := root.Sum(name, MaxImage)
+	if err != nil {
 		return ""
 	}
-	return sum(data)
+	return sum
 }

@@ -1,7 +1,9 @@
 package scene
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -27,6 +29,7 @@ type Scene struct {
 	Init      int
 	InitStart uint64
 	NS        map[string]uint64 // namespaces of init
+	host      map[string]uint64 // namespaces of this program
 	uids      proc.IDMap
 	roles     roles
 	boot      time.Time // wall clock at the start of CLOCK_MONOTONIC
@@ -37,10 +40,14 @@ type Scene struct {
 // New returns a scene in which nothing happened yet. tool is the program of
 // the agent and its arguments.
 func New(container string, tool []string, names Names) *Scene {
-	return &Scene{
+	s := &Scene{
 		Container: container, Table: NewTable(), Images: NewImages(names), Proc: proc.Host, roles: roles{tool: tool},
-		boot: time.Now().Add(-monotonic()),
+		boot: time.Now().Add(-monotonic()), host: map[string]uint64{},
 	}
+	for _, kind := range nsKinds {
+		s.host[kind], _ = s.Proc.Namespace(os.Getpid(), kind) // 0 compares with nothing
+	}
+	return s
 }
 
 func monotonic() time.Duration {
@@ -49,12 +56,19 @@ func monotonic() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
+// ErrNotInside is a process that has not changed its root yet.
+var ErrNotInside = errors.New("the first process is still in the root of the host")
+
 // SetInit takes the container's first process as the measure of what is
 // normal: its root, its namespaces, its uid map.
 func (s *Scene) SetInit(pid int) error {
 	root, err := inside.Open(pid)
 	if err != nil {
 		return err
+	}
+	if root.IsHost() {
+		root.Close()
+		return ErrNotInside
 	}
 	if s.Root != nil {
 		s.Root.Close()

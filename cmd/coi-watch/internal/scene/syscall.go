@@ -2,12 +2,14 @@ package scene
 
 import (
 	"path"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/bpf"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/wiring"
 )
 
 // calls maps a system call to the event it makes.
@@ -34,7 +36,7 @@ func (s *Scene) syscall(r bpf.Record) (event.Event, bool) {
 	if !ok {
 		return event.Event{}, false
 	}
-	ev := event.Event{Type: c.typ, Op: c.op, PID: r.PID, PPID: r.PPID, Start: r.Start, NSPID: r.NSPID, N: map[string]float64{"ret": float64(r.Ret)}}
+	ev := event.Event{Type: c.typ, Op: c.op, PID: r.PID, PPID: r.PPID, Start: r.Start, NSPID: r.NSPID, N: map[string]float64{"result": float64(r.Ret)}}
 	switch r.Call {
 	case bpf.Ptrace:
 		word, wanted := attach[r.Arg[0]]
@@ -42,9 +44,9 @@ func (s *Scene) syscall(r bpf.Record) (event.Event, bool) {
 			return ev, false
 		}
 		ev.Op = word
-		ev.N["target"] = float64(r.Arg[1])
+		s.target(ev.N, r.Arg[1])
 	case bpf.VMWritev:
-		ev.N["target"] = float64(r.Arg[0])
+		s.target(ev.N, r.Arg[0])
 	case bpf.Mount, bpf.MoveMount:
 		ev.Path2, ev.Path = r.Path, r.Path2
 		if r.Call == bpf.MoveMount {
@@ -73,9 +75,66 @@ func (s *Scene) syscall(r bpf.Record) (event.Event, bool) {
 	s.about(&ev, r.PID)
 	s.absolute(&ev.Path, r.PID)
 	ev.NS = s.differing(r.NS)
+	if r.Call == bpf.Setns && s.foreign(r) {
+		ev.N["foreign"] = 1
+	}
 	ev.Chain = s.Table.Chain(ev.PPID)
 	s.Stamp(&ev, "syscalls", r.Mono)
 	return ev, true
+}
+
+// target is the process that a call is about: the caller counts it by its own
+// namespace, the table by the host's.
+func (s *Scene) target(n map[string]float64, nspid uint64) {
+	s.Table.Each(func(p *Proc) {
+		if uint64(p.NSPID) == nspid {
+			n["target"] = float64(p.PID)
+			if p.Role == wiring.Tool {
+				n["tool"] = 1
+			}
+		}
+	})
+	if n["target"] == 0 {
+		n["target"] = float64(nspid)
+	}
+}
+
+// foreign reports whether a process of the container joined, or tried to join,
+// a namespace that is none of the container's. Who is still on the way in from
+// outside does not count.
+func (s *Scene) foreign(r bpf.Record) bool {
+	p, parent := s.Table.Get(r.PID), s.Table.Get(r.PPID)
+	if parent == nil || p == nil || p.Outside && p.Exe == "" {
+		return false
+	}
+	if link, err := s.Proc.Link(r.PID, "fd/"+strconv.FormatUint(r.Arg[0], 10)); err == nil && strings.Contains(link, ":[") {
+		kind, _, _ := strings.Cut(link, ":[")
+		return !s.ours(kind, link)
+	}
+	if r.Ret < 0 {
+		return false
+	}
+	for i, kind := range nsKinds { // the descriptor is closed: compare with the host's
+		if n := uint64(r.NS[i]); n != 0 && n == s.host[kind] && n != s.NS[kind] {
+			return true
+		}
+	}
+	return false
+}
+
+// ours reports whether a namespace belongs to some process of the container.
+func (s *Scene) ours(kind, link string) bool {
+	if s.host[kind] != 0 && strings.HasSuffix(link, "["+strconv.FormatUint(s.host[kind], 10)+"]") {
+		return s.NS[kind] == s.host[kind]
+	}
+	found := false
+	s.Table.Each(func(p *Proc) {
+		if !found {
+			own, err := s.Proc.Link(p.PID, "ns/"+kind)
+			found = err == nil && own == link
+		}
+	})
+	return found
 }
 
 // absolute makes a relative path one from the root, while the process lives.

@@ -31,6 +31,7 @@ type Proc struct {
 	Started   int64
 	Read      uint64 // bytes, at the last poll
 	Written   uint64
+	Rates     [3]float64 // MB/s of the last three polls
 
 	place *list.Element
 }
