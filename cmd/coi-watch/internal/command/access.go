@@ -223,10 +223,12 @@ func (s *Simple) others(p program.Parsed, add adder) {
 	switch s.Class() {
 	case program.Shell, program.Interpreter:
 		for _, x := range p.Rest {
-			if len(s.Code) == 0 {
-				add(Some, x)
-			} else if s.Name == "awk" {
+			switch {
+			case s.Name == "awk" && len(p.Rest) > 0 && x == p.Rest[0] && !p.Has("f", "file", "e"):
+			case len(s.Code) > 0 && s.Class() == program.Interpreter:
 				add(Read, x)
+			case len(s.Code) == 0:
+				add(Some, x)
 			}
 		}
 	case program.None, program.Reader:

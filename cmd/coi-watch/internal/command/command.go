@@ -58,6 +58,7 @@ type Simple struct {
 	Decoded        bool // its text came out of a decoder
 	Loader         bool // named through the loader, /proc/*/root or /proc/*/fd
 	Renamed        bool // runs under another name than its own
+	DecodedName    bool // the word that names the program came out of a decoder
 
 	Parent *Simple // whose argument it is: sh -c, xargs, find -exec, sudo; nil at the top
 	Owner  *Simple // whose word holds the substitution it is in
@@ -77,6 +78,7 @@ type Code struct {
 	Lang    string // canonical interpreter: "python"; "" when only its shape is known
 	Text    string
 	Decoded bool // contains decoded text, or came out of a decoder
+	File    bool // the text of a file that was there before: any large program
 }
 
 // Class is the class of the program.

@@ -66,6 +66,7 @@ type eval struct {
 	dyn    bool
 	dec    bool
 	own    *Simple
+	disk   bool // the last script text was read, not made by this text
 }
 
 func newEval(env Env) *eval {
@@ -138,6 +139,9 @@ func (e *eval) stmt(s *syntax.Stmt, f frame) value {
 		return value{}
 	}
 	f.bg = f.bg || s.Background
+	if s.Cmd == nil {
+		return e.call(&syntax.CallExpr{}, s.Redirs, f)
+	}
 	if c, ok := s.Cmd.(*syntax.CallExpr); ok {
 		return e.call(c, s.Redirs, f)
 	}
@@ -374,12 +378,12 @@ func (e *eval) call(c *syntax.CallExpr, rd []*syntax.Redirect, f frame) value {
 		}
 	}
 	var argv []string
-	dynamic := false
+	dynamic, decName := false, false
 	for i, w := range c.Args {
 		e.dyn = false
 		fs := e.fields(w)
-		if i == 0 && e.dyn {
-			dynamic = true
+		if i == 0 {
+			dynamic, decName = e.dyn, e.dec
 		}
 		argv = append(argv, fs...)
 	}
@@ -404,7 +408,7 @@ func (e *eval) call(c *syntax.CallExpr, rd []*syntax.Redirect, f frame) value {
 		}
 		return value{known: true, from: from}
 	}
-	*owner = Simple{Dynamic: dynamic, From: from, wordsDecoded: e.dec}
+	*owner = Simple{Dynamic: dynamic, From: from, wordsDecoded: e.dec, DecodedName: decName}
 	outs := e.outs
 	e.outs = nil
 	out := e.simple(argv, owner, value{}, f)

@@ -2,6 +2,7 @@ package command
 
 import (
 	"path"
+	"regexp"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -116,12 +117,21 @@ func (e *eval) copyProgram(s *Simple) {
 		switch {
 		case old != nil:
 			e.files[to] = old
-		case program.Known(from) && strings.Contains(from, "/"):
+		case strings.Contains(from, "/") && (program.Known(from) || systemFolder(from)):
 			e.files[to] = &file{prog: program.Canonical(from)}
 		default:
 			e.files[to] = &file{value: value{from: []*Simple{s}}}
 		}
 	}
+}
+
+// systemFolder reports paths where the image keeps its programs.
+func systemFolder(p string) bool {
+	switch path.Dir(p) {
+	case "/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin":
+		return true
+	}
+	return false
 }
 
 // inner is the frame of commands that s starts.
@@ -206,16 +216,19 @@ func (e *eval) scriptFile(s *Simple, name string, f frame) value {
 }
 
 func (e *eval) scriptText(s *Simple, p string) (string, bool) {
+	e.disk = false
 	if fl := e.files[p]; fl != nil {
 		s.Stdin = merge(s.Stdin, fl.from)
 		s.Decoded = s.Decoded || fl.decoded
 		return fl.s, fl.known
 	}
 	if p == e.env.ScriptPath && e.env.Script != "" {
+		e.disk = true
 		return e.env.Script, true
 	}
 	if e.env.Read != nil && strings.HasPrefix(p, "/") {
 		src := e.env.Read(p)
+		e.disk = src != ""
 		return src, src != ""
 	}
 	return "", false
@@ -322,8 +335,12 @@ func plain(part string) string {
 	}, part)
 }
 
+// blank is a placeholder of documentation, "<your-host>".
+var blank = regexp.MustCompile(`<([A-Za-z_][\w.-]*)>([\s:/]|$)`)
+
 // placeholders makes ${{ template }} expressions parse as variables.
 func placeholders(src string) string {
+	src = blank.ReplaceAllString(src, "$1$2")
 	for range 64 {
 		i := strings.Index(src, "${{")
 		if i < 0 {

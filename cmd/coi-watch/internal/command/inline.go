@@ -76,7 +76,8 @@ func (e *eval) code(s *Simple, lang, src string, decoded bool, f frame) {
 	if t := unpack(src); t != "" {
 		src, decoded = src+"\n"+t, true
 	}
-	s.Code = append(s.Code, Code{Lang: lang, Text: src, Decoded: decoded})
+	s.Code = append(s.Code, Code{Lang: lang, Text: src, Decoded: decoded, File: e.disk})
+	e.disk = false
 	if f.depth >= MaxDepth {
 		return
 	}

@@ -48,7 +48,7 @@ func (e *eval) output(s *Simple, f frame) (out value, ok bool) {
 
 func found(args []string) value {
 	for _, a := range args {
-		if program.Known(a) && !strings.HasPrefix(a, "-") {
+		if !strings.HasPrefix(a, "-") && a != "" && !strings.ContainsAny(a, "$ ") {
 			return text("/usr/bin/" + program.Base(a) + "\n")
 		}
 	}

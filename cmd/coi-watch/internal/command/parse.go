@@ -12,9 +12,6 @@ func Parse(argv []string, env Env) *Command {
 	if len(argv) == 0 {
 		return e.cmd
 	}
-	if env.ScriptPath != "" && env.Script != "" {
-		e.files[env.ScriptPath] = &file{value: text(env.Script)}
-	}
 	s := &Simple{}
 	f := frame{}
 	e.fill(s, argv, f)
@@ -44,6 +41,7 @@ func (e *eval) script(s *Simple, f frame) {
 		e.shell(s, e.env.Script, f)
 		return
 	}
+	e.disk = true
 	e.code(s, lang, e.env.Script, false, f)
 }
 

@@ -154,8 +154,11 @@ func cloud(s *command.Simple, v track.View) *Finding {
 			continue
 		}
 		level := coi.Warning
-		if paths.Any(c, paths.Browser, paths.Wallet) {
+		switch {
+		case paths.Any(c, paths.Browser, paths.Wallet):
 			level = coi.High
+		case shown(s) && settingsFile(a.Path) && !strings.Contains(a.Path, "*"):
+			level = coi.Info
 		}
 		return say(s, level, "credential file read by "+s.Name).at(a.Path, a.Op)
 	}
@@ -167,6 +170,16 @@ func cloud(s *command.Simple, v track.View) *Finding {
 		}
 	}
 	return nil
+}
+
+// shown reports commands that print to where they were typed: no pipe, no file.
+func shown(s *command.Simple) bool {
+	return s.Is("cat", "less", "more", "head", "tail", "bat", "jq", "yq", "grep", "nl") && s.FDs[1] == "" && !s.Subst && s.Parent != nil && s.Parent.Parent == nil
+}
+
+// settingsFile reports files that hold settings first and a secret now and then.
+func settingsFile(p string) bool {
+	return oneOf(base(p), "config.json", "config", ".npmrc", ".yarnrc.yml", "settings.xml", "gradle.properties", "pip.conf", "config.yml", "config.toml", "NuGet.Config", ".claude.json", ".aider.conf.yml", "rclone.conf", "cli.toml", ".terraformrc")
 }
 
 var credHunt = Detector{

@@ -315,7 +315,7 @@ var tunnelers = strings.Fields("chisel frpc bore lt localtunnel inlets rathole g
 
 func tunnelOut(s *command.Simple, _ track.View) *Finding {
 	p := s.Parsed()
-	if s.Arg("--version", "--help", "-h", "version", "help") {
+	if s.Arg("--version", "--help", "version", "help") {
 		return nil
 	}
 	l := s.Line()

@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
-	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 )
 
 // The features of program text, independent of its language: what reaches the
@@ -106,12 +105,10 @@ func looksHost(h string) bool {
 // scripted reports that the code came from a file that was there before, so
 // that it may be any large program.
 func scripted(s *command.Simple) bool {
-	for _, a := range s.Argv[min(1, len(s.Argv)):] {
-		for _, c := range s.Code {
-			if a == c.Text || len(a) > 16 && strings.Contains(c.Text, a) {
-				return false
-			}
+	for _, c := range s.Code {
+		if c.File {
+			return true
 		}
 	}
-	return s.Class() == program.Interpreter && !s.Fed && len(s.Stdin) == 0 || len(s.Argv) == 1
+	return false
 }

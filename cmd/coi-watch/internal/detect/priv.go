@@ -342,6 +342,9 @@ func caps(s *command.Simple, _ track.View) *Finding {
 			continue
 		}
 		level := coi.Warning
+		if !strings.HasPrefix(r[i+1], "/") {
+			return say(s, level, "capability "+cut(l, 40)+" given to a file").at(s.Abs(r[i+1]), command.Attrib)
+		}
 		switch program.ClassOf(r[i+1]) {
 		case program.Shell, program.Interpreter, program.Editor, program.Reader, program.Archiver, program.Debugger:
 			level = coi.High

@@ -62,6 +62,9 @@ func decodeRun(s *command.Simple, v track.View) *Finding {
 	if s.Decoded && !takes && len(s.Argv) > 0 && s.Prog != "" && !textual(s) && s.Subst == false && ranDecoded(s) {
 		return say(s, coi.High, "decoded file run")
 	}
+	if s.DecodedName {
+		return say(s, coi.High, "decoded text run")
+	}
 	if s.Dynamic {
 		for _, d := range s.From {
 			if decoderStage(d) {
