@@ -70,7 +70,8 @@ type Simple struct {
 
 	Code []Code // inline code of an interpreter
 
-	wordsDecoded bool // a word came out of a decoder
+	wordFrom     [][]*Simple // sources of each word
+	wordsDecoded bool        // a word came out of a decoder
 }
 
 // Code is program text in a command line, here-document or file.
@@ -94,6 +95,15 @@ func (s *Simple) Parsed() program.Parsed { return program.Parse(program.SpecOf(s
 // variable or file.
 func (s *Simple) Inputs() []*Simple {
 	return append(append([]*Simple(nil), s.Stdin...), s.From...)
+}
+
+// Sources are the commands whose output stands in word i of Argv.
+func (s *Simple) Sources(i int) []*Simple {
+	i += len(s.wordFrom) - len(s.Argv) // words may have been taken away in front
+	if i < 0 || i >= len(s.wordFrom) {
+		return nil
+	}
+	return s.wordFrom[i]
 }
 
 // Is reports whether the program is one of names (canonical).

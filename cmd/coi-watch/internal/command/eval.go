@@ -378,10 +378,17 @@ func (e *eval) call(c *syntax.CallExpr, rd []*syntax.Redirect, f frame) value {
 		}
 	}
 	var argv []string
+	var words [][]*Simple
 	dynamic, decName := false, false
 	for i, w := range c.Args {
 		e.dyn = false
+		before := e.taint
+		e.taint = nil
 		fs := e.fields(w)
+		for range fs {
+			words = append(words, e.taint)
+		}
+		e.taint = merge(before, e.taint)
 		if i == 0 {
 			dynamic, decName = e.dyn, e.dec
 		}
@@ -408,7 +415,7 @@ func (e *eval) call(c *syntax.CallExpr, rd []*syntax.Redirect, f frame) value {
 		}
 		return value{known: true, from: from}
 	}
-	*owner = Simple{Dynamic: dynamic, From: from, wordsDecoded: e.dec, DecodedName: decName}
+	*owner = Simple{Dynamic: dynamic, From: from, wordFrom: words, wordsDecoded: e.dec, DecodedName: decName}
 	outs := e.outs
 	e.outs = nil
 	out := e.simple(argv, owner, value{}, f)

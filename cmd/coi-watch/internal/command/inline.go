@@ -24,7 +24,13 @@ func (e *eval) interpreter(s *Simple, f frame) {
 	spec := program.SpecOf(s.Name)
 	p := program.Parse(spec, s.Argv, true)
 	found := false
-	for _, c := range p.Values(codeOpts[s.Name]...) {
+	opts := codeOpts[s.Name]
+	if opts == nil {
+		opts = []string{"e", "c", "eval"}
+		spec.Short += "ec"
+		p = program.Parse(spec, s.Argv, true)
+	}
+	for _, c := range p.Values(opts...) {
 		e.code(s, s.Name, c, s.Decoded, f)
 		found = true
 	}

@@ -51,6 +51,9 @@ func shadow(s *command.Simple, v track.View) *Finding {
 		return nil
 	}
 	for _, a := range s.Accesses() {
+		if a.Op == command.Link && paths.Any(paths.Of(a.Path2, false), paths.Shadow, paths.Keys) && !inWorkspace(v, a.Path2) {
+			return say(s, coi.High, "link to a secret file").at(a.Path2, a.Op)
+		}
 		if !paths.Any(classes(v, a), paths.Shadow) {
 			continue
 		}
@@ -157,7 +160,7 @@ func cloud(s *command.Simple, v track.View) *Finding {
 		switch {
 		case paths.Any(c, paths.Browser, paths.Wallet):
 			level = coi.High
-		case shown(s) && settingsFile(a.Path) && !strings.Contains(a.Path, "*"):
+		case (shown(s) || s.Class() == program.Editor) && settingsFile(a.Path) && !strings.Contains(a.Path, "*"):
 			level = coi.Info
 		}
 		return say(s, level, "credential file read by "+s.Name).at(a.Path, a.Op)
@@ -249,6 +252,18 @@ func hunt(s *command.Simple, _ track.View) *Finding {
 	return nil
 }
 
+// readsHistory reports commands that search a shell history.
+func readsHistory(s *command.Simple) bool {
+	for _, in := range append(s.Inputs(), s) {
+		for _, a := range in.Accesses() {
+			if a.Op == command.Read && paths.Any(paths.Of(a.Path, false), paths.History) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func hunted(s *command.Simple, system, any, strong, weak bool) *Finding {
 	switch {
 	case system && strong:
@@ -260,6 +275,9 @@ func hunted(s *command.Simple, system, any, strong, weak bool) *Finding {
 }
 
 func huntText(s *command.Simple, p program.Parsed) *Finding {
+	if hasAny(strings.ToLower(s.Line()), "pass", "token", "secret", "ssh ", "key", " -p") && readsHistory(s) {
+		return say(s, coi.High, "search for passwords in the shell history")
+	}
 	words := p.Values("e", "regexp")
 	roots := p.Rest
 	if len(words) == 0 && len(roots) > 0 {
@@ -419,6 +437,9 @@ var credToken = Detector{
 var metaHost = regexp.MustCompile(`(?i)169\.254\.169\.254|metadata\.google\.internal|169\.254\.170\.2|169\.254\.170\.23|100\.100\.100\.200|fd00:ec2::254|0xa9fea9fe|2852039166|0251\.0376\.0251\.0376|\[::ffff:169\.254\.169\.254\]|instance-data|192\.0\.0\.192`)
 
 func token(s *command.Simple, v track.View) *Finding {
+	if s.Name == "kubectl" && s.Arg("get") && s.Arg("secret", "secrets") && s.Arg("-A", "--all-namespaces") {
+		return say(s, coi.Warning, "secrets of all namespaces listed")
+	}
 	for _, a := range s.Accesses() {
 		if taken(a) && paths.Any(classes(v, a), paths.Token) {
 			return say(s, coi.High, "service account token read by "+s.Name).at(a.Path, a.Op)
@@ -460,7 +481,16 @@ var credSniff = Detector{
 
 func sniff(s *command.Simple, _ track.View) *Finding {
 	p := s.Parsed()
+	for _, a := range s.Env {
+		if a.Name == "PROMPT_COMMAND" && hasAny(a.Value, "logger", "tee ", "curl", "nc ", "/dev/tcp", "/tmp/") {
+			return say(s, coi.Warning, "every command recorded")
+		}
+	}
 	switch s.Name {
+	case "trap":
+		if s.Arg("DEBUG") && hasAny(s.Line(), "BASH_COMMAND") && hasAny(s.Line(), ">>", "logger", "curl", "tee") {
+			return say(s, coi.Warning, "every command recorded")
+		}
 	case "tcpdump", "tshark", "dumpcap", "ngrep", "tcpflow":
 		if p.Has("i") && !p.Has("r") {
 			return say(s, coi.Warning, "packet capture")

@@ -78,6 +78,9 @@ func disguised(s *command.Simple, _ track.View) *Finding {
 	if s.Renamed && program.Known(s.Prog) && program.ClassOf(s.Prog) != s.Class() && program.Known(s.Name) {
 		return say(s, coi.Warning, s.Name+" under the name "+base(s.Prog))
 	}
+	if s.Renamed && hasPrefixAny(base(s.Prog), "kworker", "kthreadd", "ksoftirqd", "kswapd", "migration", "rcu_", "watchdogd", "khugepaged", "kdevtmpfs", "kauditd", "oom_reaper", "kcompactd", "jbd2", "[") {
+		return say(s, coi.Warning, s.Name+" under the name of a kernel thread")
+	}
 	if s.Name == "exec" {
 		for _, v := range program.Parse(program.Spec{Short: "a"}, s.Argv, true).Values("a") {
 			if strings.HasPrefix(v, "[") {

@@ -227,33 +227,55 @@ var exfilDNS = Detector{
 var encodedLabel = regexp.MustCompile(`(?:^|\.)([A-Za-z0-9+/=_-]{28,63})\.`)
 
 func dnsOut(s *command.Simple, v track.View) *Finding {
-	if !s.Is("dig", "nslookup", "host", "drill", "ping", "resolvectl", "kdig", "delv") {
+	resolver := s.Is("dig", "nslookup", "host", "drill", "ping", "resolvectl", "kdig", "delv")
+	if !resolver && s.Class() != program.Downloader {
 		return nil
 	}
-	for _, a := range s.Argv[1:] {
-		if strings.HasPrefix(a, "@") || strings.HasPrefix(a, "-") || strings.HasPrefix(a, "+") {
+	for i, a := range s.Argv {
+		if i == 0 || hasPrefixAny(a, "@", "-", "+") || !strings.Contains(a, ".") || !resolver && hasAny(a, "/", ":", " ") && !strings.Contains(a, "://") {
 			continue
 		}
-		made := len(s.From) > 0 && strings.Contains(a, "$()") || len(s.From) > 0 && !hasAny(s.Line(), "$()") || s.Loop && len(s.Stdin) > 0
-		if made && (strings.Contains(a, "$()") && strings.Contains(a, ".") || strings.Contains(a, ".")) {
-			for _, p := range s.Inputs() {
-				if p.Is("base64", "base32", "xxd", "od", "hexdump", "cat", "whoami", "id", "env", "printenv", "openssl", "gzip") || secret(p, v) != "" {
-					return say(s, coi.High, "data in a name asked for").to(a)
-				}
-			}
+		host := a
+		if h := command.HostOf(a); h != "" {
+			host = h
+		} else if !resolver && hasAny(a, "/", "?") {
+			host, _, _ = strings.Cut(a, "/")
 		}
-		if s.Dynamic || s.Loop && len(s.Stdin) > 0 && strings.Contains(a, "$") && strings.Contains(a, ".") {
-			for _, p := range s.Stdin {
-				if p.Is("base64", "base32", "xxd", "od", "hexdump", "openssl") {
-					return say(s, coi.High, "data in a name asked for").to(a)
-				}
-			}
+		from := s.Sources(i)
+		if !resolver && !strings.Contains(host, "$()") {
+			from = encoders(from)
 		}
-		if m := encodedLabel.FindStringSubmatch(a); m != nil && mixed(m[1]) && !strings.HasPrefix(a, "_") {
+		if len(from) > 0 && (strings.Contains(host, ".") || strings.Contains(host, "$()")) && carriesData(from, v) && !(strings.Contains(a, "://") && host == command.HostOf(a) && !resolver && !strings.Contains(host, "$()") && !mixed(strings.SplitN(host, ".", 2)[0])) {
+			return say(s, coi.High, "data in a name asked for").to(host)
+		}
+		if resolver && (s.Dynamic || s.Loop) && strings.Contains(a, "$") && len(encoders(s.Stdin)) > 0 {
+			return say(s, coi.High, "data in a name asked for").to(a)
+		}
+		if m := encodedLabel.FindStringSubmatch(a); resolver && m != nil && mixed(m[1]) && !strings.HasPrefix(a, "_") {
 			return say(s, coi.High, "encoded label in a name").to(a)
 		}
 	}
 	return nil
+}
+
+// encoders are the commands of a list that turn data into letters.
+func encoders(list []*command.Simple) []*command.Simple {
+	var out []*command.Simple
+	for _, p := range list {
+		if p.Is("base64", "base32", "xxd", "od", "hexdump", "openssl") {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func carriesData(list []*command.Simple, v track.View) bool {
+	for _, p := range list {
+		if p.Is("base64", "base32", "xxd", "od", "hexdump", "cat", "whoami", "id", "env", "printenv", "openssl", "gzip") || secret(p, v) != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // mixed reports labels that look encoded: capitals or digits among letters, no

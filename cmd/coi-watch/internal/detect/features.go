@@ -18,7 +18,7 @@ var (
 		"gen_tcp", "network.socket", "socketconnection", "newsocket", "asyncio.open_connection", "open_connection", "af_inet", "pf_inet", "websocket", "ztcp", "addr_inet", "peeraddr", "localport", "make_socket", "connect_tcp", "a(\"socket\")", `__import__("socket")`, "__import__('socket')", "import socket", "import*from socket", "from socket", "socket as ", "bun.connect", "deno.connect", "deno.listen", "std.socket", "socket -server", "make-network-process", "open-network-stream",
 	}
 	netActs = []string{
-		"connect", "dial", "bind", "listen", "accept", "fsockopen", "tcpsocket", "tcpserver", "stream_socket", "peeraddr", "tcpclient", "localport", "/inet", "gen_tcp", "new java.net.socket", "socket(", "open-network-stream", "socketconnection", "ztcp", "new socket", "[socket",
+		"connect", "dial", "bind", "listen", "accept", "fsockopen", "tcpsocket", "tcpserver", "stream_socket", "peeraddr", "peerhost", "peerport", "newsocket", "newjava.net.socket", "tcpclient", "localport", "/inet", "gen_tcp", "new java.net.socket", "socket(", "open-network-stream", "socketconnection", "ztcp", "new socket", "[socket",
 	}
 	// strongHands join a socket to a program's standard streams.
 	strongHands = []string{
@@ -28,7 +28,7 @@ var (
 	// hands start programs.
 	hands = []string{
 		"pty.spawn", "subprocess", "os.system", "popen", "/bin/sh", "/bin/bash", "/bin/zsh", "bash -i", "sh -i", "cmd.exe", "system(", "exec(", "execve", "execl", "shell_exec", "passthru", "proc_open", "spawn", "child_process", "processbuilder",
-		"getruntime", "exec.command", "syscall.exec", "os.execute", "invoke-expression", "iex ", "iex(", "pipeline(", "run(`", "qx", "|& getline", "|&getline", "shell=true", "command::new", "execprocess", "readprocess", "createprocess", "process.spawn", "open3", "posix_spawn", "callprocess", "shell-command", "capture2", "getoutput", "exec $", "`$", "open(\"|", "system $", "exec \"", "exec '", "eval(",
+		"getruntime", "exec.command", "syscall.exec", "os.execute", "invoke-expression", "iex ", "iex(", "pipeline(", "run(`", "qx", "|& getline", "|&getline", "shell=true", "command::new", "execprocess", "readprocess", "createprocess", "process.spawn", "open3", "posix_spawn", "callprocess", "shell-command", "capture2", "getoutput", "exec $", "[exec ", "exec {", ".execute()", "].execute(", "`$", "open(\"|", "system $", "exec \"", "exec '", "eval(",
 	}
 	decodes = []string{
 		"b64decode", "base64", "decode64", "unhexlify", "fromhex", "hex2bin", "atob(", "buffer.from", "fromcharcode", "decompress", "gzinflate", "str_rot13", "rot13", "unpack(", "pack(", "codecs.decode", "decode_base64", "marshal.loads", "convert]::frombase64", "bytes.fromhex", "unescape(", "\\x",
@@ -67,6 +67,9 @@ func traits(c command.Code) codeTraits {
 	x := codeTraits{
 		net: has(netWords) && hasAny(q, netActs...), strong: hasAny(q, strongHands...), hand: has(hands),
 		decode: c.Decoded || has(decodes), eval: has(evals), fetch: has(fetches),
+	}
+	if oneOf(c.Lang, "ruby", "perl", "php", "julia", "") && strings.Count(t, "`") >= 2 {
+		x.hand = true
 	}
 	x.loopback = loopbackCode(c.Text)
 	return x

@@ -138,7 +138,7 @@ var logHistory = Detector{
 		return one(Finding{Level: coi.High, Title: "shell history destroyed", Path: ev.Path, Op: string(ev.Type), PID: ev.PID})
 	}),
 	Fire:  append(lines(coi.High, "ln -sf /dev/null ~/.bash_history", "history -c", "history -cw", "set +o history", "unset HISTFILE", "export HISTFILE=/dev/null", "HISTSIZE=0", "export HISTFILESIZE=0", "rm -f ~/.bash_history", "cat /dev/null > ~/.bash_history", "echo '' > $HISTFILE", "shred -u ~/.zsh_history", "truncate -s0 ~/.bash_history", "echo 'set +o history' >> ~/.bashrc", "echo 'unset HISTFILE' | tee -a ~/.profile", "> ~/.bash_history", "shopt -uo history", "export HISTIGNORE='*'", "cp /dev/null ~/.bash_history", "chattr +i ~/.bash_history", "sudo rm /root/.bash_history", "for h in ~/.*_history; do rm -f $h; done", "bash +o history", "export HISTCONTROL=ignorespace; history -c", "unset HISTFILE HISTSAVE HISTLOG", "rm ~/.*history", "find / -name .bash_history -delete", "unlink ~/.bash_history", "python3 -c \"open('/root/.bash_history','w')\"", "cp /bin/rm /tmp/r; /tmp/r ~/.bash_history"), events(event.Event{Type: event.Delete, PID: 3, Exe: "/usr/bin/rm", Path: "/home/code/.bash_history"})...),
-	Quiet: lines("", "history -w", "history -s command", "history", "cat ~/.bash_history", "export HISTSIZE=10000", "export HISTCONTROL=ignoreboth", "set -o history", "git log --oneline", "cp history.json x", "export HISTFILE=~/.cache/hist", "tail ~/.bash_history"),
+	Quiet: lines("", "history -w", "history -s command", "history", "cat ~/.bash_history", "export HISTSIZE=10000", "set -o history", "git log --oneline", "cp history.json x", "export HISTFILE=~/.cache/hist", "tail ~/.bash_history"),
 }
 
 // histVar reports values of history variables that switch it off.
@@ -158,6 +158,13 @@ func histVar(name, val string) bool {
 var histText = regexp.MustCompile(`(?m)(?:^|[;&\s"'])(?:set \+o history|unset HISTFILE|history -c|(?:export )?HISTFILE=(?:/dev/null|["']{0,2}(?:$|[\s;]))|(?:export )?HIST(?:FILE)?SIZE=0\b|shopt -uo history)`)
 
 func historyGone(s *command.Simple, v track.View) *Finding {
+	if oneOf(s.Name, "export", "") && s.Func == "" {
+		for _, a := range append(s.Argv, assigned(s)...) {
+			if hasPrefixAny(a, "HISTCONTROL=ignore", "HISTIGNORE=") && a != "HISTIGNORE=*" && a != "HISTCONTROL=ignoredups" && a != "HISTCONTROL=erasedups" {
+				return say(s, coi.Warning, "shell history told to leave commands out")
+			}
+		}
+	}
 	for _, a := range s.Env {
 		if histVar(a.Name, a.Value) {
 			return say(s, coi.High, "shell history switched off")
@@ -198,6 +205,15 @@ func historyGone(s *command.Simple, v track.View) *Finding {
 		return say(s, coi.High, "shell history destroyed")
 	}
 	return nil
+}
+
+// assigned are the assignments of a command as words.
+func assigned(s *command.Simple) []string {
+	var out []string
+	for _, a := range s.Env {
+		out = append(out, a.Name+"="+a.Value)
+	}
+	return out
 }
 
 // flags are the letters of all short options.
@@ -286,6 +302,10 @@ func stopped(s *command.Simple, v track.View) *Finding {
 
 func switchedOff(s *command.Simple, p program.Parsed) *Finding {
 	switch s.Name {
+	case "aws", "gcloud", "az":
+		if s.Arg("stop-logging", "delete-trail", "delete-flow-logs", "delete-detector", "stop-configuration-recorder") || s.Name == "gcloud" && s.Arg("logging") && s.Arg("delete") || s.Name == "az" && s.Arg("diagnostic-settings") && s.Arg("delete") {
+			return say(s, coi.High, "log of the cloud account switched off")
+		}
 	case "auditctl":
 		if p.Has("D") || oneOf("0", p.Values("e")...) || p.Has("d") || hasAny(s.Line(), " never,") {
 			return say(s, coi.High, "audit switched off")

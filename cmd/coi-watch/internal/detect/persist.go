@@ -243,6 +243,9 @@ var persistUnit = Detector{
 }
 
 func unitCommand(s *command.Simple, _ track.View) *Finding {
+	if s.Name == "systemd-run" && hasAny(s.Line(), "--on-", "--timer-property") && (hasAny(s.Line(), "sh -c", "python") || hot.MatchString(s.Line())) {
+		return say(s, coi.Warning, "timer that runs inline code")
+	}
 	if s.Name != "systemctl" {
 		return nil
 	}

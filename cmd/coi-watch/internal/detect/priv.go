@@ -332,6 +332,9 @@ var privCaps = Detector{
 }
 
 func caps(s *command.Simple, _ track.View) *Finding {
+	if s.Name == "getcap" && s.Arg("-r") && s.Arg("/") {
+		return say(s, coi.Warning, "search for programs with capabilities")
+	}
 	if s.Name != "setcap" || s.Arg("-r") {
 		return nil
 	}
@@ -347,6 +350,9 @@ func caps(s *command.Simple, _ track.View) *Finding {
 		}
 		switch program.ClassOf(r[i+1]) {
 		case program.Shell, program.Interpreter, program.Editor, program.Reader, program.Archiver, program.Debugger:
+			level = coi.High
+		}
+		if program.Writable(r[i+1]) {
 			level = coi.High
 		}
 		return say(s, level, "capability "+cut(l, 40)+" given to a file").at(s.Abs(r[i+1]), command.Attrib)

@@ -56,6 +56,12 @@ func relayTool(s *command.Simple, _ track.View) *Finding {
 		}
 	case "socat":
 		return socatHand(s)
+	case "socket":
+		for _, v := range p.Values("p") {
+			if f := handed(s, v, p.Has("s"), len(p.Rest)); f != nil {
+				return f
+			}
+		}
 	case "rcat":
 		if v := program.Parse(program.Spec{Short: "sp"}, s.Argv, false).Values("s"); len(v) > 0 && program.ShellPath(v[0]) {
 			return say(s, coi.Critical, "connection handed to "+v[0]).to(outHost(s))

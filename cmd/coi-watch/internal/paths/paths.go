@@ -103,7 +103,7 @@ var table = []struct {
 	{CgroupProcs, "/**/cgroup.procs /**/tasks"},
 	{Device, "/dev/mem /dev/kmem /dev/port /dev/sd* /dev/hd* /dev/vd* /dev/xvd* /dev/nvme* /dev/dm-* /dev/mapper/* /dev/disk/** /dev/mmcblk* /dev/kcore /dev/md*"},
 	{RuntimeSock, "/var/run/docker.sock /run/docker.sock /run/containerd/containerd.sock /var/run/containerd/containerd.sock /run/podman/podman.sock /var/run/crio/crio.sock /run/crio/crio.sock /var/lib/incus/unix.socket /var/lib/lxd/unix.socket /var/snap/lxd/common/lxd/unix.socket"},
-	{LogConfig, "/etc/rsyslog.conf /etc/rsyslog.d/* /etc/syslog.conf /etc/syslog-ng/** /etc/systemd/journald.conf /etc/systemd/journald.conf.d/* /etc/audit/auditd.conf /etc/logrotate.conf /etc/logrotate.d/* /etc/libaudit.conf /etc/security/audit_control"},
+	{LogConfig, "/etc/rsyslog.conf /etc/rsyslog.d/* /etc/syslog.conf /etc/syslog-ng/** /etc/systemd/journald.conf /etc/systemd/journald.conf.d/* /etc/audit/auditd.conf /etc/logrotate.conf /etc/logrotate.d/* /etc/libaudit.conf /etc/security/audit_control /etc/ufw/* /etc/default/ufw /etc/firewalld/** /etc/audisp/** /etc/syslog-ng.conf"},
 	{AuditRules, "/etc/audit/audit.rules /etc/audit/rules.d/*"},
 	{SELinuxState, "/etc/selinux/config /sys/fs/selinux/enforce /selinux/enforce /etc/sysconfig/selinux"},
 	{CACerts, "/usr/local/share/ca-certificates/** /etc/pki/ca-trust/source/anchors/* /etc/ssl/certs/* /usr/share/ca-certificates/**"},

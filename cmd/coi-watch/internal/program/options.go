@@ -145,6 +145,8 @@ var specs = map[string]Spec{
 	"nc":          {Short: "ceiIkMmOopPqsTVwWXxGgrt"},
 	"ncat":        {Short: "cegGimopswdx", Long: words("sh-exec exec lua-exec delay idle-timeout output source source-port proxy proxy-type proxy-auth allow allowfile deny ssl-cert ssl-key wait max-conns hex-dump")},
 	"socat":       {Short: "bdlLtT"},
+	"socket":      {Short: "pB"},
+	"groovysh":    {Short: "eCD"},
 	"openssl":     {Single: true, Long: words("connect host port cert key CAfile in out pass passin passout k servername accept starttls www proxy engine inform outform")},
 	"telnet":      {Short: "abelnSX"},
 	"python":      {Short: "cmWXQ"},
