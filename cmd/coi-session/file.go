@@ -1,0 +1,119 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/transfer"
+	"github.com/code-on-incus/coi/pkg/cli"
+	"github.com/code-on-incus/coi/pkg/coi"
+)
+
+type fileCmd struct {
+	Push filePush `cmd:"" help:"Copy a file or directory into a container."`
+	Pull filePull `cmd:"" help:"Copy a file or directory out of a container."`
+	workspaceFlag
+	cli.Globals
+}
+
+func fileCommand() cli.Command {
+	return cli.Command{Verb: "file", Summary: "copy files into and out of a container", Grammar: &fileCmd{},
+		Examples: []string{"coi file push notes.md coi-1a2b3c4d-1:/home/code/notes.md", "coi file pull -r coi-1a2b3c4d-1:/var/log out/"}}
+}
+
+// remote takes CONTAINER:PATH apart.
+func remote(text string) (container, path string, ok bool) {
+	container, path, ok = strings.Cut(text, ":")
+	return container, path, ok && container != "" && !strings.Contains(container, "/")
+}
+
+func (p *fileCmd) side(c *cli.Context, remoteArg, localArg string) (*desk, incus.Instance, string, error) {
+	container, path, ok := remote(remoteArg)
+	switch _, _, both := remote(localArg); {
+	case !ok:
+		return nil, incus.Instance{}, "", cli.Usage("%q is not of the form CONTAINER:PATH", cli.Escape(remoteArg))
+	case path == "" || localArg == "":
+		return nil, incus.Instance{}, "", cli.Usage("an empty path")
+	case both && !exists(localArg):
+		return nil, incus.Instance{}, "", cli.Usage("both sides are in a container")
+	case !strings.HasPrefix(path, "/"):
+		return nil, incus.Instance{}, "", cli.Usage("the path in the container must be absolute: %s", cli.Escape(path))
+	}
+	d, err := openDesk(c, p.Workspace)
+	if err != nil {
+		return nil, incus.Instance{}, "", err
+	}
+	inst, err := d.find(container, 0, false)
+	return d, inst, path, err
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+type filePush struct {
+	Recursive bool   `short:"r" help:"Directories with all that is in them."`
+	Local     string `arg:"" help:"File or directory on the host."`
+	Remote    string `arg:"" help:"CONTAINER:PATH."`
+}
+
+// Run copies into the container.
+func (f *filePush) Run(c *cli.Context, p *fileCmd) error {
+	d, inst, path, err := p.side(c, f.Remote, f.Local)
+	if err != nil {
+		return err
+	}
+	st, err := os.Stat(f.Local)
+	if err != nil {
+		return cli.Fail(coi.ExitFailed, "%w", err)
+	}
+	if st.IsDir() && !f.Recursive {
+		return cli.Usage("%s is a directory", cli.Escape(f.Local)).Hint("add -r")
+	}
+	uid := 0
+	home := "/home/" + d.cfg.Incus.CodeUser
+	workspace := inst.Devices["workspace"]["path"]
+	if under(path, home) || workspace != "" && under(path, workspace) {
+		uid = d.cfg.Incus.CodeUID
+	}
+	n, err := transfer.Push(c, d.door, inst.Name, f.Local, path, uid)
+	if err != nil {
+		return fmt.Errorf("push to %s: %w", inst.Name, err)
+	}
+	c.Note(fmt.Sprintf("%d files copied to %s", n, inst.Name))
+	return nil
+}
+
+func under(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
+
+type filePull struct {
+	Recursive bool   `short:"r" help:"Directories with all that is in them."`
+	Remote    string `arg:"" help:"CONTAINER:PATH."`
+	Local     string `arg:"" help:"File or directory on the host."`
+}
+
+// Run copies out of the container: regular files and directories only.
+func (f *filePull) Run(c *cli.Context, p *fileCmd) error {
+	d, inst, path, err := p.side(c, f.Remote, f.Local)
+	if err != nil {
+		return err
+	}
+	res, err := transfer.Pull(c, d.door, inst.Name, path, f.Local, f.Recursive)
+	switch {
+	case errors.Is(err, transfer.ErrDirectory):
+		return cli.Usage("%s is a directory", cli.Escape(path)).Hint("add -r")
+	case errors.Is(err, incus.ErrNotFound):
+		return cli.Fail(coi.ExitFailed, "%s is not in %s", cli.Escape(path), inst.Name)
+	case err != nil:
+		return fmt.Errorf("pull from %s: %w", inst.Name, err)
+	}
+	for _, w := range res.Skipped() {
+		c.Warn(w)
+	}
+	c.Note(fmt.Sprintf("%d files copied from %s", res.Files, inst.Name))
+	return nil
+}
