@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/netip"
@@ -171,13 +170,22 @@ func (b *begin) deadline(spec *launch.Spec) {
 // the home of its user.
 func (b *begin) existingFile(in plan.Input) func(string) ([]byte, bool) {
 	return func(name string) ([]byte, bool) {
-		ctx, stop := context.WithTimeout(b.c, incus.QueryTimeout)
-		defer stop()
+		if b.tree == nil {
+			tree, err := b.door.Files(b.c, b.container)
+			if err != nil {
+				return nil, false
+			}
+			b.tree = tree
+		}
 		if !path.IsAbs(name) {
 			name = path.Join(in.UIDs.Home, name)
 		}
-		r, info, err := b.door.PullFile(ctx, b.container, name)
-		if err != nil || r == nil || info.Type != "file" {
+		st, err := b.tree.Lstat(name)
+		if err != nil || !st.Mode().IsRegular() || st.Size() > maxSeed {
+			return nil, false
+		}
+		r, err := b.tree.Open(name)
+		if err != nil {
 			return nil, false
 		}
 		defer func() { _ = r.Close() }()

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -80,7 +81,12 @@ func (f *filePush) Run(c *cli.Context, p *fileCmd) error {
 	if under(path, home) || workspace != "" && under(path, workspace) {
 		uid = d.cfg.Incus.CodeUID
 	}
-	n, err := transfer.Push(c, d.door, inst.Name, f.Local, path, uid)
+	tree, err := d.door.Files(c, inst.Name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tree.Close() }()
+	n, err := transfer.Push(tree, f.Local, path, uid)
 	if err != nil {
 		return fmt.Errorf("push to %s: %w", inst.Name, err)
 	}
@@ -102,11 +108,16 @@ func (f *filePull) Run(c *cli.Context, p *fileCmd) error {
 	if err != nil {
 		return err
 	}
-	res, err := transfer.Pull(c, d.door, inst.Name, path, f.Local, f.Recursive)
+	tree, err := d.door.Files(c, inst.Name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tree.Close() }()
+	res, err := transfer.Pull(tree, path, f.Local, f.Recursive)
 	switch {
 	case errors.Is(err, transfer.ErrDirectory):
 		return cli.Usage("%s is a directory", cli.Escape(path)).Hint("add -r")
-	case errors.Is(err, incus.ErrNotFound):
+	case errors.Is(err, fs.ErrNotExist):
 		return cli.Fail(coi.ExitFailed, "%s is not in %s", cli.Escape(path), inst.Name)
 	case err != nil:
 		return fmt.Errorf("pull from %s: %w", inst.Name, err)

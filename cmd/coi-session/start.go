@@ -51,6 +51,7 @@ type begin struct {
 	slot      int
 	container string
 	old       *incus.Instance
+	tree      *incus.Files // of the stopped container that is used again
 }
 
 // start does steps 1 to 18 of a launch.
@@ -65,7 +66,12 @@ func (b *begin) start() (*launch.Live, error) {
 	if err := b.machine(); err != nil {
 		return nil, err
 	}
-	defer func() { _ = b.ws.Close() }()
+	defer func() {
+		_ = b.ws.Close()
+		if b.tree != nil {
+			_ = b.tree.Close()
+		}
+	}()
 	supervise.Revive(b.home)
 	ident, err := home.WaitLock(b.c, b.home.Run(coi.Hash8(b.identity)+".lock"))
 	if err != nil {

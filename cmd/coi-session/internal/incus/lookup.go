@@ -2,7 +2,6 @@ package incus
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/lxc/incus/v6/shared/api"
@@ -65,17 +64,6 @@ func (c *Client) DefaultDevices(ctx context.Context) (map[string]Device, error) 
 		}
 		return p.Devices, nil
 	})
-}
-
-// errorText is the message in an answer of Incus, or the status line.
-func errorText(body []byte, status string) string {
-	var answer struct {
-		Error string `json:"error"`
-	}
-	if json.Unmarshal(body, &answer) == nil && answer.Error != "" {
-		return answer.Error
-	}
-	return status
 }
 
 // PoolSpace is a storage pool and how full it is, in bytes.

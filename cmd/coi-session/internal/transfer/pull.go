@@ -5,24 +5,25 @@
 package transfer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
 )
 
-// Door is what copying asks of Incus.
-type Door interface {
-	PullFile(ctx context.Context, name, file string) (io.ReadCloser, incus.FileInfo, error)
-	PushFile(ctx context.Context, name, file string, info incus.FileInfo, content io.Reader) error
+// Tree is the file system of a container.
+type Tree interface {
+	ReadDir(name string) ([]fs.FileInfo, error)
+	Lstat(name string) (fs.FileInfo, error)
+	Open(name string) (io.ReadCloser, error)
+	Mkdir(name string, mode fs.FileMode, uid int) error
+	Write(name string, mode fs.FileMode, uid int, content io.Reader) error
 }
 
 var (
@@ -61,20 +62,19 @@ func (r Result) Skipped() []string {
 }
 
 // Pull copies a file, or with recursive a directory, of a container to local.
-// An existing directory receives it inside; a trailing slash needs one.
-func Pull(ctx context.Context, door Door, name, from, local string, recursive bool) (Result, error) {
+// An existing directory receives it inside; a trailing slash needs one. A
+// missing source is an error that wraps fs.ErrNotExist; the target is untouched.
+func Pull(door Tree, from, local string, recursive bool) (Result, error) {
 	var res Result
-	content, info, err := door.PullFile(ctx, name, from)
-	if err != nil {
-		return res, err
-	}
-	defer closeIt(content)
+	st, err := door.Lstat(from)
 	switch {
-	case info.Type == "directory" && !recursive:
+	case err != nil:
+		return res, err
+	case st.IsDir() && !recursive:
 		return res, ErrDirectory
-	case info.Type == "symlink":
+	case st.Mode()&fs.ModeSymlink != 0:
 		return res, fmt.Errorf("%s is a symbolic link", from)
-	case info.Type != "file" && info.Type != "directory":
+	case !st.IsDir() && !st.Mode().IsRegular():
 		return res, fmt.Errorf("%s is no regular file", from)
 	}
 	target, err := placeFor(local, path.Base(path.Clean(from)))
@@ -86,14 +86,8 @@ func Pull(ctx context.Context, door Door, name, from, local string, recursive bo
 		return res, err
 	}
 	defer func() { _ = dir.Close() }()
-	p := &puller{ctx: ctx, door: door, name: name, res: &res}
-	return res, p.one(dir, filepath.Base(target), from, content, info, 0)
-}
-
-func closeIt(c io.Closer) {
-	if c != nil {
-		_ = c.Close()
-	}
+	p := &puller{door: door, res: &res}
+	return res, p.one(dir, filepath.Base(target), from, st, 0)
 }
 
 // placeFor is the path that a pulled thing gets.
@@ -123,20 +117,18 @@ func openDir(p string) (*os.File, error) {
 }
 
 type puller struct {
-	ctx  context.Context
-	door Door
-	name string
+	door Tree
 	res  *Result
 }
 
 // one writes one thing under base in dir.
-func (p *puller) one(dir *os.File, base, from string, content io.ReadCloser, info incus.FileInfo, depth int) error {
-	switch info.Type {
-	case "directory":
-		return p.directory(dir, base, from, info, depth)
-	case "file":
-		return p.file(dir, base, content, info)
-	case "symlink":
+func (p *puller) one(dir *os.File, base, from string, st fs.FileInfo, depth int) error {
+	switch {
+	case st.IsDir():
+		return p.directory(dir, base, from, st, depth)
+	case st.Mode().IsRegular():
+		return p.file(dir, base, from, st)
+	case st.Mode()&fs.ModeSymlink != 0:
 		p.res.Links++
 	default:
 		p.res.Others++
@@ -144,26 +136,32 @@ func (p *puller) one(dir *os.File, base, from string, content io.ReadCloser, inf
 	return nil
 }
 
-func (p *puller) file(dir *os.File, base string, content io.Reader, info incus.FileInfo) error {
-	if info.Mode&0o6000 != 0 {
+func (p *puller) file(dir *os.File, base, from string, st fs.FileInfo) error {
+	where := filepath.Join(dir.Name(), base)
+	if st.Mode()&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
 		p.res.Setuid++
 	}
-	var st unix.Stat_t
-	if err := unix.Fstatat(int(dir.Fd()), base, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-		if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-			return fmt.Errorf("%s: %w", filepath.Join(dir.Name(), base), errTarget)
+	var old unix.Stat_t
+	if err := unix.Fstatat(int(dir.Fd()), base, &old, unix.AT_SYMLINK_NOFOLLOW); err == nil && old.Mode&unix.S_IFMT != unix.S_IFREG {
+		if old.Mode&unix.S_IFMT == unix.S_IFLNK {
+			return fmt.Errorf("%s: %w", where, errTarget)
 		}
-		return fmt.Errorf("%s exists and is no regular file", filepath.Join(dir.Name(), base))
+		return fmt.Errorf("%s exists and is no regular file", where)
 	}
+	content, err := p.door.Open(from)
+	if err != nil {
+		return fmt.Errorf("%s: %w", from, err)
+	}
+	defer func() { _ = content.Close() }()
 	tmp := fmt.Sprintf(".coi-%d-%d", os.Getpid(), p.res.Files)
 	fd, err := unix.Openat(int(dir.Fd()), tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return fmt.Errorf("%s: %w", filepath.Join(dir.Name(), base), err)
+		return fmt.Errorf("%s: %w", where, err)
 	}
 	f := os.NewFile(uintptr(fd), tmp)
 	_, err = io.Copy(f, content)
 	if err == nil {
-		err = f.Chmod(os.FileMode(info.Mode) & 0o777 &^ 0o022)
+		err = f.Chmod(st.Mode().Perm() &^ 0o022)
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
@@ -173,26 +171,32 @@ func (p *puller) file(dir *os.File, base string, content io.Reader, info incus.F
 	}
 	if err != nil {
 		_ = unix.Unlinkat(int(dir.Fd()), tmp, 0)
-		return fmt.Errorf("%s: %w", filepath.Join(dir.Name(), base), err)
+		return fmt.Errorf("%s: %w", where, err)
 	}
 	p.res.Files++
 	return nil
 }
 
-func (p *puller) directory(dir *os.File, base, from string, info incus.FileInfo, depth int) error {
+func (p *puller) directory(dir *os.File, base, from string, st fs.FileInfo, depth int) error {
+	where := filepath.Join(dir.Name(), base)
 	if depth > maxDepth {
 		return fmt.Errorf("%s: more than %d directories deep", from, maxDepth)
 	}
 	if err := unix.Mkdirat(int(dir.Fd()), base, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("%s: %w", filepath.Join(dir.Name(), base), err)
+		return fmt.Errorf("%s: %w", where, err)
 	}
 	fd, err := unix.Openat(int(dir.Fd()), base, unix.O_DIRECTORY|unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("%s: %w", filepath.Join(dir.Name(), base), err)
+		return fmt.Errorf("%s: %w", where, err)
 	}
-	sub := os.NewFile(uintptr(fd), filepath.Join(dir.Name(), base))
+	sub := os.NewFile(uintptr(fd), where)
 	defer func() { _ = sub.Close() }()
-	for _, name := range info.Entries {
+	entries, err := p.door.ReadDir(from)
+	if err != nil {
+		return fmt.Errorf("%s: %w", from, err)
+	}
+	for _, e := range entries {
+		name := e.Name()
 		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
 			p.res.Names++
 			continue
@@ -200,26 +204,9 @@ func (p *puller) directory(dir *os.File, base, from string, info incus.FileInfo,
 		if p.res.Files > maxFiles {
 			return fmt.Errorf("more than %d files", maxFiles)
 		}
-		if err := p.entry(sub, name, from, depth); err != nil {
+		if err := p.one(sub, name, path.Join(from, name), e, depth+1); err != nil {
 			return err
 		}
 	}
-	return sub.Chmod(os.FileMode(info.Mode)&0o777&^0o022 | 0o700)
-}
-
-func (p *puller) entry(sub *os.File, name, from string, depth int) error {
-	child := path.Join(from, name)
-	content, info, err := p.door.PullFile(p.ctx, p.name, child)
-	if errors.Is(err, incus.ErrNotFound) {
-		return nil // gone since it was listed
-	}
-	if err != nil {
-		if p.ctx.Err() != nil {
-			return p.ctx.Err()
-		}
-		p.res.Others++ // devices and sockets cannot be read
-		return nil
-	}
-	defer closeIt(content)
-	return p.one(sub, name, child, content, info, depth+1)
+	return sub.Chmod(st.Mode().Perm()&^0o022 | 0o700)
 }
