@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/pkg/trust"
@@ -92,7 +91,7 @@ func (ld *loader) checkFiles(text func(string) string, fail failFunc) {
 }
 
 // checkTargets finds two mounts, sockets or credentials at one place inside,
-// two port maps of one name, and mounts above a locked path.
+// and mounts above a locked path.
 func (ld *loader) checkTargets(vals values) {
 	taken := map[string]elem{}
 	for _, key := range []string{"mounts", "sockets", "credentials"} {
@@ -116,7 +115,6 @@ func (ld *loader) checkTargets(vals values) {
 			}
 		}
 	}
-	ld.checkPortNames(vals)
 }
 
 // aboveLocked names the protected path that a target in the workspace would hide.
@@ -133,15 +131,4 @@ func (ld *loader) aboveLocked(inside string, vals values) string {
 		}
 	}
 	return ""
-}
-
-func (ld *loader) checkPortNames(vals values) {
-	list := elems(vals["ports.map"].v)
-	for i, e := range list {
-		t := e.v.(map[string]any)
-		same := func(o elem) bool { return o.v.(map[string]any)["name"] == t["name"] }
-		if slices.IndexFunc(list, same) != i {
-			ld.ps.add(Problem{e.src.file, e.pos.Line, e.pos.Column, "ports.map.name", fmt.Sprintf("%q is used twice", t["name"]), "give each its own name"})
-		}
-	}
 }

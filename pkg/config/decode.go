@@ -56,6 +56,8 @@ type decoder struct {
 	out *layer
 	ps  *problems
 	h   expander
+
+	told int // problems of this file so far
 }
 
 // expander makes a written host path absolute.
@@ -69,15 +71,27 @@ func decode(d *document, h expander, ps *problems) *layer {
 	return dec.out
 }
 
+// maxProblems bounds what is told of one file, so that a hostile one costs
+// neither time nor a flooded screen.
+const maxProblems = 100
+
+func (dec *decoder) full() bool { return dec.told >= maxProblems }
+
 func (dec *decoder) problem(path []string, key, hint, format string, a ...any) {
+	if dec.full() {
+		return
+	}
+	dec.told++
 	at := dec.d.at(path...)
 	dec.ps.add(Problem{dec.d.src.file, at.Line, at.Column, key, fmt.Sprintf(format, a...), hint})
 }
 
 func (dec *decoder) table(path []string, t map[string]any) {
 	for _, name := range slices.Sorted(maps.Keys(t)) {
-		p := append(slices.Clone(path), name)
-		dec.entry(p, t[name])
+		if dec.full() {
+			return
+		}
+		dec.entry(append(slices.Clone(path), name), t[name])
 	}
 }
 
@@ -422,6 +436,11 @@ func (dec *decoder) tables(row *Row, key string, path []string, v any) {
 			continue
 		}
 		fields, ok := dec.fields(row, key, p, t)
+		// Over layers the same name replaces; within one file it is a mistake.
+		if row.Merge == ByName && ok && slices.ContainsFunc(out, func(e elem) bool { return e.v.(map[string]any)["name"] == fields["name"] }) {
+			dec.problem(p, key+".name", "give each its own name", "%q is used twice", fields["name"])
+			ok = false
+		}
 		good = good && ok
 		out = append(out, elem{v: fields, pos: dec.d.at(p...), src: dec.d.src})
 	}
@@ -451,7 +470,7 @@ func (dec *decoder) fields(row *Row, key string, path []string, t map[string]any
 			dec.problem(path, key+"."+f.Name, "add "+f.Name+" = …", "is required")
 			good = false
 		}
-		if !given && f.Default != nil {
+		if _, bundle := out["bundle"]; !given && f.Default != nil && !bundle {
 			out[f.Name] = f.Default
 		}
 	}

@@ -128,7 +128,10 @@ func parse(src *source, data []byte) (*document, *Problem) {
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	d := &document{src: src, pos: map[string]position{}, mountForms: map[string]position{}}
-	data = d.place(data)
+	data, p := d.place(data)
+	if p != nil {
+		return nil, p
+	}
 	if err := toml.Unmarshal(data, &d.tree); err != nil {
 		p := &Problem{File: src.file, Problem: "not TOML: " + strings.TrimPrefix(err.Error(), "toml: ")}
 		var de *toml.DecodeError
@@ -155,16 +158,60 @@ func invalidUTF8(data []byte) int {
 // place notes where each key stands and returns the text with [[mounts]]
 // written as [[mounts.default]]: TOML cannot hold both forms in one file, and
 // here both add to one list.
-func (d *document) place(data []byte) []byte {
-	w := &walker{d: d, lines: newLines(data), counts: map[string]int{}}
+//
+// It also ends what is nested deeper than any key: such a file is made to be slow.
+func (d *document) place(data []byte) ([]byte, *Problem) {
+	w := &walker{d: d, lines: newLines(data), counts: map[string]int{}, deep: -1}
+	if at := deepBrackets(data); at >= 0 {
+		return nil, w.tooDeep(at)
+	}
 	w.p.Reset(data)
 	for w.p.NextExpression() {
-		w.expression(w.p.Expression())
+		if n := w.p.Expression(); n.Kind != unstable.Comment {
+			w.expression(n)
+		}
+		if w.deep >= 0 {
+			return nil, w.tooDeep(w.deep)
+		}
+		if w.entries > maxEntries {
+			return nil, &Problem{File: d.src.file, Line: 1, Column: 1, Problem: fmt.Sprintf("more than %d keys and values", maxEntries)}
+		}
 	}
 	for _, r := range slices.Backward(w.rewrites) {
 		data = slices.Concat(data[:r.Offset], []byte("mounts.default"), data[r.Offset+r.Length:])
 	}
-	return data
+	return data, nil
+}
+
+// maxDepth and maxEntries are more than any file needs. Merging and the TOML
+// library take time by the square of the entries.
+const (
+	maxDepth   = 12
+	maxEntries = 10_000
+)
+
+func (w *walker) tooDeep(offset int) *Problem {
+	at := w.lines.at(offset)
+	return &Problem{File: w.d.src.file, Line: at.Line, Column: at.Column, Problem: fmt.Sprintf("nested deeper than %d", maxDepth)}
+}
+
+// maxBrackets bounds how deep a parser follows a value down. Brackets in strings
+// count as well, which takes two hundred unmatched ones to matter.
+const maxBrackets = 200
+
+func deepBrackets(data []byte) int {
+	depth := 0
+	for i, c := range data {
+		switch c {
+		case '[', '{':
+			if depth++; depth > maxBrackets {
+				return i
+			}
+		case ']', '}':
+			depth = max(depth-1, 0)
+		}
+	}
+	return -1
 }
 
 type walker struct {
@@ -174,6 +221,8 @@ type walker struct {
 	prefix   string         // path of the current table, with list indexes
 	counts   map[string]int // elements of each list of tables so far
 	rewrites []unstable.Range
+	entries  int
+	deep     int // offset of what is nested too deep, -1 for none
 }
 
 func (w *walker) expression(n *unstable.Node) {
@@ -193,7 +242,10 @@ func (w *walker) header(n *unstable.Node) {
 		if len(parts) == 0 {
 			first = it.Node().Raw
 		}
-		parts = append(parts, string(it.Node().Data))
+		if parts = append(parts, string(it.Node().Data)); len(parts) > maxDepth {
+			w.deep = int(first.Offset)
+			return
+		}
 	}
 	at := w.lines.at(int(first.Offset))
 	if n.Kind == unstable.ArrayTable && parts[0] == "mounts" && len(parts) <= 2 {
@@ -230,6 +282,9 @@ func join(path, part string) string {
 }
 
 func (w *walker) mark(path string, at position) {
+	if w.entries++; w.entries > maxEntries {
+		return
+	}
 	if _, ok := w.d.pos[path]; !ok {
 		w.d.pos[path] = at
 	}
@@ -238,6 +293,10 @@ func (w *walker) mark(path string, at position) {
 func (w *walker) keyValue(path string, n *unstable.Node) {
 	it := n.Key()
 	for it.Next() {
+		if strings.Count(path, sep) > 2*maxDepth {
+			w.deep = int(it.Node().Raw.Offset)
+			return
+		}
 		path = join(path, string(it.Node().Data))
 		w.mark(path, w.lines.at(int(it.Node().Raw.Offset)))
 	}
@@ -261,6 +320,10 @@ func (w *walker) value(path string, n *unstable.Node) {
 			at := w.d.pos[path]
 			if c.Raw.Length > 0 {
 				at = w.lines.at(int(c.Raw.Offset))
+			}
+			if strings.Count(path, sep) > 2*maxDepth {
+				w.deep = int(c.Raw.Offset)
+				return
 			}
 			element := join(path, fmt.Sprint(i))
 			w.mark(element, at)
