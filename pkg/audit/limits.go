@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 	"unicode/utf8"
 )
@@ -55,6 +56,7 @@ func (r Record) tidied(red Redactor) Record {
 		d.QType, d.Result = text(d.QType, maxName), text(d.Result, maxName)
 		r.DNS = &d
 	}
+	r.operation()
 	if len(r.Ref) > maxRef {
 		r.Ref = r.Ref[:maxRef]
 	}
@@ -63,6 +65,24 @@ func (r Record) tidied(red Redactor) Record {
 		r.Evidence, _ = tidy.value(r.Evidence, 0).(map[string]any)
 	}
 	return r
+}
+
+// operations are the words that op may hold.
+var operations = []string{"", "open", "read", "write", "create", "rename", "delete", "attrib", "exec", "mount", "umount"}
+
+// operation brings op to one of the known words; what has none is kept as
+// evidence.
+func (r *Record) operation() {
+	if slices.Contains(operations, r.Op) {
+		return
+	}
+	word := r.Op
+	r.Op = map[string]string{"truncate": "write", "rename_from": "rename"}[word]
+	evidence := map[string]any{"op": word}
+	for k, v := range r.Evidence {
+		evidence[k] = v
+	}
+	r.Evidence = evidence
 }
 
 // cut shortens s to limit bytes at most without splitting a character.

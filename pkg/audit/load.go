@@ -27,7 +27,9 @@ func (s *store) load() ([]*Record, error) {
 	if err != nil && !errors.Is(err, unix.ENOENT) {
 		return nil, fmt.Errorf("%s: %w", s.path(), err)
 	}
-	keepReserve(s.home)
+	if !s.spent {
+		keepReserve(s.home)
+	}
 	head := readHead(s.home.Audit(s.name + ".head"))
 	if s.head, err = openOwn(s.home.Audit(s.name + ".head")); err != nil {
 		return nil, err

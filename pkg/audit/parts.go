@@ -104,7 +104,6 @@ func (s *store) rotate() (*Record, error) {
 	if _, err := os.Lstat(to); !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("rotate %s: %s exists", s.path(), name)
 	}
-	s.sync()
 	if err := os.Rename(s.path(), to); err != nil {
 		return nil, fmt.Errorf("rotate: %w", err)
 	}
@@ -113,7 +112,7 @@ func (s *store) rotate() (*Record, error) {
 		s.forget()
 		return nil, err
 	}
-	_ = s.file.Close()
+	s.old = append(s.old, s.file)
 	s.file = f
 	if err := s.adopt(0); err != nil {
 		return nil, err

@@ -46,11 +46,12 @@ func freeReserve(h home.Home) bool {
 // the disk nearly full, what is left belongs to urgent records.
 func (s *store) roomFor(recs []*Record) bool {
 	var st unix.Stat_t
-	if unix.Lstat(reservePath(s.home), &st) == nil && st.Size > 0 || unix.Lstat(reservePath(s.home), &st) != nil {
+	if err := unix.Lstat(reservePath(s.home), &st); err != nil || st.Size > 0 {
 		return true
 	}
 	if freeBytes(s.home) >= reserveSize+int64(len(recs))*maxText {
 		keepReserve(s.home)
+		s.spent = false
 		return true
 	}
 	return false

@@ -40,10 +40,16 @@ type store struct {
 	anchored   int  // seq of the last anchor
 	anchorFrom time.Time
 	buf        []byte
+
+	spent bool       // the reserve was given back to the disk
+	old   []*os.File // closed parts that are not synced yet
+
+	// push is the system call that writes.
+	push func(fd int, b []byte) (int, error)
 }
 
 func newStore(h home.Home, container string, o Options) *store {
-	return &store{home: h, name: container, opts: o}
+	return &store{home: h, name: container, opts: o, push: unix.Write}
 }
 
 func (s *store) path() string { return s.home.Audit(s.name + ".jsonl") }
@@ -56,27 +62,28 @@ func (s *store) append(recs []*Record) error {
 		return err
 	}
 	defer s.release()
-	notes, err := s.load()
-	if errors.Is(err, unix.ENOSPC) && freeReserve(s.home) {
-		s.forget()
-		notes, err = s.load()
-	}
-	if err != nil {
-		s.forget()
-		return err
-	}
 	if !s.roomFor(recs) {
-		return s.appendUrgent(notes, recs, unix.ENOSPC)
+		return s.appendUrgent(recs, unix.ENOSPC)
 	}
-	err = s.write(append(notes, recs...))
-	if errors.Is(err, unix.ENOSPC) && freeReserve(s.home) {
-		return s.appendUrgent(notes, recs, err)
+	err := s.loadAndWrite(recs)
+	if errors.Is(err, unix.ENOSPC) {
+		return s.appendUrgent(recs, err)
 	}
 	return err
 }
 
-// appendUrgent writes the high and critical ones of recs.
-func (s *store) appendUrgent(notes, recs []*Record, why error) error {
+func (s *store) loadAndWrite(recs []*Record) error {
+	notes, err := s.load()
+	if err != nil {
+		s.forget()
+		return err
+	}
+	return s.write(append(notes, recs...))
+}
+
+// appendUrgent writes the high and critical ones of recs into the space that
+// was kept for them.
+func (s *store) appendUrgent(recs []*Record, why error) error {
 	var urgent []*Record
 	for _, r := range recs {
 		if r.Urgent() {
@@ -86,7 +93,8 @@ func (s *store) appendUrgent(notes, recs []*Record, why error) error {
 	if len(urgent) == 0 {
 		return fmt.Errorf("append to %s: %w", s.path(), why)
 	}
-	if err := s.write(append(notes, urgent...)); err != nil {
+	s.spent = freeReserve(s.home) || s.spent
+	if err := s.loadAndWrite(urgent); err != nil {
 		return err
 	}
 	if len(urgent) == len(recs) {
@@ -166,7 +174,7 @@ func (s *store) stamp(r *Record, seq int, hash string, last time.Time) {
 func (s *store) writeAll(b []byte) error {
 	done := 0
 	for done < len(b) {
-		n, err := unix.Write(int(s.file.Fd()), b[done:])
+		n, err := s.push(int(s.file.Fd()), b[done:])
 		if err != nil && !errors.Is(err, unix.EINTR) {
 			if done > 0 {
 				_ = s.file.Truncate(s.size)
@@ -183,6 +191,11 @@ func (s *store) sync() {
 	if !s.dirty || s.file == nil {
 		return
 	}
+	for _, f := range s.old {
+		_ = unix.Fdatasync(int(f.Fd()))
+		_ = f.Close()
+	}
+	s.old = nil
 	// An error here shows again in the next write; there is nobody to tell now.
 	_ = unix.Fdatasync(int(s.file.Fd()))
 	s.dirty = false

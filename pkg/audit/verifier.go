@@ -209,6 +209,7 @@ func (v *verifier) pruned(line []byte) {
 
 // odd blames a line that is not in our form.
 func (v *verifier) odd(line []byte, peek func() []byte) {
+	line = bytes.Clone(line) // looking ahead moves the buffer
 	var head struct{ V int }
 	if json.Unmarshal(line, &head) == nil && head.V > Version {
 		v.fault(Foreign, fmt.Sprintf("record of version %d; this program understands %d", head.V, Version))
@@ -227,6 +228,8 @@ func (v *verifier) odd(line []byte, peek func() []byte) {
 
 // blame says which line is wrong when two neighbours do not fit.
 func (v *verifier) blame(line []byte, l link, peek func() []byte) {
+	line = bytes.Clone(line) // looking ahead moves the buffer
+	l, _ = parseLink(line)
 	next, hasNext := parseLink(peek())
 	switch {
 	case v.line == 1 && l.seq != v.seq+1 && v.Records > 0:
