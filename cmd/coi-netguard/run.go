@@ -24,6 +24,8 @@ type runCmd struct {
 	Dir    string `placeholder:"DIR" type:"path" help:"Read specs from DIR instead of ~/.coi/run; hand-written ones are enough."`
 	Once   bool   `help:"Put everything into force, answer, and end; the rules stay."`
 	DryRun bool   `name:"dry-run" help:"Print the rules that would be written and end."`
+	// Sessions that start a guard themselves have it end with what it guards.
+	UntilIdle time.Duration `name:"until-idle" hidden:"" help:"End when there was nothing to guard for so long."`
 }
 
 // memoryGoal keeps the collector at work well below what the unit allows.
@@ -65,7 +67,7 @@ func (c *runCmd) Run(x *cli.Context) error {
 		x.Warn("the configuration cannot be read, the defaults are used: " + err.Error())
 		rec.Log("", true, "the configuration cannot be read, the defaults are used: "+err.Error())
 	}
-	g, err := guard.New(guard.Options{Home: h, Dir: dir, Settings: settings, Version: version.Number, ResolvConf: "/etc/resolv.conf", Recorder: rec})
+	g, err := guard.New(guard.Options{Home: h, Dir: dir, Settings: settings, Version: version.Number, ResolvConf: "/etc/resolv.conf", Recorder: rec, UntilIdle: c.UntilIdle})
 	if err != nil {
 		return err
 	}

@@ -232,11 +232,14 @@ func (g *Guard) enforce(b *box, p *policy.Policy, gens generations) {
 		b.names.revalue(p)
 	}
 	b.mu.Unlock()
-	if err == nil && !same {
+	if err == nil {
 		err = g.repoint(b)
 	}
 	if err == nil {
 		err = g.net.Latch(p.Veth, g.env.Mark)
+	}
+	if err == nil && p.IPv6 {
+		err = g.net.Forward6(g.facts.Uplinks)
 	}
 	if err == nil {
 		g.dress(b)

@@ -59,33 +59,44 @@ func (g *Guard) Find(a netip.Addr) *resolve.View {
 	return nil
 }
 
-var errFull = errors.New("too many addresses are open")
+var (
+	errFull = errors.New("too many addresses are open")
+	errHeld = errors.New("the container is held")
+)
 
 // Open implements resolve.Guard: in allowlist mode the addresses are in the
 // kernel's map when it returns nil. A life is raised, never lowered.
 func (g *Guard) Open(v *resolve.View, name string, ports policy.Ports, addrs []netip.Addr, life time.Duration) error {
 	c := (*g.views.Load())[v.Policy.V4]
-	if c == nil || c.view.Policy != v.Policy {
-		return errors.New("the policy has just changed")
+	if c == nil {
+		return errHeld
 	}
 	b := c.box
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.policy != v.Policy {
-		return errors.New("the policy has just changed")
+	// The policy may be another one than when the question came; it has the last word.
+	p := b.policy
+	if p == nil || p.Held() {
+		return errHeld
 	}
-	err := g.openNow(b, v, name, ports, addrs, life)
+	if p.Mode == policy.Allowlist {
+		var ok bool
+		if ports, _, ok = p.NamePorts(name); !ok {
+			return errors.New("the name is no longer allowed")
+		}
+	}
+	err := g.openNow(b, p, name, ports, addrs, life)
 	if !errors.Is(err, unix.ENOENT) {
 		return err
 	}
 	// Somebody took elements out of the map: it is written whole, then once more.
-	if err := g.remap(b, v.Policy, true); err != nil {
+	if err := g.remap(b, p, true); err != nil {
 		return err
 	}
-	return g.openNow(b, v, name, ports, addrs, life)
+	return g.openNow(b, p, name, ports, addrs, life)
 }
 
-func (g *Guard) openNow(b *box, v *resolve.View, name string, ports policy.Ports, addrs []netip.Addr, life time.Duration) error {
+func (g *Guard) openNow(b *box, p *policy.Policy, name string, ports policy.Ports, addrs []netip.Addr, life time.Duration) error {
 	now := time.Now()
 	if len(b.names.addrs)+len(addrs) > maxNames {
 		b.names.prune(now.Add(keepFor))
@@ -93,7 +104,7 @@ func (g *Guard) openNow(b *box, v *resolve.View, name string, ports policy.Ports
 			return errFull
 		}
 	}
-	kernel := v.Policy.Mode == policy.Allowlist
+	kernel := p.Mode == policy.Allowlist
 	var batch nft.Batch
 	type change struct {
 		o       *opened
@@ -110,9 +121,9 @@ func (g *Guard) openNow(b *box, v *resolve.View, name string, ports policy.Ports
 		merged := map[string]policy.Ports{name: ports}
 		open := now.Before(o.expires)
 		if open {
-			for n, p := range o.names {
+			for n, has := range o.names {
 				if n != name {
-					merged[n] = p
+					merged[n] = has
 				}
 			}
 		}
@@ -123,16 +134,16 @@ func (g *Guard) openNow(b *box, v *resolve.View, name string, ports policy.Ports
 		}
 		// Half a second is not worth a message to the kernel.
 		if kernel && (!open || !o.inMap || class != o.class || expires.Sub(o.expires) > 500*time.Millisecond) {
-			set := v.Policy.DynSet(a.Is6())
+			set := p.DynSet(a.Is6())
 			if open && o.inMap {
-				batch.DelElems(g.env.Table, set, []nft.Elem{elem(v.Policy, a, o.class, 0)})
+				batch.DelElems(g.env.Table, set, []nft.Elem{elem(p, a, o.class, 0)})
 			}
-			batch.AddElems(g.env.Table, set, []nft.Elem{elem(v.Policy, a, class, expires.Sub(now))})
+			batch.AddElems(g.env.Table, set, []nft.Elem{elem(p, a, class, expires.Sub(now))})
 		}
 		changes[a] = change{o, class, expires}
 	}
 	if kernel {
-		if err := g.commitOpen(b, v.Policy, &batch, chains); err != nil {
+		if err := g.commitOpen(b, p, &batch, chains); err != nil {
 			return err
 		}
 	}

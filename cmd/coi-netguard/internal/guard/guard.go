@@ -37,6 +37,9 @@ type Options struct {
 	ResolvConf string
 	Plain      bool // a table without owner flag, as kernels before 6.9 have it
 	Recorder   Recorder
+	// UntilIdle ends Run when there has been no spec for so long; 0: never. The
+	// table is taken away then, since nothing is left to guard.
+	UntilIdle time.Duration
 }
 
 // Recorder gets what is worth keeping.
@@ -69,7 +72,8 @@ type Guard struct {
 	feed       *packets.Feed
 	observer   atomic.Pointer[func(packets.Packet)]
 	counted    time.Time
-	sharedText string // shared rules as last read back
+	busy       time.Time // when there was last something to guard
+	sharedText string    // shared rules as last read back
 
 	boxes   map[string]*box
 	views   atomic.Pointer[map[netip.Addr]*client]
@@ -248,7 +252,11 @@ func (g *Guard) Run(ctx context.Context) error {
 	g.verify("start")
 	g.beat()
 	g.ready()
+	g.busy = time.Now()
 	g.loop(ctx, files)
+	if ctx.Err() == nil {
+		g.retire()
+	}
 	stop()
 	<-done
 	g.leave()
@@ -258,9 +266,9 @@ func (g *Guard) Run(ctx context.Context) error {
 func (g *Guard) loop(ctx context.Context, files *fsnotify.Watcher) {
 	rescan, beat, second := time.NewTicker(rescanEvery), time.NewTicker(beatEvery), time.NewTicker(time.Second)
 	defer rescan.Stop()
-	defer second.Stop()
 	defer beat.Stop()
-	for {
+	defer second.Stop()
+	for !g.idle() {
 		select {
 		case <-ctx.Done():
 			return
@@ -283,6 +291,30 @@ func (g *Guard) loop(ctx context.Context, files *fsnotify.Watcher) {
 		case <-second.C:
 			g.second()
 		}
+	}
+}
+
+// idle reports whether there has been nothing to guard for the time that was
+// asked for.
+func (g *Guard) idle() bool {
+	if g.o.UntilIdle <= 0 || len(g.boxes) > 0 {
+		g.busy = time.Now()
+		return false
+	}
+	return time.Since(g.busy) >= g.o.UntilIdle
+}
+
+// retire takes the table away. Interfaces with our tag that are still there keep
+// it: without a policy they must go on being dropped.
+func (g *Guard) retire() {
+	links, err := g.net.Links(g.env.Prefix)
+	if err != nil || len(links) > 0 {
+		return
+	}
+	var batch nft.Batch
+	batch.DelTable(g.env.Table)
+	if err := g.conn.Commit(&batch); err != nil {
+		g.o.Recorder.Log("", true, "the table could not be removed: "+err.Error())
 	}
 }
 
@@ -355,3 +387,7 @@ func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
 }
+
+// FailCommits has fail asked before each transaction; what it returns is the
+// transaction's error. Tests inject errors with it; nil ends that.
+func (g *Guard) FailCommits(fail func(messages int) error) { g.conn.SetFail(fail) }

@@ -38,7 +38,7 @@ func (g *Guard) watchKernel(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen to the kernel: %w", err)
 	}
-	changes, err := nft.Watch(ctx, os.Getpid())
+	changes, err := nft.Watch(ctx, g.env.Table, os.Getpid())
 	if err != nil {
 		return err
 	}

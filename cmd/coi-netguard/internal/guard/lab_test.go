@@ -3,8 +3,10 @@ package guard_test
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -53,6 +55,16 @@ func (m *memory) Log(c string, problem bool, text string) {
 
 func (m *memory) Query(resolve.Query) {}
 func (m *memory) Problem() string     { return "" }
+
+func (m *memory) clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.recs = nil
+}
+
+func prefixNet(a netip.Addr) *net.IPNet {
+	return &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen(), a.BitLen())}
+}
 
 // find waits until a record is there.
 func (m *memory) find(t *testing.T, ok func(audit.Record) bool) audit.Record {
@@ -105,7 +117,15 @@ func newWorld(t *testing.T) *world {
 	}
 	w.opts = guard.Options{Home: h, Dir: h.Run(), Settings: guard.Defaults(), Version: "test", ResolvConf: conf, Recorder: w.rec}
 	w.opts.Settings.LogRate, w.opts.Settings.NewRate = 1000000, 1000000
-	t.Cleanup(func() { w.stop() })
+	t.Cleanup(func() {
+		w.stop()
+		// Rules outlive their guard; the next test begins without any.
+		_ = exec.Command("nft", "flush", "ruleset").Run()
+		for _, family := range []string{"-4", "-6"} {
+			for exec.Command("ip", family, "rule", "del", "pref", "5200").Run() == nil {
+			}
+		}
+	})
 	return w
 }
 

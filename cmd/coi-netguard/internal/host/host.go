@@ -239,6 +239,20 @@ func Sysctl(key, value string) error {
 	return errors.Join(err, f.Close())
 }
 
+// Forward6 switches IPv6 forwarding on. Interfaces that learn their routes from
+// router advertisements go on to: the kernel stops that for a router unless
+// accept_ra is 2.
+func (n *Net) Forward6(uplinks []string) error {
+	var errs []error
+	for _, u := range uplinks {
+		key := filepath.Join("net/ipv6/conf", u, "accept_ra")
+		if v, err := os.ReadFile("/proc/sys/" + key); err == nil && strings.TrimSpace(string(v)) == "1" {
+			errs = append(errs, Sysctl(key, "2"))
+		}
+	}
+	return errors.Join(append(errs, Sysctl("net/ipv6/conf/all/forwarding", "1"))...)
+}
+
 // latchPriority is before every rule a VPN or an administrator usually sets and
 // behind the local table.
 const latchPriority = 5200

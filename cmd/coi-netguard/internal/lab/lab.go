@@ -207,3 +207,29 @@ func (c *Container) Detach() {
 		must(c.t, "delete "+c.Veth, netlink.LinkDel(l))
 	}
 }
+
+// HostNS is the namespace of the test process.
+func HostNS(t testing.TB) *NS {
+	t.Helper()
+	h, err := netns.Get()
+	must(t, "own namespace", err)
+	t.Cleanup(func() { _ = h.Close() })
+	return &NS{h: h, t: t}
+}
+
+// Rename gives a container that is attached another address.
+func (c *Container) Rename(t testing.TB, v4 netip.Addr) {
+	t.Helper()
+	host, err := netlink.LinkByName(c.Veth)
+	must(t, c.Veth, err)
+	must(t, "route", netlink.RouteReplace(&netlink.Route{LinkIndex: host.Attrs().Index, Dst: &net.IPNet{IP: v4.AsSlice(), Mask: net.CIDRMask(32, 32)}, Scope: netlink.SCOPE_LINK}))
+	c.Do(func() {
+		eth, err := netlink.LinkByName("eth0")
+		must(t, "eth0", err)
+		old, err := netlink.ParseAddr(c.V4.String() + "/32")
+		must(t, "address", err)
+		address(t, eth, v4.String()+"/32")
+		must(t, "old address", netlink.AddrDel(eth, old))
+	})
+	c.V4 = v4
+}

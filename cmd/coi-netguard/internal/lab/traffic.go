@@ -94,8 +94,11 @@ func (n *NS) Reaches(addr string) bool {
 }
 
 // Echoed reports whether a connection still carries data both ways.
-func Echoed(c net.Conn) bool {
-	_ = c.SetDeadline(time.Now().Add(time.Second))
+func Echoed(c net.Conn) bool { return EchoedWithin(c, time.Second) }
+
+// EchoedWithin is Echoed with another patience.
+func EchoedWithin(c net.Conn, d time.Duration) bool {
+	_ = c.SetDeadline(time.Now().Add(d))
 	if _, err := c.Write([]byte("x")); err != nil {
 		return false
 	}

@@ -24,8 +24,15 @@ const answerTime = 10 * time.Second
 type Conn struct {
 	mu sync.Mutex
 	nl *netlink.Conn
-	// Fail, when set, is asked before each transaction; tests make steps fail with it.
-	Fail func(messages int) error
+	// fail, when set, is asked before each transaction.
+	fail func(messages int) error
+}
+
+// SetFail has fail asked before each transaction; tests make steps fail with it.
+func (c *Conn) SetFail(fail func(messages int) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fail = fail
 }
 
 // Open opens the socket in the network namespace of the calling thread.
@@ -64,8 +71,8 @@ func (c *Conn) Commit(b *Batch) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.Fail != nil {
-		if err := c.Fail(len(b.msgs)); err != nil {
+	if c.fail != nil {
+		if err := c.fail(len(b.msgs)); err != nil {
 			return err
 		}
 	}

@@ -5,51 +5,34 @@ import (
 	"errors"
 
 	"github.com/mdlayher/netlink"
-	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
 const (
 	groupNFTables = 7 // NFNLGRP_NFTABLES
 	genPID        = 2 // NFTA_GEN_PROC_PID
+	tableAttr     = 1 // the table's name in the messages of all objects
 )
 
-// Watch tells of every change to any table that was not made by process pid. A
-// non-nil error on the channel means that messages were lost. The channel is
-// closed when the context ends or the socket dies.
-func Watch(ctx context.Context, pid int) (<-chan error, error) {
+// Watch tells of every transaction that touched the table and was not made by
+// process pid. A non-nil error on the channel means that messages were lost.
+// The channel is closed when the context ends or the socket dies.
+func Watch(ctx context.Context, table string, pid int) (<-chan error, error) {
 	nl, err := dial(1 << (groupNFTables - 1))
 	if err != nil {
 		return nil, err
 	}
-	// Each transaction ends with a message of its own that names the process;
-	// the others, one for each element set, need not wake us.
-	filter, err := bpf.Assemble([]bpf.Instruction{
-		bpf.LoadAbsolute{Off: 4, Size: 2},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: swap(unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_NEWGEN), SkipTrue: 1},
-		bpf.RetConstant{Val: 0},
-		bpf.RetConstant{Val: 1 << 16},
-	})
-	if err == nil {
-		err = nl.SetBPF(filter)
-	}
-	if err != nil {
-		_ = nl.Close()
-		return nil, err
-	}
+	w := &watcher{table: table, pid: pid}
 	out := make(chan error, 16)
 	context.AfterFunc(ctx, func() { _ = nl.Close() })
 	go func() {
 		defer close(out)
 		for {
 			msgs, err := nl.Receive()
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || err != nil && !errors.Is(err, unix.ENOBUFS) {
 				return
 			}
-			if err != nil && !errors.Is(err, unix.ENOBUFS) {
-				return
-			}
-			if err == nil && ours(msgs, pid) {
+			if err == nil && !w.foreign(msgs) {
 				continue
 			}
 			select {
@@ -62,19 +45,22 @@ func Watch(ctx context.Context, pid int) (<-chan error, error) {
 	return out, nil
 }
 
-// swap: BPF loads in network order, netlink writes in that of the host.
-func swap(v uint32) uint32 {
-	b := [2]byte{byte(v), byte(v >> 8)}
-	if nativeLittle {
-		return uint32(b[0])<<8 | uint32(b[1])
-	}
-	return v
+// watcher remembers whether the transaction whose messages come in has touched
+// the table: only its last message names the process.
+type watcher struct {
+	table   string
+	pid     int
+	touched bool
 }
 
-func ours(msgs []netlink.Message, pid int) bool {
+func (w *watcher) foreign(msgs []netlink.Message) (foreign bool) {
 	for _, m := range msgs {
 		if len(m.Data) < 4 {
-			return false
+			continue
+		}
+		if int(m.Header.Type)&0xff != unix.NFT_MSG_NEWGEN {
+			w.touched = w.touched || w.ours(m.Data[4:])
+			continue
 		}
 		by := 0
 		err := eachAttr(m.Data[4:], func(typ uint16, data []byte) error {
@@ -83,9 +69,21 @@ func ours(msgs []netlink.Message, pid int) bool {
 			}
 			return nil
 		})
-		if err != nil || by != pid {
-			return false
-		}
+		foreign = foreign || w.touched && (err != nil || by != w.pid)
+		w.touched = false
 	}
-	return true
+	return foreign
+}
+
+var errFound = errors.New("found")
+
+func (w *watcher) ours(data []byte) bool {
+	err := eachAttr(data, func(typ uint16, data []byte) error {
+		if typ == tableAttr && cstr(data) == w.table {
+			return errFound
+		}
+		return nil
+	})
+	// What cannot be read may be about our table.
+	return err != nil
 }

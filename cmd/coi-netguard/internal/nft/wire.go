@@ -273,7 +273,6 @@ func pred(key []byte) []byte {
 	return out
 }
 
-var nativeLittle = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
 // Append adds the messages of o.
 func (b *Batch) Append(o *Batch) {

@@ -56,7 +56,8 @@ func Base(e *Env, f *Facts) *nft.Table {
 			rule("in", ours(expr.MetaKeyOIFNAME, e.Prefix), goTo("f_in")),
 		}},
 		nft.Chain{Name: "input", Hook: &nft.Hook{Type: "filter", Num: nft.Input, Priority: prioInput}, Rules: []nft.Rule{
-			rule("dns.foreign", notOurs(expr.MetaKeyIIFNAME, e.Prefix), tcpudp(), stmts{dport(), eq(port(e.DNSPort))}, counter(), drop()),
+			// The table of a guard that is gone must not drop the questions of another's containers.
+			rule("dns.foreign", notOurs(expr.MetaKeyIIFNAME, "coi"), tcpudp(), stmts{dport(), eq(port(e.DNSPort))}, counter(), drop()),
 			e.direct(unix.IPPROTO_UDP), e.direct(unix.IPPROTO_TCP),
 		}},
 		nft.Chain{Name: "dns", Hook: &nft.Hook{Type: "nat", Num: nft.Prerouting, Priority: prioDNS}, Rules: []nft.Rule{
