@@ -273,7 +273,6 @@ func pred(key []byte) []byte {
 	return out
 }
 
-
 // Append adds the messages of o.
 func (b *Batch) Append(o *Batch) {
 	b.msgs = append(b.msgs, o.msgs...)
