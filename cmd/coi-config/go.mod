@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/code-on-incus/coi/pkg v0.0.0
+	github.com/rogpeppe/go-internal v1.16.0
 	golang.org/x/sys v0.49.0
 )
 
@@ -17,6 +18,7 @@ require (
 	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/term v0.47.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
+	golang.org/x/tools v0.51.0 // indirect
 )
 
 replace github.com/code-on-incus/coi/pkg => ../../pkg

@@ -1,10 +1,6 @@
 package cli
 
 import (
-	"fmt"
-	"strings"
-	"unicode/utf8"
-
 	"github.com/code-on-incus/coi/pkg/cli/near"
 	"github.com/code-on-incus/coi/pkg/plain"
 )
@@ -20,30 +16,7 @@ func EscapeKeepNewline(s string) string { return plain.EscapeKeepNewline(s) }
 func Unprintable(r rune) bool { return plain.Unprintable(r) }
 
 // ShellQuote quotes a word so that pasting it into a POSIX shell is safe.
-func ShellQuote(s string) string {
-	if s != "" && strings.IndexFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("@%+=:,./_-", r))
-	}) < 0 {
-		return s
-	}
-	if strings.IndexFunc(s, Unprintable) >= 0 || !utf8.ValidString(s) {
-		var b strings.Builder
-		b.WriteString("$'")
-		for i := 0; i < len(s); i++ {
-			switch c := s[i]; {
-			case c == '\'' || c == '\\':
-				b.WriteByte('\\')
-				b.WriteByte(c)
-			case c < 0x20 || c >= 0x7f:
-				fmt.Fprintf(&b, `\x%02x`, c)
-			default:
-				b.WriteByte(c)
-			}
-		}
-		return b.String() + "'"
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
+func ShellQuote(s string) string { return plain.ShellQuote(s) }
 
 // Near is near.Words, for the commands.
 func Near(s string, words []string) []string { return near.Words(s, words) }

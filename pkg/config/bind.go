@@ -47,7 +47,7 @@ func bind(c *Config, vals values) {
 		if s.row.Kind == Map {
 			root.FieldByIndex(s.index).Set(reflect.ValueOf(stringMap(s.row.Key, vals)))
 		} else if v, ok := vals[s.row.Key]; ok {
-			root.FieldByIndex(s.index).Set(reflect.ValueOf(typed(s.t, plain(v.v))))
+			root.FieldByIndex(s.index).Set(reflect.ValueOf(typed(s.t, bareValue(v.v))))
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/code-on-incus/coi/pkg/home"
+	"github.com/code-on-incus/coi/pkg/plain"
 	"github.com/code-on-incus/coi/pkg/trust"
 )
 
@@ -367,7 +368,7 @@ func tightenOnly(l *layer, base values) *layer {
 		if v.src.kind == BuiltIn && v.row.Scope == Tighten && had {
 			if v.row.Merge == LastList {
 				v.v = union(old.v, v.v)
-			} else if !v.row.Tighter.OK(plain(old.v), plain(v.v)) {
+			} else if !v.row.Tighter.OK(bareValue(old.v), bareValue(v.v)) {
 				continue
 			}
 		}
@@ -379,6 +380,6 @@ func tightenOnly(l *layer, base values) *layer {
 func (ld *loader) loadStore() {
 	var err error
 	if ld.store, err = trust.Load(ld.home.Trust()); err != nil {
-		ld.warn(Warning{Text: "nothing is trusted: " + err.Error(), Hints: []string{"chmod 600 " + ld.home.Trust(), "coi trust"}})
+		ld.warn(Warning{Text: "nothing is trusted: " + err.Error(), Hints: []string{"chmod 600 " + plain.ShellQuote(ld.home.Trust()), "coi trust"}})
 	}
 }

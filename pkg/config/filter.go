@@ -78,12 +78,12 @@ func (p *part) ask(v val, elem int, item trust.Item) {
 func (ld *loader) tighter(v val, base values) bool {
 	var b any
 	if old, ok := base[v.row.Key]; ok {
-		b = plain(old.v)
+		b = bareValue(old.v)
 	}
 	if ok, mine := diskTighter(v, base); mine {
 		return ok
 	}
-	return v.row.Tighter.OK(b, plain(v.v))
+	return v.row.Tighter.OK(b, bareValue(v.v))
 }
 
 // filterList filters a list as a whole or element by element; nil drops it.

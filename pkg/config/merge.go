@@ -125,12 +125,12 @@ func clears(name, key string) bool {
 	return key == name
 }
 
-// plain is a value as rules compare it: lists of strings instead of elements.
-func plain(v any) any {
+// bareValue is a value as rules compare it: lists of strings instead of elements.
+func bareValue(v any) any {
 	if list, ok := v.([]elem); ok {
 		return texts(list)
 	}
 	return v
 }
 
-func equal(a, b any) bool { return reflect.DeepEqual(plain(a), plain(b)) }
+func equal(a, b any) bool { return reflect.DeepEqual(bareValue(a), bareValue(b)) }

@@ -90,7 +90,7 @@ func TestDefaultsAreValid(t *testing.T) {
 	for key, v := range bottom {
 		got, ok := l.vals[key]
 		if !ok || !equal(got.v, v.v) {
-			t.Errorf("%s: the embedded file says %v, the schema %v", key, plain(got.v), plain(v.v))
+			t.Errorf("%s: the embedded file says %v, the schema %v", key, bareValue(got.v), bareValue(v.v))
 		}
 	}
 	if len(l.vals) != len(bottom) {
@@ -281,11 +281,11 @@ func TestEveryTighteningKey(t *testing.T) {
 		own := mustLoad(t, h, workspace, worldOf{user: user})
 		loose := mustLoad(t, h, workspace, worldOf{user: user, project: treeOf(c.key, c.looser)})
 		if len(loose.Refused) != 1 || loose.Refused[0].Key != c.key || !equal(loose.values[c.key].v, own.values[c.key].v) {
-			t.Errorf("%s = %v over %v: refused %v, holds %v", c.key, c.looser, c.base, loose.Refused, plain(loose.values[c.key].v))
+			t.Errorf("%s = %v over %v: refused %v, holds %v", c.key, c.looser, c.base, loose.Refused, bareValue(loose.values[c.key].v))
 		}
 		tight := mustLoad(t, h, workspace, worldOf{user: user, project: treeOf(c.key, c.tighter)})
 		if len(tight.Refused) != 0 || tight.values[c.key].src.kind != ProjectFile {
-			t.Errorf("%s = %v over %v: refused %v, holds %v", c.key, c.tighter, c.base, tight.Refused, plain(tight.values[c.key].v))
+			t.Errorf("%s = %v over %v: refused %v, holds %v", c.key, c.tighter, c.base, tight.Refused, bareValue(tight.values[c.key].v))
 		}
 	}
 	for _, row := range Schema {

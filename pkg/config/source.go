@@ -14,6 +14,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 
 	"github.com/code-on-incus/coi/pkg/home"
+	"github.com/code-on-incus/coi/pkg/plain"
 	"github.com/code-on-incus/coi/pkg/trust"
 )
 
@@ -78,7 +79,7 @@ func unsafeHint(path string) string {
 	case st.Mode()&os.ModeSymlink != 0:
 		return "put the file itself there, or name it with COI_CONFIG"
 	case st.Mode().IsRegular() && st.Mode().Perm()&0o002 != 0:
-		return "chmod o-w " + path
+		return "chmod o-w " + plain.ShellQuote(path)
 	case st.Mode().IsRegular():
 		return "chown it to yourself, and make it readable"
 	}
