@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/daemon"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/engine"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/trail"
@@ -31,10 +33,13 @@ func (r *runCmd) Run(c *cli.Context) error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
+	// In a storm every processor is busy; a guard that waits for its turn is late.
+	// Without the right the scheduler decides.
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, -10)
 	records := trail.New(h, log)
 	defer records.Close()
 	d := daemon.New(daemon.Options{
-		Home: h, Names: names{}, Log: log, Version: version.Number, DryRun: r.DryRun, Once: r.Once,
+		Home: h, Names: names{}, Log: log, Version: version.Number, DryRun: r.DryRun, Once: r.Once, Confine: true,
 		NewJudge: func(cfg engine.Config) daemon.Judge { return engine.New(cfg) },
 		Trail:    records,
 	})

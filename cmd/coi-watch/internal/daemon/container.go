@@ -353,18 +353,18 @@ func (c *container) take(it *item) {
 		c.takeFile(*it.file)
 		return
 	}
-	ev := it.event
-	var rec *bpf.Record
-	if it.isRec {
-		rec = &it.record
-		if it.record.Kind == bpf.KindExec && c.scene.Root == nil && it.record.NSPID == 1 {
-			c.findInit([]int{it.record.PID})
+	var ev event.Event
+	rec := it.record
+	if rec != nil {
+		if rec.Kind == bpf.KindExec && c.scene.Root == nil && rec.NSPID == 1 {
+			c.findInit([]int{rec.PID})
 		}
 		var ok bool
-		if ev, ok = c.scene.Record(it.record); !ok {
+		if ev, ok = c.scene.Record(*rec); !ok {
 			return
 		}
 	} else {
+		ev = *it.event
 		if ev.PID != 0 {
 			c.scene.About(&ev, ev.PID)
 		}
@@ -381,9 +381,14 @@ func (c *container) judgeEvent(ev event.Event) {
 	if ev.Type == event.Exec && ev.Sensor == "exec" {
 		c.delay.add(ev.Mono)
 	}
-	if ev.Type != event.FDs { // a graph is large, and read again at the next look
+	if ev.Type != event.FDs && !idle(ev) { // a graph is large, and read again at the next look
 		c.stream.add(c.clean(ev))
 	}
+}
+
+// idle is a reading of counters that says nothing happened.
+func idle(ev event.Event) bool {
+	return ev.Type == event.Counter && ev.PID == 0 && ev.N["growth"] == 0 && ev.N["forks"] == 0 && ev.N["lost"] == 0 && ev.N["cpu_cores"] < 0.01
 }
 
 func (c *container) flush(now time.Time, force bool) {

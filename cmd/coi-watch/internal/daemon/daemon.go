@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -46,6 +47,7 @@ type Options struct {
 	Version  string
 	DryRun   bool // judge and record, act on nothing
 	Once     bool // one pass, then end
+	Confine  bool // give up the right to start programs, for the whole process and for good
 }
 
 // Daemon watches the containers of one user.
@@ -87,11 +89,17 @@ func (d *Daemon) Run(ctx context.Context) error {
 		return err
 	}
 	defer d.source.close()
+	debug.SetGCPercent(50) // memory before processor: most of the time nothing happens
 	d.problems = append(d.problems, d.source.problems()...)
 	if d.files, err = openFiles(); err != nil {
 		d.problems = append(d.problems, "file events off: "+err.Error())
 	} else {
 		defer d.files.s.Close()
+	}
+	if d.Confine {
+		if err := denyExec(); err != nil {
+			d.problems = append(d.problems, "execve not denied: "+err.Error())
+		}
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -157,6 +165,7 @@ func (d *Daemon) loop(ctx context.Context, wg *sync.WaitGroup) error {
 			d.scan(ctx, wg)
 		case <-minute.C:
 			d.sweep()
+			debug.FreeOSMemory() // what a storm took
 		}
 	}
 }

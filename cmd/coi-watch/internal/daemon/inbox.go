@@ -15,10 +15,9 @@ const maxInbox = 40000
 // item is something a sensor said: a record of the kernel side, which still
 // has to be understood, or an event.
 type item struct {
-	record bpf.Record
-	event  event.Event
+	record *bpf.Record
+	event  *event.Event
 	file   *fanotify.Event
-	isRec  bool
 }
 
 // inbox is the queue between sensors and the goroutine of a container.
@@ -31,9 +30,9 @@ type inbox struct {
 
 func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
 
-func (q *inbox) put(r bpf.Record) { q.add(item{record: r, isRec: true}) }
+func (q *inbox) put(r bpf.Record) { q.add(item{record: &r}) }
 
-func (q *inbox) putEvent(ev event.Event) { q.add(item{event: ev}) }
+func (q *inbox) putEvent(ev event.Event) { q.add(item{event: &ev}) }
 
 func (q *inbox) add(it item) {
 	q.mu.Lock()

@@ -24,6 +24,9 @@ func (l *latency) add(mono int64) {
 	l.n++
 }
 
+// total is how many execs were judged.
+func (l *latency) total() uint64 { return uint64(l.n) }
+
 // percentiles returns the median and the 99th percentile; zero without any.
 func (l *latency) percentiles() (p50, p99 time.Duration) {
 	n := min(l.n, len(l.last))

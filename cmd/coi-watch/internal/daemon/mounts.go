@@ -3,8 +3,6 @@ package daemon
 import (
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -56,8 +54,8 @@ func (c *container) sameMount(m run.WatchMount) error {
 
 // mountsOn counts the mounts on each of the paths, in the namespace of init.
 func (c *container) mountsOn(paths []string) map[string]int {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(c.scene.Init) + "/mountinfo")
-	if err != nil || len(b) > 4<<20 {
+	b, err := c.scene.Root.Mounts()
+	if err != nil {
 		return nil
 	}
 	want := map[string]int{}
@@ -79,7 +77,7 @@ func (c *container) mountsOn(paths []string) map[string]int {
 // checkMounts notices mounts that came or went on locked paths without the
 // system call being seen.
 func (c *container) checkMounts() {
-	if c.mounts == nil {
+	if c.mounts == nil || c.scene.Root == nil {
 		return
 	}
 	is := c.mountsOn(c.cfg.Locked)

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"bytes"
+	"encoding/json"
 	"math"
 	"slices"
 	"time"
@@ -12,6 +14,9 @@ import (
 	"github.com/code-on-incus/coi/pkg/run"
 )
 
+// viewEvery is how old a view may get in which nothing changed.
+const viewEvery = 10 * time.Second
+
 // maxThreats is how many findings a view shows.
 const maxThreats = 50
 
@@ -20,6 +25,8 @@ type views struct {
 	threats []audit.Record
 	files   view.Filesystem
 	use     view.Resources
+	last    []byte // as written, without its time
+	at      time.Time
 }
 
 func (v *views) threat(r audit.Record) {
@@ -33,9 +40,9 @@ func (v *views) threat(r audit.Record) {
 func (c *container) writeView() {
 	p50, p99 := c.delay.percentiles()
 	v := view.View{
-		SchemaVersion: run.Schema, Timestamp: time.Now().UTC(), Container: c.name,
+		SchemaVersion: run.Schema, Container: c.name,
 		Watcher: view.Watcher{
-			Running: true, Sources: c.status.Sources, Lost: int(min(c.status.Lost, math.MaxInt32)), P50us: p50.Microseconds(), P99us: p99.Microseconds(),
+			Running: true, Sources: c.status.Sources, Lost: int(min(c.status.Lost, math.MaxInt32)), Execs: c.delay.total(), P50us: p50.Microseconds(), P99us: p99.Microseconds(),
 			Findings: c.resp.count, Frozen: c.status.Frozen != nil,
 		},
 		Filesystem: c.view.files, Resources: c.view.use, Network: view.Network{Connections: []view.Connection{}}, Processes: view.Processes{List: []view.Process{}},
@@ -60,6 +67,12 @@ func (c *container) writeView() {
 			TS: t.TS, Level: string(t.Level), Rule: t.Rule, Action: t.Action, Title: t.Title, ID: t.ID, Argv: r.Argv(t.Argv), Path: t.Path, Peer: t.Peer, Port: t.Port,
 		})
 	}
+	same, err := json.Marshal(v)
+	at := time.Now()
+	if err == nil && bytes.Equal(same, c.view.last) && at.Sub(c.view.at) < viewEvery {
+		return
+	}
+	c.view.last, c.view.at, v.Timestamp = same, at, at.UTC()
 	if err := run.Write(c.d.Home.Run(c.name+run.WatchViewFile), v); err != nil {
 		c.d.logf("%s: %v", c.name, err)
 	}

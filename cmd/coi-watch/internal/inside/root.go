@@ -15,6 +15,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,6 +47,8 @@ type Root struct {
 	fd    int
 	pid   int
 	stuck atomic.Int32
+
+	mounts mountTable
 }
 
 // Open takes hold of the root of a process. It stays usable when the process
@@ -90,7 +93,10 @@ func (r *Root) Clone() (*Root, error) {
 func (r *Root) Fd() int { return r.fd }
 
 // Close lets go.
-func (r *Root) Close() { _ = unix.Close(r.fd) }
+func (r *Root) Close() {
+	_ = unix.Close(r.fd)
+	r.mounts.close()
+}
 
 // Slow reports whether reading was given up because too many reads hang.
 func (r *Root) Slow() bool { return r.stuck.Load() >= MaxStuck }
@@ -203,7 +209,7 @@ func readlinkat(fd int) (string, bool) {
 // check refuses a path that lies on a file system which is not read, before
 // anything there is touched.
 func (r *Root) check(name string) error {
-	b, err := readCapped("/proc/"+strconv.Itoa(r.pid)+"/mountinfo", 1<<20)
+	b, err := r.mounts.read(r.pid)
 	if err != nil {
 		return nil //nolint:nilerr // the process ended; the descriptor of its root and the time limit remain
 	}
@@ -212,6 +218,48 @@ func (r *Root) check(name string) error {
 		return fmt.Errorf("%w: %s is of type %s", ErrRefused, point, kind)
 	}
 	return nil
+}
+
+// Mounts is the text of mountinfo of the process, read again only when the
+// kernel says that a mount came or went.
+func (r *Root) Mounts() ([]byte, error) { return r.mounts.read(r.pid) }
+
+// mountTable keeps the text of a mountinfo.
+type mountTable struct {
+	mu   sync.Mutex
+	f    *os.File
+	text []byte
+}
+
+func (m *mountTable) read(pid int) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.f == nil {
+		f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/mountinfo")
+		if err != nil {
+			return nil, err
+		}
+		m.f = f
+	} else {
+		fds := []unix.PollFd{{Fd: int32(m.f.Fd()), Events: unix.POLLPRI}}
+		if n, err := unix.Poll(fds, 0); n == 0 && err == nil && m.text != nil {
+			return m.text, nil
+		}
+	}
+	b, err := io.ReadAll(io.NewSectionReader(m.f, 0, 1<<20))
+	if err == nil {
+		m.text = b
+	}
+	return b, err
+}
+
+func (m *mountTable) close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.f != nil {
+		_ = m.f.Close()
+		m.f = nil
+	}
 }
 
 // mountOf is the type of the file system that name lies on.
@@ -251,15 +299,6 @@ func Unescape(s string) string {
 		b.WriteByte(s[i])
 	}
 	return b.String()
-}
-
-func readCapped(name string, limit int64) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	return io.ReadAll(io.LimitReader(f, limit))
 }
 
 // Info is what is known of a file without reading it.

@@ -33,6 +33,7 @@ type Watcher struct {
 	Running  bool     `json:"running"`
 	Sources  []string `json:"sources"`
 	Lost     int      `json:"lost"`
+	Execs    uint64   `json:"execs"` // programs started that were judged
 	P50us    int64    `json:"p50_us"`
 	P99us    int64    `json:"p99_us"`
 	Marks    int      `json:"marks"`
