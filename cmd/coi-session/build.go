@@ -3,13 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -66,11 +62,14 @@ func (b *buildCmd) Run(c *cli.Context) error {
 
 // all builds what can be built and ends with a summary.
 func (b *buildCmd) all(c *cli.Context, h home.Home) error {
-	names, err := visibleProfiles(c, b.Workspace)
+	profiles, err := config.OpenProfiles(b.options(c, h, ""))
 	if err != nil {
-		return err
+		return configError(err)
 	}
-	names = append([]string{""}, names...)
+	names := []string{""}
+	for _, p := range profiles.Refs() {
+		names = append(names, p.Name)
+	}
 	var built, skipped int
 	var failed []string
 	seen := map[string]bool{}
@@ -109,31 +108,6 @@ func (b *buildCmd) options(c *cli.Context, h home.Home, profile string) config.O
 		o.By = "--profile"
 	}
 	return o
-}
-
-// visibleProfiles asks coi-profile, which stands beside us, for all names.
-func visibleProfiles(c *cli.Context, workspace string) ([]string, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.CommandContext(c, filepath.Join(filepath.Dir(self), "coi-profile"), "list", "--json", "--workspace", workspace)
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("list the profiles: %w", err)
-	}
-	var rows []struct {
-		Name string `json:"name"`
-	}
-	if err := json.Unmarshal(out, &rows); err != nil {
-		return nil, fmt.Errorf("list the profiles: %w", err)
-	}
-	names := make([]string, 0, len(rows))
-	for _, r := range rows {
-		names = append(names, r.Name)
-	}
-	slices.Sort(names)
-	return names, nil
 }
 
 // one builds the image of a profile; done is false when it was there already.
@@ -196,9 +170,11 @@ func (b *buildCmd) request(c *cli.Context, h home.Home, cfg *config.Config, alia
 	if note != "" {
 		c.Note(note, "coi build --base "+s.Base+", or set container.build.mirror")
 	}
-	return build.Request{Alias: alias, Base: base, Mirror: s.Mirror, Registry: registry, Agents: w.Agents, CloudInit: w.CloudInit,
+	return build.Request{
+		Alias: alias, Base: base, Mirror: s.Mirror, Registry: registry, Agents: w.Agents, CloudInit: w.CloudInit,
 		Compression: w.Compression, Pool: cfg.Container.StoragePool, From: from, Custom: custom,
-		Remote: func(name string) (string, string, error) { return incus.Remote(c.Getenv, name) }}, nil
+		Remote: func(name string) (string, string, error) { return incus.Remote(c.Getenv, name) },
+	}, nil
 }
 
 // customScript is what a profile or project runs on its base, and the file that
@@ -228,8 +204,10 @@ func customScript(cfg *config.Config) (script []byte, from string, err error) {
 // mayBuild keeps a project from replacing an image that is not its own.
 func (b *buildCmd) mayBuild(h home.Home, cfg *config.Config, alias string) error {
 	asks := ""
-	for _, key := range []string{"container.image", "container.build.base", "container.build.script", "container.build.commands",
-		"container.build.agents", "container.build.compression", "container.build.cloud_init"} {
+	for _, key := range []string{
+		"container.image", "container.build.base", "container.build.script", "container.build.commands",
+		"container.build.agents", "container.build.compression", "container.build.cloud_init",
+	} {
 		if !cfg.Trusted(key) {
 			asks = cfg.Origin(key).File
 		}
@@ -320,8 +298,10 @@ func (b *buildCmd) fence(c *cli.Context, h home.Home, cfg *config.Config, door *
 	for key, u := range map[string]string{"container.build.mirror": req.Mirror, "container.build.npm_registry": req.Registry} {
 		policy.Allowed = append(policy.Allowed, build.Reach(key, u)...)
 	}
-	return &build.GuardFence{Home: h, Getenv: c.Getenv, Project: cfg.Incus.Project, Policy: policy,
-		Events: run.NetEvents{Enabled: true, PerSecond: cfg.Monitoring.NFT.RateLimitPerSecond, DNSThreshold: cfg.Monitoring.NFT.DNSQueryThreshold}}, nil
+	return &build.GuardFence{
+		Home: h, Getenv: c.Getenv, Project: cfg.Incus.Project, Policy: policy,
+		Events: run.NetEvents{Enabled: true, PerSecond: cfg.Monitoring.NFT.RateLimitPerSecond, DNSThreshold: cfg.Monitoring.NFT.DNSQueryThreshold},
+	}, nil
 }
 
 // stepper prints each step of a build with the time it took.

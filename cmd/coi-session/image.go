@@ -28,8 +28,10 @@ type imageCmd struct {
 }
 
 func imageCommand() cli.Command {
-	return cli.Command{Verb: "image", Summary: "list, publish and prune images", Grammar: &imageCmd{},
-		Examples: []string{"coi image list", "coi image cleanup coi-default- --keep 2"}}
+	return cli.Command{
+		Verb: "image", Summary: "list, publish and prune images", Grammar: &imageCmd{},
+		Examples: []string{"coi image list", "coi image cleanup coi-default- --keep 2"},
+	}
 }
 
 // imageDoor connects to the Incus of the user's configuration.
@@ -146,8 +148,16 @@ func (i *imageInfoCmd) Run(c *cli.Context) error {
 	if i.IsJSON() {
 		return c.PrintJSON(out)
 	}
-	for _, kv := range [][2]string{{"alias", out.Alias}, {"fingerprint", out.Fingerprint}, {"size", fmt.Sprintf("%d MiB", out.Size>>20)},
-		{"base", out.Base}, {"built", out.BuiltAt}, {"from", out.BuiltFrom}, {"agents", strings.Join(out.Agents, " ")}, {"description", img.Properties["description"]}} {
+	for _, kv := range [][2]string{
+		{"alias", out.Alias},
+		{"fingerprint", out.Fingerprint},
+		{"size", fmt.Sprintf("%d MiB", out.Size>>20)},
+		{"base", out.Base},
+		{"built", out.BuiltAt},
+		{"from", out.BuiltFrom},
+		{"agents", strings.Join(out.Agents, " ")},
+		{"description", img.Properties["description"]},
+	} {
 		if kv[1] != "" {
 			_, _ = fmt.Fprintf(c.Stdout, "%-12s %s\n", kv[0], cli.Escape(kv[1]))
 		}

@@ -22,8 +22,10 @@ type toolCmd struct {
 }
 
 func toolCommand() cli.Command {
-	return cli.Command{Verb: "tool", Summary: "list the agents coi knows", Grammar: &toolCmd{},
-		Examples: []string{"coi tool list", "coi tool spec --container coi-1a2b3c4d-1 --session-id s1 --prompt-file task.md"}}
+	return cli.Command{
+		Verb: "tool", Summary: "list the agents coi knows", Grammar: &toolCmd{},
+		Examples: []string{"coi tool list", "coi tool spec --container coi-1a2b3c4d-1 --session-id s1 --prompt-file task.md"},
+	}
 }
 
 type toolListCmd struct {
@@ -92,7 +94,7 @@ func imageAgents(c *cli.Context, cfg *config.Config) (held map[string]bool, know
 		return nil, false
 	}
 	held = map[string]bool{}
-	for _, word := range strings.Fields(img.Properties["coi.agents"]) {
+	for word := range strings.FieldsSeq(img.Properties["coi.agents"]) {
 		name, _, _ := strings.Cut(word, "=")
 		held[name] = true
 	}
@@ -155,8 +157,10 @@ func (s *toolSpecCmd) Run(c *cli.Context) error {
 	} else if err != nil {
 		return incusError(err, cfg.Incus.Group)
 	}
-	start := tool.Start{SessionID: s.SessionID, ResumeID: s.ResumeID, Latest: s.ResumeLatest, Home: "/home/" + cfg.Incus.CodeUser,
-		Headless: s.PromptFile != "", Interactive: cfg.Tool.PermissionMode == "interactive", Binary: cfg.Tool.Binary}
+	start := tool.Start{
+		SessionID: s.SessionID, ResumeID: s.ResumeID, Latest: s.ResumeLatest, Home: "/home/" + cfg.Incus.CodeUser,
+		Headless: s.PromptFile != "", Interactive: cfg.Tool.PermissionMode == "interactive", Binary: cfg.Tool.Binary,
+	}
 	if s.Continue != nil {
 		start.ResumeID, start.Latest = *s.Continue, *s.Continue == ""
 	}

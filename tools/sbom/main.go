@@ -67,8 +67,10 @@ func run(programs []string, out io.Writer) error {
 	if len(programs) == 0 {
 		return fmt.Errorf("usage: sbom PROGRAM...")
 	}
-	doc := bom{Format: "CycloneDX", Spec: "1.5", Version: 1,
-		Metadata: metadata{component{Type: "application", Ref: "coi", Name: "coi", Version: version.Number}}}
+	doc := bom{
+		Format: "CycloneDX", Spec: "1.5", Version: 1,
+		Metadata: metadata{component{Type: "application", Ref: "coi", Name: "coi", Version: version.Number}},
+	}
 	modules := map[string]component{}
 	for _, path := range programs {
 		program, deps, err := read(path)
@@ -106,8 +108,10 @@ func read(path string) (component, []component, error) {
 	}
 	sum := sha256.Sum256(data)
 	name := filepath.Base(path)
-	program := component{Type: "application", Ref: name, Name: name, Version: version.Number,
-		Hashes: []hash{{"SHA-256", hex.EncodeToString(sum[:])}}, Properties: []property{{"go", info.GoVersion}}}
+	program := component{
+		Type: "application", Ref: name, Name: name, Version: version.Number,
+		Hashes: []hash{{"SHA-256", hex.EncodeToString(sum[:])}}, Properties: []property{{"go", info.GoVersion}},
+	}
 	deps := []component{{Type: "library", Ref: "pkg:golang/stdlib@" + info.GoVersion, Name: "stdlib", Version: info.GoVersion, PURL: "pkg:golang/stdlib@" + info.GoVersion}}
 	for _, d := range info.Deps {
 		if d.Replace != nil {

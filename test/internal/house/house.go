@@ -109,8 +109,10 @@ func (h *House) image() error {
 // Env is the environment of the programs: nothing of the caller's but what
 // names the machine.
 func (h *House) Env(extra ...string) []string {
-	env := []string{"HOME=" + h.user(), "COI_HOME=" + h.coi(), "COI_CONTAINER_PREFIX=" + h.Prefix,
-		"PATH=" + h.Bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "TERM=xterm-256color", "USER=root"}
+	env := []string{
+		"HOME=" + h.user(), "COI_HOME=" + h.coi(), "COI_CONTAINER_PREFIX=" + h.Prefix,
+		"PATH=" + h.Bin + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "TERM=xterm-256color", "USER=root",
+	}
 	for _, name := range []string{"INCUS_SOCKET", "INCUS_DIR", "COI_APT_MIRROR", "COI_NPM_REGISTRY", "GOCOVERDIR"} {
 		if v := os.Getenv(name); v != "" {
 			env = append(env, name+"="+v)

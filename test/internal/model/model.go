@@ -55,8 +55,10 @@ func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	usage := map[string]int{"input_tokens": 1, "output_tokens": 1}
-	message := map[string]any{"id": "msg_1", "type": "message", "role": "assistant", "model": ask.Model, "usage": usage,
-		"stop_sequence": nil, "stop_reason": nil, "content": []any{}}
+	message := map[string]any{
+		"id": "msg_1", "type": "message", "role": "assistant", "model": ask.Model, "usage": usage,
+		"stop_sequence": nil, "stop_reason": nil, "content": []any{},
+	}
 	if !ask.Stream {
 		message["content"] = []any{map[string]string{"type": "text", "text": s.text}}
 		message["stop_reason"] = "end_turn"

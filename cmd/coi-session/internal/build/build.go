@@ -309,21 +309,25 @@ func (b *builder) publish(ctx context.Context, m *machine, base incus.Image, ver
 		fingerprint = "" // a step of this build; nothing later can be older than it
 	}
 	return Result{Alias: b.req.Alias, Versioned: versioned, Fingerprint: fp, Versions: versions, Size: img.Size},
-		image.Remember(b.Home, b.req.Alias, image.Meta{BuiltAt: b.Now().UTC().Truncate(time.Second), BuiltFrom: b.req.From,
-			Base: b.req.Base.Ref, BaseFingerprint: fingerprint, Fingerprint: fp, Agents: names})
+		image.Remember(b.Home, b.req.Alias, image.Meta{
+			BuiltAt: b.Now().UTC().Truncate(time.Second), BuiltFrom: b.req.From,
+			Base: b.req.Base.Ref, BaseFingerprint: fingerprint, Fingerprint: fp, Agents: names,
+		})
 }
 
 // properties are what the image says of itself, and the names of its agents. An
 // image made by a script holds the agents of its base.
 func (b *builder) properties(base incus.Image, versions map[string]string) (props map[string]string, names []string) {
-	props = map[string]string{"description": "coi " + b.req.Alias + " on " + b.req.Base.Ref, "coi.version": "1", "coi.boot": "1",
-		"coi.base": b.req.Base.Ref, "os": b.req.Base.Distro, "release": b.req.Base.Suite}
+	props = map[string]string{
+		"description": "coi " + b.req.Alias + " on " + b.req.Base.Ref, "coi.version": "1", "coi.boot": "1",
+		"coi.base": b.req.Base.Ref, "os": b.req.Base.Distro, "release": b.req.Base.Suite,
+	}
 	names = []string{}
 	if b.req.Custom != nil {
 		for _, key := range []string{"coi.agents", "os", "release"} {
 			props[key] = base.Properties[key]
 		}
-		for _, word := range strings.Fields(props["coi.agents"]) {
+		for word := range strings.FieldsSeq(props["coi.agents"]) {
 			name, _, _ := strings.Cut(word, "=")
 			names = append(names, name)
 		}
@@ -345,8 +349,10 @@ func (b *builder) unpackOnce(ctx context.Context, m *machine, fp string) error {
 	if err := m.m.Delete(ctx, m.name); err != nil {
 		return err
 	}
-	return m.m.Create(ctx, incus.Request{Name: m.name, Source: incus.Source{Fingerprint: fp}, Config: map[string]string{"user.coi.version": "1", "boot.autostart": "false"},
-		Devices: map[string]incus.Device{"root": {"type": "disk", "path": "/", "pool": m.pool}}})
+	return m.m.Create(ctx, incus.Request{
+		Name: m.name, Source: incus.Source{Fingerprint: fp}, Config: map[string]string{"user.coi.version": "1", "boot.autostart": "false"},
+		Devices: map[string]incus.Device{"root": {"type": "disk", "path": "/", "pool": m.pool}},
+	})
 }
 
 // name gives the new image its dated alias and then the plain one. Nothing can

@@ -121,8 +121,10 @@ func TestOverlay(t *testing.T) {
 		}
 		modes[h.Name], bodies[h.Name] = h.Mode, string(text)
 	}
-	for name, want := range map[string]int64{"etc/tmux.conf": 0o644, "usr/local/libexec/coi-power": 0o755, "usr/local/bin/dummy": 0o755,
-		"root/coi-install.sh": 0o700, "root/coi-install.env": 0o600, "root/": 0o700, "etc/": 0o755} {
+	for name, want := range map[string]int64{
+		"etc/tmux.conf": 0o644, "usr/local/libexec/coi-power": 0o755, "usr/local/bin/dummy": 0o755,
+		"root/coi-install.sh": 0o700, "root/coi-install.env": 0o600, "root/": 0o700, "etc/": 0o755,
+	} {
 		if got, ok := modes[name]; !ok || got != want {
 			t.Errorf("mode of %s = %#o, %v; want %#o", name, got, ok, want)
 		}

@@ -70,12 +70,14 @@ func (b *builder) start(ctx context.Context, fingerprint string) (*machine, erro
 		return nil, err
 	}
 	m := &machine{b.Machines, name, pool, b.log}
-	err = b.Machines.Create(ctx, incus.Request{Name: name, Source: incus.Source{Fingerprint: fingerprint},
+	err = b.Machines.Create(ctx, incus.Request{
+		Name: name, Source: incus.Source{Fingerprint: fingerprint},
 		Config: map[string]string{
 			"user.coi.version": "1", "user.coi.kind": "build", "boot.autostart": "false", "security.privileged": "false",
 			"security.nesting": "false", "security.guestapi": "false", "security.idmap.isolated": "true",
 		},
-		Devices: map[string]incus.Device{"root": {"type": "disk", "path": "/", "pool": pool}, "eth0": nic}})
+		Devices: map[string]incus.Device{"root": {"type": "disk", "path": "/", "pool": pool}, "eth0": nic},
+	})
 	if err == nil {
 		err = b.Machines.Start(ctx, name)
 	}
@@ -143,9 +145,11 @@ func (m *machine) output(ctx context.Context, both bool, argv ...string) (string
 	if both {
 		stderr = keep
 	}
-	code, err := m.m.Exec(ctx, m.name, incus.Exec{Argv: argv, UID: 1000, GID: 1000, Cwd: "/home/code",
+	code, err := m.m.Exec(ctx, m.name, incus.Exec{
+		Argv: argv, UID: 1000, GID: 1000, Cwd: "/home/code",
 		Env:    map[string]string{"HOME": "/home/code", "USER": "code", "PATH": "/usr/local/bin:/usr/bin:/bin", "TERM": "dumb", "CI": "1"},
-		Stdout: keep, Stderr: stderr})
+		Stdout: keep, Stderr: stderr,
+	})
 	if err == nil && code != 0 {
 		err = fmt.Errorf("%s ended with %d", strings.Join(argv, " "), code)
 	}

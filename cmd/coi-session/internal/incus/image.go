@@ -42,8 +42,10 @@ func (c *Client) ImportImage(ctx context.Context, meta, rootfs io.Reader, proper
 	meta, rootfs = &reader{ctx, meta}, &reader{ctx, rootfs}
 	return c.newImage(ctx, func() (client.Operation, error) {
 		post := api.ImagesPost{ImagePut: api.ImagePut{Properties: properties}, Filename: "rootfs.tar"}
-		return c.c.CreateImage(post, &client.ImageCreateArgs{MetaFile: meta, MetaName: "meta.tar",
-			RootfsFile: rootfs, RootfsName: "rootfs.tar", Type: "container"})
+		return c.c.CreateImage(post, &client.ImageCreateArgs{
+			MetaFile: meta, MetaName: "meta.tar",
+			RootfsFile: rootfs, RootfsName: "rootfs.tar", Type: "container",
+		})
 	})
 }
 
@@ -51,8 +53,10 @@ func (c *Client) ImportImage(ctx context.Context, meta, rootfs io.Reader, proper
 // fingerprint. compression is empty for Incus' own choice.
 func (c *Client) PublishImage(ctx context.Context, instance, compression string, properties map[string]string) (string, error) {
 	return c.newImage(ctx, func() (client.Operation, error) {
-		return c.c.CreateImage(api.ImagesPost{ImagePut: api.ImagePut{Properties: properties},
-			CompressionAlgorithm: compression, Source: &api.ImagesPostSource{Type: "instance", Name: instance}}, nil)
+		return c.c.CreateImage(api.ImagesPost{
+			ImagePut:             api.ImagePut{Properties: properties},
+			CompressionAlgorithm: compression, Source: &api.ImagesPostSource{Type: "instance", Name: instance},
+		}, nil)
 	})
 }
 
@@ -91,7 +95,8 @@ func (c *Client) SetAlias(ctx context.Context, alias, fingerprint, description s
 				api.ImageAliasesEntryPut{Target: fingerprint, Description: description}, tag)
 		case errors.Is(classify(err), ErrNotFound):
 			return struct{}{}, c.c.CreateImageAlias(api.ImageAliasesPost{ImageAliasesEntry: api.ImageAliasesEntry{
-				Name: alias, Type: "container", ImageAliasesEntryPut: api.ImageAliasesEntryPut{Target: fingerprint, Description: description}}})
+				Name: alias, Type: "container", ImageAliasesEntryPut: api.ImageAliasesEntryPut{Target: fingerprint, Description: description},
+			}})
 		}
 		return struct{}{}, err
 	})
@@ -128,8 +133,10 @@ type RemoteImage struct {
 // its fingerprint. The image is kept like one of the user's.
 func (c *Client) CopyImage(ctx context.Context, r RemoteImage) (string, error) {
 	fp, err := c.newImage(ctx, func() (client.Operation, error) {
-		return c.c.CreateImage(api.ImagesPost{Source: &api.ImagesPostSource{Type: "image", Mode: "pull",
-			ImageSource: api.ImageSource{Server: r.Server, Protocol: r.Protocol, Alias: r.Alias, ImageType: "container"}}}, nil)
+		return c.c.CreateImage(api.ImagesPost{Source: &api.ImagesPostSource{
+			Type: "image", Mode: "pull",
+			ImageSource: api.ImageSource{Server: r.Server, Protocol: r.Protocol, Alias: r.Alias, ImageType: "container"},
+		}}, nil)
 	})
 	if err != nil {
 		return "", fmt.Errorf("%s from %s: %w", r.Alias, r.Server, err)

@@ -1,0 +1,181 @@
+//go:build attack
+
+package attack
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/code-on-incus/coi/test/internal/house"
+)
+
+// listen answers every TCP connection on all addresses of the host with a word.
+func listen(t *testing.T) (port int) {
+	t.Helper()
+	l, err := net.Listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, "reached\n")
+			_ = c.Close()
+		}
+	}()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// probe is a shell line that prints "reached" if the address answers and
+// "closed" if not.
+func probe(ip string, port int) string {
+	return fmt.Sprintf("(timeout 4 bash -c 'cat < /dev/tcp/%s/%d') 2>/dev/null || echo closed", ip, port)
+}
+
+// uplink is an address of the host on a real interface.
+func uplink(t *testing.T) string {
+	t.Helper()
+	c, err := net.Dial("udp4", "192.0.2.1:9") // sends nothing; the kernel chooses a source
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	return c.LocalAddr().(*net.UDPAddr).IP.String()
+}
+
+// R-NET-05: no address of the host answers, but through a hole that the user
+// made, and then that port alone.
+func TestHostIsClosed(t *testing.T) {
+	open, shut := listen(t), listen(t)
+	addresses := []string{"169.254.0.1", uplink(t)}
+	dir := workspace(t)
+	var script []string
+	for _, ip := range addresses {
+		script = append(script, probe(ip, open))
+	}
+	r := must(t, dir, "run", "--", "sh", "-c", strings.Join(script, "; "))
+	if strings.Contains(r.Stdout, "reached") || strings.Count(r.Stdout, "closed") != len(addresses) {
+		t.Errorf("%s\nwant every address of the host closed", r)
+	}
+
+	configure(t, fmt.Sprintf("[[network.hosts]]\nip = \"host\"\nhostnames = [\"host.test\"]\nports = [%d]\n", open))
+	r = must(t, dir, "run", "--", "sh", "-c", probe("host.test", open)+"; "+probe("host.test", shut))
+	if want := "reached\nclosed\n"; r.Stdout != want {
+		t.Errorf("%s\nwant %q: the hole is that port and nothing else", r, want)
+	}
+}
+
+// R-NET-06: private ranges and metadata addresses are closed, though something
+// answers there; it does answer the host.
+func TestPrivateRangesAreClosed(t *testing.T) {
+	for _, ip := range []string{"10.99.88.1", "172.20.88.1", "192.168.88.1", "169.254.169.254", "100.64.88.1"} {
+		port := behindRouter(t, ip)
+		if got := dialHost(ip, port); got != "reached" {
+			t.Fatalf("positive control: %s answers the host with %q; want reached", ip, got)
+		}
+		r := must(t, workspace(t), "run", "--", "sh", "-c", probe(ip, port))
+		if r.Stdout != "closed\n" {
+			t.Errorf("%s\nwant %s closed", r, ip)
+		}
+	}
+	// The same neighbour with a public address is reached, so it was the policy.
+	const public = "198.51.100.77"
+	port := behindRouter(t, public)
+	if r := must(t, workspace(t), "run", "--", "sh", "-c", probe(public, port)); r.Stdout != "reached\n" {
+		t.Errorf("%s\nwant %s open: nothing but its address differs", r, public)
+	}
+}
+
+// behindRouter makes a neighbour of the host in a network namespace of its own,
+// with a listener on the address.
+func behindRouter(t *testing.T, ip string) (port int) {
+	t.Helper()
+	ns := fmt.Sprintf("coiatk%d", time.Now().UnixNano()%1_000_000)
+	veth := ns[3:]
+	sh := func(lines ...string) {
+		for _, line := range lines {
+			if out, err := exec.Command("/bin/sh", "-c", line).CombinedOutput(); err != nil {
+				t.Fatalf("%s: %v\n%s", line, err, out)
+			}
+		}
+	}
+	sh("ip netns add " + ns)
+	t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
+	sh("ip link add "+veth+" type veth peer name eth0 netns "+ns,
+		"ip addr add 198.18.77.1/30 dev "+veth, "ip link set "+veth+" up",
+		"ip -n "+ns+" addr add 198.18.77.2/30 dev eth0", "ip -n "+ns+" addr add "+ip+"/32 dev eth0",
+		"ip -n "+ns+" link set eth0 up", "ip -n "+ns+" route add default via 198.18.77.1",
+		"ip route add "+ip+"/32 via 198.18.77.2 dev "+veth)
+	const p = 8099
+	cmd := exec.Command("ip", "netns", "exec", ns, "python3", "-u", "-c",
+		"import socket\ns=socket.socket();s.setsockopt(1,2,1);s.bind(('',8099));s.listen(9);print('ready')\nwhile 1:\n c,_=s.accept();c.send(b'reached\\n');c.close()")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = exec.Command("ip", "link", "del", veth).Run()
+	})
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("listener says %q, %v", line, err)
+	}
+	return p
+}
+
+func dialHost(ip string, port int) string {
+	c, err := net.DialTimeout("tcp4", fmt.Sprintf("%s:%d", ip, port), 3*time.Second)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = c.Close() }()
+	text, err := io.ReadAll(c)
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// R-NET-01: two containers do not reach each other, though the listener answers
+// in its own container.
+func TestContainersDoNotReachEachOther(t *testing.T) {
+	server := workspace(t)
+	cmd := the.Command(t.Context(), house.Call{Dir: server, Args: []string{"run", "--", "python3", "-u", "-c",
+		"import socket\nu=socket.socket(2,2);u.connect(('198.51.100.1',9))\ns=socket.socket();s.bind(('',8098));s.listen(9)\n" +
+			"c=socket.create_connection((u.getsockname()[0],8098));c.close();s.accept()\nprint(u.getsockname()[0])\n" +
+			"while 1:\n c,_=s.accept();c.send(b'reached\\n');c.close()"}})
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	ip, err := bufio.NewReader(out).ReadString('\n')
+	ip = strings.TrimSpace(ip)
+	if err != nil || net.ParseIP(ip) == nil {
+		t.Fatalf("the server printed %q, %v; want its address", ip, err)
+	}
+	r := must(t, t.TempDir(), "run", "--", "sh", "-c", probe(ip, 8098))
+	if r.Stdout != "closed\n" {
+		t.Errorf("%s\nwant the other container closed", r)
+	}
+}
