@@ -16,7 +16,7 @@ func commands() []cli.Command {
 	return []cli.Command{
 		shellCommand(), runCommand(), attachCommand(), listCommand(), infoCommand(),
 		shutdownCommand("shutdown"), shutdownCommand("close"), killCommand(), freezeCommand(), unfreezeCommand(), persistCommand(),
-		topCommand(), tmuxCommand(), snapshotCommand(), fileCommand(),
+		topCommand(), tmuxCommand(), snapshotCommand(), fileCommand(), containerCommand(), cleanCommand(),
 		buildCommand(), imageCommand(), toolCommand(),
 		superviseCommand(), factsCommand(),
 	}

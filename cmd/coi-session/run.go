@@ -21,31 +21,36 @@ import (
 
 type runCmd struct {
 	sessionFlags
-	TTY     bool     `short:"t" name:"tty" help:"Allocate a terminal."`
-	Command []string `arg:"" optional:"" passthrough:"" help:"Command and its arguments."`
+	Prompt     *string  `placeholder:"TEXT" help:"Run the tool once with this prompt."`
+	PromptFile string   `placeholder:"FILE" help:"Run the tool once with the prompt in this file."`
+	PromptName string   `placeholder:"NAME" help:"Run the tool once with a prompt of the configuration."`
+	TTY        bool     `short:"t" name:"tty" help:"Allocate a terminal."`
+	Command    []string `arg:"" optional:"" passthrough:"" help:"Command and its arguments."`
 }
 
 func runCommand() cli.Command {
 	return cli.Command{
 		Verb: "run", Summary: "run one command or prompt in the same sandbox", Grammar: &runCmd{},
 		Examples: []string{"coi run -- make test", "git diff | coi run -- sh -c 'cat | wc -l'"},
+		Hint:     configKeyHint,
 		Exits:    []string{"N  the exit code of the command, 128+N when signal N ended it"},
 	}
 }
 
 // Run starts a sandbox, runs the command in it and returns its exit code.
 func (r *runCmd) Run(c *cli.Context) error {
-	argv := r.Command
-	if len(argv) > 0 && argv[0] == "--" {
-		argv = argv[1:]
-	}
-	if len(argv) == 0 {
-		return cli.Usage("no command given")
-	}
 	b := &begin{c: c, flags: &r.sessionFlags, kind: record.Run}
+	var argv []string
+	b.chosen = func() (err error) {
+		argv, b.prompt, err = r.headless(b.cfg, b.ws.Path)
+		return err
+	}
 	live, err := b.start()
 	if err != nil {
 		return err
+	}
+	if b.prompt != nil {
+		argv = b.argv
 	}
 	code := b.execute(live, argv, r.TTY)
 	b.line.mark("command ended")
@@ -64,7 +69,7 @@ func (b *begin) execute(live *launch.Live, argv []string, tty bool) int {
 	e := b.exec(live, argv)
 	e.TTY = tty
 	e.Stdin, e.Stdout, e.Stderr = b.c.Stdin, b.c.Stdout, b.c.Stderr
-	e.Control = func(ctl *incus.Control) { b.forward(ctx, stop, ctl) }
+	e.Control = func(ctl *incus.Control) { forward(ctx, stop, ctl) }
 	code, err := b.door.Exec(ctx, live.Spec.Record.Container, e)
 	if err == nil {
 		return code
@@ -77,7 +82,7 @@ func (b *begin) execute(live *launch.Live, argv []string, tty bool) int {
 
 // forward passes signals to the command; one that does not end within ten
 // seconds of the first is given up, and its container is stopped.
-func (b *begin) forward(ctx context.Context, giveUp func(), ctl *incus.Control) {
+func forward(ctx context.Context, giveUp func(), ctl *incus.Control) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2)
 	defer signal.Stop(signals)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/google/uuid"
 
@@ -98,4 +99,23 @@ func (b *begin) finishLeftover() error {
 		return waitEnded(b.c, b.home, b.container)
 	}
 	return b.door.Delete(b.c, b.container)
+}
+
+// takeName takes the lock of a container with a name of its own.
+func (b *begin) takeName() (*home.Lock, error) {
+	inst, err := b.door.Instance(b.c, b.container)
+	switch {
+	case b.old == nil && err == nil:
+		return nil, cli.Fail(coi.ExitFailed, "%s exists", inst.Name).Hint("choose another name, or coi container delete %s", inst.Name)
+	case b.old != nil && err == nil:
+		b.old = &inst
+		b.slot, _ = strconv.Atoi(inst.Config[plan.KeySlot])
+	case !errors.Is(err, incus.ErrNotFound):
+		return nil, err
+	}
+	lock, err := home.TryLock(record.LockPath(b.home, b.container))
+	if err != nil {
+		return nil, cli.Fail(coi.ExitFailed, "%s is being started or ended by another command: %w", b.container, err).Hint("try again")
+	}
+	return lock, nil
 }

@@ -25,13 +25,15 @@ import (
 
 // begin is a session on its way from the typed command to a running container.
 type begin struct {
-	c      *cli.Context
-	flags  *sessionFlags
-	shell  *shellCmd // nil for other verbs
-	kind   string
-	tmux   bool
-	argv   []string // of the tool
-	prompt []byte   // of a headless run; nil: none
+	c     *cli.Context
+	flags *sessionFlags
+	shell *shellCmd // nil for other verbs
+	kind  string
+	tmux  bool
+	argv  []string // of the tool
+	// chosen looks at the rest of the command line once the configuration is read.
+	chosen func() error
+	prompt []byte // of a headless run; nil: none
 
 	row      tool.Tool
 	context  string // text of SANDBOX_CONTEXT.md
@@ -49,7 +51,8 @@ type begin struct {
 	line     timeline
 
 	slot      int
-	container string
+	container string // set before the start for a container with a name of its own
+	storage   string // pool that was typed
 	old       *incus.Instance
 	tree      *incus.Files // of the stopped container that is used again
 }
@@ -78,7 +81,11 @@ func (b *begin) start() (*launch.Live, error) {
 		return nil, err
 	}
 	defer ident.Unlock()
-	lock, err := b.chooseSlot()
+	choose := b.chooseSlot
+	if b.container != "" {
+		choose = b.takeName
+	}
+	lock, err := choose()
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +138,9 @@ func (b *begin) settings() error {
 		b.identity = coi.SessionIdentity(name)
 	}
 	b.line.mark("configuration read")
+	if b.chosen != nil {
+		return b.chosen()
+	}
 	return nil
 }
 
@@ -170,7 +180,7 @@ func (b *begin) machine() error {
 	g, ctx := errgroup.WithContext(b.c)
 	g.Go(func() error { return supportedIncus(ctx, door) })
 	g.Go(func() (err error) { b.image, err = door.Image(ctx, b.cfg.Container.Image); return b.noImage(err) })
-	g.Go(func() (err error) { b.pool, err = findPool(ctx, door, b.cfg.Container.StoragePool); return err })
+	g.Go(func() (err error) { b.pool, err = findPool(ctx, door, b.poolName()); return err })
 	g.Go(func() (err error) {
 		var missing []string
 		b.env, missing, err = plan.HostEnv(ctx, b.cfg, os.LookupEnv)
@@ -182,6 +192,13 @@ func (b *begin) machine() error {
 	err = g.Wait()
 	b.line.mark("Incus asked")
 	return err
+}
+
+func (b *begin) poolName() string {
+	if b.storage != "" {
+		return b.storage
+	}
+	return b.cfg.Container.StoragePool
 }
 
 func (b *begin) noImage(err error) error {

@@ -15,6 +15,8 @@ const AskFile = ".ask.json"
 const (
 	AskShutdown = "shutdown"
 	AskKill     = "kill"
+	AskStop     = "stop" // keep the container whatever its kind
+	AskHalt     = "halt" // the same, by force
 )
 
 // Ask is run/<c>.ask.json.

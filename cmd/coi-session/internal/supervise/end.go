@@ -179,6 +179,9 @@ func (s *Supervisor) keepWhy(ctx context.Context, inst incus.Instance, next endi
 	if next.kill {
 		return ""
 	}
+	if next.stay {
+		return "it was stopped, not ended"
+	}
 	if safe.Outcome == failed {
 		return "the session could not be saved: " + safe.Text
 	}

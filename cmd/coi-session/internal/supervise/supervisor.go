@@ -69,6 +69,7 @@ type ending struct {
 	run.End
 	abort   bool
 	kill    bool // delete whatever the kind
+	stay    bool // keep whatever the kind
 	force   bool // no graceful stop
 	timeout time.Duration
 	lines   string // of a tool that failed at once

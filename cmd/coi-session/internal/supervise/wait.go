@@ -216,6 +216,10 @@ func (s *Supervisor) answer() (next ending, done bool) {
 	next = dead(a.Do, a.Detail, 0)
 	next.timeout = time.Duration(a.Timeout) * time.Second
 	next.kill = a.Do == record.AskKill
-	next.force = next.kill
+	next.force = next.kill || a.Do == record.AskHalt
+	next.stay = a.Do == record.AskHalt || a.Do == record.AskStop
+	if next.stay {
+		next.Reason = record.AskShutdown
+	}
 	return next, true
 }

@@ -71,3 +71,10 @@ func (t *Terminal) Follow(done <-chan struct{}, resize func(width, height int) e
 		}
 	}
 }
+
+// Resized tells when the window changes, until done is called.
+func Resized() (changed <-chan os.Signal, done func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, unix.SIGWINCH)
+	return c, func() { signal.Stop(c) }
+}

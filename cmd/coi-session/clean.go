@@ -1,0 +1,244 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/plan"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/protect"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/save"
+	"github.com/code-on-incus/coi/pkg/cli"
+	"github.com/code-on-incus/coi/pkg/coi"
+	"github.com/code-on-incus/coi/pkg/home"
+	"github.com/code-on-incus/coi/pkg/run"
+)
+
+type cleanCmd struct {
+	workspaceFlag
+	cli.Globals
+	cli.Consent
+	All      bool `short:"a" help:"Everything below, persistent stopped containers included."`
+	Sessions bool `help:"Saved sessions of the tool in use."`
+	Orphans  bool `help:"What ended sessions left: containers, rules, placeholders, records."`
+	Pools    bool `help:"Stopped containers in pools that no configuration names."`
+	DryRun   bool `help:"List only."`
+}
+
+func cleanCommand() cli.Command {
+	return cli.Command{Verb: "clean", Summary: "remove what ended sessions left behind", Grammar: &cleanCmd{},
+		Examples: []string{"coi clean", "coi clean --orphans --dry-run"}}
+}
+
+// group is a kind of leftovers: each is listed, asked about once, and removed.
+type group struct {
+	title string
+	items []string
+	clear func(item string) error
+}
+
+// Run cleans.
+func (x *cleanCmd) Run(c *cli.Context) error {
+	d, err := openDesk(c, x.Workspace)
+	if err != nil {
+		return err
+	}
+	mine, err := d.mine()
+	if err != nil {
+		return err
+	}
+	groups, err := x.groups(d, mine)
+	if err != nil {
+		return err
+	}
+	nothing := true
+	var failed error
+	for _, g := range groups {
+		if len(g.items) == 0 {
+			continue
+		}
+		nothing = false
+		if err := x.one(c, g); err != nil {
+			failed = err
+		}
+	}
+	if x.Orphans || x.All {
+		said, err := x.guardOrphans(c)
+		nothing = nothing && !said
+		if err != nil && failed == nil {
+			failed = err
+		}
+	}
+	if nothing {
+		c.Note("nothing to clean")
+	}
+	return failed
+}
+
+func (x *cleanCmd) one(c *cli.Context, g group) error {
+	for _, item := range g.items {
+		_, _ = fmt.Fprintf(c.Stdout, "%s: %s\n", g.title, cli.Escape(item))
+	}
+	if x.DryRun {
+		return nil
+	}
+	if err := c.Ask(x.Consent, "remove %d %s?", len(g.items), g.title); err != nil {
+		return err
+	}
+	var failed error
+	for _, item := range g.items {
+		if err := g.clear(item); err != nil {
+			c.Warn(item + ": " + err.Error())
+			failed = cli.Exit(coi.ExitFailed)
+		}
+	}
+	return failed
+}
+
+func (x *cleanCmd) groups(d *desk, mine []incus.Instance) ([]group, error) {
+	var ephemeral, persistent, pools []string
+	named := d.poolsInUse()
+	for _, i := range mine {
+		if i.Running() {
+			continue
+		}
+		switch {
+		case i.Config[plan.KeyPersistent] != "true":
+			ephemeral = append(ephemeral, i.Name)
+		case x.All:
+			persistent = append(persistent, i.Name)
+		case x.Pools && !named[i.Devices["root"]["pool"]]:
+			pools = append(pools, i.Name)
+		}
+	}
+	end := func(do string) func(string) error {
+		return func(name string) error {
+			inst, err := d.door.Instance(d.c, name)
+			if errors.Is(err, incus.ErrNotFound) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return d.bringToEnd(inst, record.Ask{Do: do})
+		}
+	}
+	var groups []group
+	if !x.Sessions && !x.Pools || x.Orphans || x.All {
+		groups = append(groups, group{"stopped ephemeral containers", ephemeral, end(record.AskShutdown)})
+	}
+	groups = append(groups, group{"stopped persistent containers", persistent, end(record.AskKill)},
+		group{"stopped containers in unnamed pools", pools, end(record.AskKill)})
+	if x.Sessions || x.All {
+		g, err := d.savedGroup()
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, g)
+	}
+	if x.Orphans || x.All {
+		groups = append(groups, d.orphanFiles(mine))
+	}
+	return groups, nil
+}
+
+// poolsInUse are the pools that the configuration names: its own, or Incus' default.
+func (d *desk) poolsInUse() map[string]bool {
+	out := map[string]bool{}
+	if p, err := findPool(d.c, d.door, d.cfg.Container.StoragePool); err == nil {
+		out[p.Name] = true
+	}
+	if p, err := findPool(d.c, d.door, ""); err == nil {
+		out[p.Name] = true
+	}
+	return out
+}
+
+func (d *desk) savedGroup() (group, error) {
+	all, _, err := save.List(d.cfg.Paths.SessionsDir)
+	byID := map[string]save.Saved{}
+	g := group{title: "saved sessions", clear: func(id string) error { return save.Delete(byID[id]) }}
+	for _, s := range all {
+		if s.Tool == d.cfg.Tool.Name {
+			byID[s.SessionID] = s
+			g.items = append(g.items, s.SessionID)
+		}
+	}
+	return g, err
+}
+
+// orphanFiles are files of containers that do not exist any more and that no
+// supervisor is about to finish.
+func (d *desk) orphanFiles(mine []incus.Instance) group {
+	exists := map[string]bool{}
+	for _, i := range mine {
+		exists[i.Name] = true
+	}
+	g := group{title: "orphaned files", clear: func(p string) error {
+		if strings.HasSuffix(p, ".placeholders.json") {
+			_, err := protect.RemovePlaceholders(p, nil)
+			return err
+		}
+		return os.Remove(p)
+	}}
+	for _, suffix := range []string{run.NetFile, run.WatchFile, run.NetLocalFile, run.NetHoldFile, record.AskFile, ".agent", ".placeholders.json"} {
+		matches, _ := filepath.Glob(d.home.Run("*" + suffix))
+		for _, p := range matches {
+			name := strings.TrimSuffix(filepath.Base(p), suffix)
+			if !coi.ValidContainer(name) || exists[name] || home.Held(record.LockPath(d.home, name)) {
+				continue
+			}
+			// Somebody else's container of that exact name is no orphan of ours.
+			if _, err := d.door.Instance(d.c, name); errors.Is(err, incus.ErrNotFound) {
+				g.items = append(g.items, p)
+			}
+		}
+	}
+	return g
+}
+
+// guardOrphans lets the firewall look for rules without a container.
+func (x *cleanCmd) guardOrphans(c *cli.Context) (said bool, err error) {
+	path, err := besides("coi-netguard")
+	if err != nil {
+		return false, nil //nolint:nilerr // without the guard there are no rules of it to be removed here
+	}
+	args := []string{"clean", "--orphans"}
+	if x.DryRun {
+		args = append(args, "--dry-run")
+	} else {
+		args = append(args, "--force")
+	}
+	cmd := exec.CommandContext(c, path, args...)
+	out, err := cmd.CombinedOutput()
+	text := strings.TrimSpace(string(out))
+	if err != nil {
+		return true, cli.Fail(coi.ExitFailed, "guard rules: %s", text).Hint("sudo %s", strings.Join(append([]string{path}, args...), " "))
+	}
+	for line := range strings.Lines(text) {
+		if !strings.Contains(line, "nothing") {
+			said = true
+			_, _ = fmt.Fprintln(c.Stdout, "guard: "+cli.Escape(strings.TrimSpace(line)))
+		}
+	}
+	return said, nil
+}
+
+// besides is a program of the house beside our own executable.
+func besides(name string) (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	if self, err = filepath.EvalSymlinks(self); err != nil {
+		return "", err
+	}
+	p := filepath.Join(filepath.Dir(self), name)
+	_, err = os.Stat(p)
+	return p, err
+}
