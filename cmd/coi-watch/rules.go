@@ -1,16 +1,35 @@
 package main
 
-import "github.com/code-on-incus/coi/pkg/cli"
+import (
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/engine"
+	"github.com/code-on-incus/coi/pkg/cli"
+)
 
 // rulesCmd lists and tests the rules.
 type rulesCmd struct {
 	List rulesListCmd `cmd:"" help:"Every detector and rule: level, source, loaded or why not."`
+	Test rulesTestCmd `cmd:"" help:"Run the samples of detectors and rule files; exit 1 on failure."`
 }
 
-type rulesListCmd struct {
-	cli.Format
-	Unsupported bool `help:"Only what could not be loaded, with the reason."`
+// ruleDirs are options that replace the usual folders of rule files.
+type ruleDirs struct {
+	Sigma    string `placeholder:"DIR" help:"Folder of Sigma rules (default: sigma below the coi folder)."`
+	Patterns string `placeholder:"DIR" help:"Folder of patterns (default: patterns below the coi folder)."`
 }
 
-// Run prints the table.
-func (r *rulesListCmd) Run(_ *cli.Context) error { return nil }
+// config is the engine's configuration with the folders of rule files.
+func (d ruleDirs) config(c *cli.Context) (engine.Config, error) {
+	cfg := engine.Config{Workspace: "/workspace", Home: "/home/code", User: "code", SigmaDir: d.Sigma, PatternD: d.Patterns}
+	h, err := c.Home()
+	if err != nil {
+		return cfg, err
+	}
+	if cfg.SigmaDir == "" {
+		cfg.SigmaDir = h.Path("sigma")
+	}
+	if cfg.PatternD == "" {
+		cfg.PatternD = h.Path("patterns")
+	}
+	cfg.GTFODir = h.Path("gtfobins")
+	return cfg, nil
+}

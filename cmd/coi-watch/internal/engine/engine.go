@@ -34,6 +34,7 @@ type Config struct {
 	OneLiners                   string               // reverse_shell_one_liners
 	Levels                      map[string]coi.Level // rule id to level
 	SigmaDir, GTFODir, PatternD string               // host folders of rule files; empty: none
+	Only                        string               // TestRules: name of the one rule file to test
 
 	// Resolve names the program by the content of the file at an inside path, ""
 	// if it is none of the image's. Read gives the text of a script, "" if it
