@@ -196,6 +196,10 @@ func kernelFile(s *command.Simple, _ track.View) *Finding {
 	return nil
 }
 
+// inaccessible is the node that systemd as init tries to make at every boot, to
+// hide other nodes behind; its device number is 0:0 and opens nothing.
+const inaccessible = "/run/systemd/inaccessible/blk"
+
 var escapeDevice = Detector{
 	ID: "escape.device", Level: coi.High, Wants: append([]event.Type{event.Syscall}, files...),
 	Title: "raw device opened",
@@ -203,14 +207,15 @@ var escapeDevice = Detector{
 	Detect: either(device, func(ev event.Event, v track.View) []Finding {
 		raw := (ev.Type == event.Open || ev.Type == event.Write) && paths.Any(paths.Of(ev.Path, false), paths.Device)
 		node := ev.Type == event.Syscall && ev.Op == "mknod" && ev.Mode&0o170000 == 0o060000
-		if !raw && !node || v.Under(program.Runtime) {
+		if !raw && !node || v.Under(program.Runtime) || node && ev.Path == inaccessible && ev.NSPID == 1 {
 			return nil
 		}
 		return one(Finding{Level: coi.High, Title: "raw device opened", Path: ev.Path, Op: string(ev.Type), PID: ev.PID})
 	}),
 	Fire: append(append(lines(coi.High, "dd if=/dev/sda of=/tmp/d", "strings /dev/mem | grep pass", "cat /dev/kmem", "debugfs -w /dev/sda1", "mknod /tmp/sda b 8 0", "cat /dev/nvme0n1p1 | gzip > x"), lines(coi.Warning, "mount /dev/sda1 /mnt/h")...),
 		events(event.Event{Type: event.Open, PID: 3, Path: "/dev/sda1"})...),
-	Quiet: lines("", "dd if=/dev/zero of=x bs=1M count=1", "dd if=/dev/urandom of=k bs=32 count=1", "mknod p p", "ls -l /dev/kvm", "lsblk", "losetup -f x.img", "mount -o loop x.iso /mnt", "cat /dev/null", "chmod 666 /dev/kvm"),
+	Quiet: append(lines("", "dd if=/dev/zero of=x bs=1M count=1", "dd if=/dev/urandom of=k bs=32 count=1", "mknod p p", "ls -l /dev/kvm", "lsblk", "losetup -f x.img", "mount -o loop x.iso /mnt", "cat /dev/null", "chmod 666 /dev/kvm"),
+		Sample{Events: []event.Event{{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 1, Path: inaccessible}}}),
 }
 
 func device(s *command.Simple, _ track.View) *Finding {
