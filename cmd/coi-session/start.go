@@ -327,11 +327,14 @@ func configuredMounts(c *config.Config) []mount.Mount {
 func (b *begin) explain(err error) error {
 	var g *launch.GuardError
 	var s *launch.StartError
+	var f *launch.FrozenError
 	switch {
 	case errors.Is(err, context.Canceled) && b.c.Err() != nil:
 		return cli.Fail(coi.ExitInterrupted, "interrupted: what was made is removed")
 	case errors.As(err, &g):
 		return cli.Fail(coi.ExitFailed, "network mode %s: %w", b.cfg.Network.Mode, err).Hint("%s", g.Hint())
+	case errors.As(err, &f):
+		return cli.Fail(coi.ExitFailed, "%w", err).Hint("coi why %s", f.Name)
 	case errors.As(err, &s):
 		e := cli.Fail(coi.ExitFailed, "%w", err)
 		e.Lines = s.Lines

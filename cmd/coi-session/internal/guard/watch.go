@@ -92,5 +92,20 @@ func (w *Watch) until(ctx context.Context, ok func(run.WatchStatus) bool) (run.W
 	return st, err
 }
 
+// Frozen waits until the monitor has frozen the container and says why; the
+// context bounds the wait. A freeze from before this conversation does not count.
+func (w *Watch) Frozen(ctx context.Context) (run.WatchStatus, error) {
+	var st run.WatchStatus
+	err := waitFor(ctx, nil, w.Home.Run(w.Want.Container+run.WatchStatusFile), func(b []byte) bool {
+		var s run.WatchStatus
+		if json.Unmarshal(b, &s) != nil || s.Generation < w.Want.Generation || s.Frozen == nil {
+			return false
+		}
+		st = s
+		return true
+	})
+	return st, err
+}
+
 // Remove takes the wanted file away: the monitor lets go of the container.
 func (w *Watch) Remove() error { return remove(w.Home.Run(w.Want.Container + run.WatchFile)) }

@@ -52,6 +52,9 @@ func (s *start) setup(ctx context.Context) error {
 	}
 	ctx, stop := context.WithTimeout(ctx, s.spec.Ready)
 	defer stop()
+	ctx, frozen := context.WithCancelCause(ctx)
+	defer frozen(nil)
+	go s.heedFreeze(ctx, frozen)
 	argv := []string{"/bin/sh", "-c", prelude + s.spec.Before + s.probe() + s.spec.Script + "\necho " + sayReady + "\n"}
 	var last error
 	for {
@@ -74,9 +77,29 @@ func (s *start) setup(ctx context.Context) error {
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				return s.notReady(last)
 			}
-			return ctx.Err()
+			return context.Cause(ctx)
 		case <-time.After(retryEvery):
 		}
+	}
+}
+
+// FrozenError says that the monitor froze the container while it was set up.
+type FrozenError struct {
+	Name, Level, Title, Event string
+}
+
+func (f *FrozenError) Error() string {
+	return fmt.Sprintf("the monitor froze %s during its start: %s: %s (audit %s)", f.Name, f.Level, f.Title, f.Event)
+}
+
+// heedFreeze ends the set-up at once when the monitor freezes the container: an
+// exec in it would hang until the time is over.
+func (s *start) heedFreeze(ctx context.Context, give func(error)) {
+	if s.watch == nil {
+		return
+	}
+	if st, err := s.watch.Frozen(ctx); err == nil {
+		give(&FrozenError{Name: s.spec.Record.Container, Level: st.FrozenLevel, Title: st.FrozenTitle, Event: st.Frozen.Event})
 	}
 }
 
