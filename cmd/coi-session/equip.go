@@ -145,6 +145,7 @@ func (b *begin) setup(in plan.Input, spec *launch.Spec) {
 		spec.Files = append(spec.Files, paneFiles(uid)...)
 	}
 	spec.Script += script.String()
+	b.restore(in, spec)
 }
 
 // deadline sets the clock of the session, from the start of the tool.

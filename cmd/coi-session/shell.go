@@ -51,6 +51,9 @@ func (s *shellCmd) Run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if b.running != "" {
+		return b.attachRunning()
+	}
 	argv := b.argv
 	if !b.tmux {
 		return b.direct(live, argv)
@@ -74,6 +77,16 @@ func (s *shellCmd) Run(c *cli.Context) error {
 		return b.detached(live)
 	}
 	return b.attach(live)
+}
+
+// attachRunning shows the resumed session where it still runs.
+func (b *begin) attachRunning() error {
+	b.c.Note("the session still runs in " + b.running)
+	if b.shell.Background {
+		_, err := fmt.Fprintln(b.c.Stdout, b.running)
+		return err
+	}
+	return (&attachCmd{workspaceFlag: b.flags.workspaceFlag, Container: b.running}).Run(b.c)
 }
 
 // giveUp ends a session whose tool could not be started.

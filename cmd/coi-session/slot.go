@@ -53,7 +53,11 @@ func (b *begin) chooseSlot() (*home.Lock, error) {
 			slots[n] = s
 		}
 	}
-	slot, skipped, err := pick.Choose(slots, pick.Wish{Slot: b.flags.Slot, Persistent: b.cfg.Container.Persistent, Next: b.kind == record.Shell})
+	wish := b.flags.Slot
+	if wish == 0 && b.wishSlot != 0 && slots[b.wishSlot].State != pick.Busy {
+		wish = b.wishSlot
+	}
+	slot, skipped, err := pick.Choose(slots, pick.Wish{Slot: wish, Persistent: b.cfg.Container.Persistent, Next: b.kind == record.Shell})
 	if err != nil {
 		return nil, err
 	}

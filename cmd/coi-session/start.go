@@ -14,6 +14,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/mount"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/plan"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/proxy"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/save"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/supervise"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/tool"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/uidmap"
@@ -51,8 +52,11 @@ type begin struct {
 	line     timeline
 
 	slot      int
-	container string // set before the start for a container with a name of its own
-	storage   string // pool that was typed
+	container string      // set before the start for a container with a name of its own
+	storage   string      // pool that was typed
+	saved     *save.Saved // session to resume
+	wishSlot  int         // slot that it had
+	running   string      // container in which it runs already
 	old       *incus.Instance
 	tree      *incus.Files // of the stopped container that is used again
 }
@@ -76,6 +80,10 @@ func (b *begin) start() (*launch.Live, error) {
 		}
 	}()
 	supervise.Revive(b.home)
+	if name, err := b.stillRunning(); err != nil || name != "" {
+		b.running = name
+		return nil, err
+	}
 	ident, err := home.WaitLock(b.c, b.home.Run(coi.Hash8(b.identity)+".lock"))
 	if err != nil {
 		return nil, err
@@ -136,6 +144,9 @@ func (b *begin) settings() error {
 	b.identity = b.ws.Path
 	if name := b.cfg.Container.SessionName; name != "" {
 		b.identity = coi.SessionIdentity(name)
+	}
+	if err := b.findSaved(); err != nil {
+		return err
 	}
 	b.line.mark("configuration read")
 	if b.chosen != nil {
@@ -241,7 +252,7 @@ func findPool(ctx context.Context, door *incus.Client, name string) (incus.Pool,
 // spec puts the plan of this session together.
 func (b *begin) spec() (launch.Spec, error) {
 	in := plan.Input{Home: b.home, Config: b.cfg, Workspace: b.ws, Identity: b.identity, Slot: b.slot, Container: b.container,
-		Kind: b.kind, SessionID: newID(), Tmux: b.tmux, Image: b.image, Pool: b.pool, Socket: b.door.Socket, Old: b.old,
+		Kind: b.kind, SessionID: b.sessionID(), Tmux: b.tmux, Image: b.image, Pool: b.pool, Socket: b.door.Socket, Old: b.old,
 		Alias: b.cfg.Container.Alias}
 	wt, warning := mount.FindWorktree(b.ws)
 	if warning != "" {

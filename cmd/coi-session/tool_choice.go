@@ -49,7 +49,7 @@ func (b *begin) chooseTool(in *plan.Input) error {
 	if b.prompt != nil {
 		start.Headless, start.PromptFile = true, promptPath(in.SessionID)
 	}
-	b.resume(&start)
+	b.resume(&start, in.Inside)
 	spec, err := row.Command(start)
 	if err != nil {
 		return err

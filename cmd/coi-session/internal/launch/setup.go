@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -35,11 +36,13 @@ const (
 // prelude waits until systemd, if that is the init, has put its own tmpfs over
 // /run, since what is unpacked before would be hidden by it; then it unpacks.
 // Exec works long before systemd is up, and nothing here waits for units.
-const prelude = `set -u
+const awaitRun = `set -u
 case "$(readlink /sbin/init 2>/dev/null)" in
 *systemd*) n=0; until grep -q ' /run tmpfs ' /proc/mounts || [ $n -ge 2000 ]; do sleep 0.005; n=$((n+1)); done ;;
 esac
-mkdir -p /run/coi && chmod 0755 /run/coi && tar -xpf - -C / || { echo "coi-error unpack the set-up"; exit 1; }
+`
+
+const prelude = awaitRun + `mkdir -p /run/coi && chmod 0755 /run/coi && tar -xpf - -C / || { echo "coi-error unpack the set-up"; exit 1; }
 `
 
 // setup waits until the container is ready and sets it up, in one exec that
@@ -55,14 +58,33 @@ func (s *start) setup(ctx context.Context) error {
 	ctx, frozen := context.WithCancelCause(ctx)
 	defer frozen(nil)
 	go s.heedFreeze(ctx, frozen)
-	argv := []string{"/bin/sh", "-c", prelude + s.spec.Before + s.probe() + s.spec.Script + "\necho " + sayReady + "\n"}
+	if s.spec.Restore != nil {
+		if err := s.try(ctx, awaitRun+"tar -xpf - -C / && echo "+sayReady, s.saved); err != nil {
+			return fmt.Errorf("restore what was saved: %w", err)
+		}
+		s.mark("restored")
+	}
+	script := prelude + s.spec.Before + s.probe() + s.spec.Script + "\necho " + sayReady + "\n"
+	return s.try(ctx, script, func() io.Reader { return bytes.NewReader(archive.Bytes()) })
+}
+
+// saved streams what was saved.
+func (s *start) saved() io.Reader {
+	r, w := io.Pipe()
+	go func() { _ = w.CloseWithError(s.spec.Restore(w)) }()
+	return r
+}
+
+// try runs a script of container root until it says that it is done, or that it
+// cannot be done, or the time is over.
+func (s *start) try(ctx context.Context, script string, stdin func() io.Reader) error {
 	var last error
 	for {
 		var out, errs bytes.Buffer
-		code, err := s.Door.Exec(ctx, s.spec.Record.Container, incus.Exec{Argv: argv, Stdin: bytes.NewReader(archive.Bytes()),
+		code, err := s.Door.Exec(ctx, s.spec.Record.Container, incus.Exec{Argv: []string{"/bin/sh", "-c", script}, Stdin: stdin(),
 			Env: map[string]string{"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}, Stdout: &out, Stderr: &errs})
 		if err == nil {
-			if last = s.heard(out.String(), errs.String(), code); last == nil {
+			if last = s.heard(script, out.String(), errs.String(), code); last == nil {
 				s.mark("set up")
 				return nil
 			}
@@ -114,7 +136,7 @@ func (s *start) probe() string {
 	return text
 }
 
-func (s *start) heard(out, errs string, code int) error {
+func (s *start) heard(script, out, errs string, code int) error {
 	user := User{Name: "root", UID: 0, Home: "/root"}
 	ready := false
 	var problem string
@@ -133,8 +155,10 @@ func (s *start) heard(out, errs string, code int) error {
 		}
 	}
 	if ready && code == 0 {
-		s.user = user
-		if user.Name == "root" && s.spec.Record.Plan.User != "root" {
+		if strings.HasPrefix(script, prelude) {
+			s.user = user
+		}
+		if s.user.Name == "root" && s.spec.Record.Plan.User != "root" {
 			s.Warn(fmt.Sprintf("the image has no user %q: the tool runs as root of the container", s.spec.Record.Plan.User))
 		}
 		return nil

@@ -6,6 +6,7 @@ package launch
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/bundle"
@@ -43,6 +44,9 @@ type Spec struct {
 	// Boot are files for the stopped container of an image that was not made
 	// for a static address.
 	Boot []bundle.File
+	// Restore, when set, writes an archive of what was saved of the code user's
+	// home; it is unpacked before Files, which lie over it.
+	Restore func(w io.Writer) error
 	// Files and Script are the set-up inside; Script runs as root in /bin/sh
 	// after the files are there.
 	// Before runs ahead of the question who the code user is.
