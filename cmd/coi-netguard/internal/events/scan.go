@@ -43,7 +43,7 @@ func (s *scan) add(b *Book, p packets.Packet) {
 		}
 		s.ports[ap] = p.At
 	}
-	if len(s.addrs) >= scanAddrs || s.perAddr[p.Dst] >= scanPorts {
+	if (len(s.addrs) >= scanAddrs || s.perAddr[p.Dst] >= scanPorts) && p.At.Sub(s.lastClean) > time.Second {
 		s.forget(p.At)
 	}
 	if n := len(s.addrs); n >= scanAddrs && p.At.Sub(s.wide) > scanQuiet {
@@ -62,6 +62,7 @@ func (b *Book) finding(rule string, level coi.Level, title string, p packets.Pac
 }
 
 func (s *scan) forget(now time.Time) {
+	s.lastClean = now
 	for a, at := range s.addrs {
 		if now.Sub(at) > scanWindow {
 			delete(s.addrs, a)

@@ -35,12 +35,13 @@ type box struct {
 	counts counts
 	kernel map[string]uint64 // counters as last read
 
-	recent  []Flow
-	flowSeq uint64
-	viewDue bool
-	viewAt  time.Time
-	rules   string      // as last read back
-	timer   *time.Timer // of the next live entry that ends
+	recent    []Flow
+	flowSeq   uint64
+	viewDue   bool
+	viewAt    time.Time
+	rules     string      // as last read back
+	timer     *time.Timer // of the next live entry that ends
+	unchanged bool        // its files are those that an earlier guard has answered
 }
 
 func (b *box) veth() string {
@@ -122,10 +123,12 @@ func (g *Guard) prepare() error {
 		}
 		g.boxes[name] = b
 		b.spec = spec
-		p, _, err := g.wanted(b, spec)
+		p, gens, err := g.wanted(b, spec)
 		if err != nil {
 			continue
 		}
+		var old run.NetStatus
+		b.unchanged = run.Read(g.path(name, run.NetStatusFile), &old) == nil && old.Generation == gens.spec && old.LocalGeneration == gens.local && old.InForce
 		b.status.IPv4 = p.V4.String()
 		b.names.revalue(p)
 		b.names.drop()

@@ -373,6 +373,8 @@ func (g *Guard) leave() {
 	for _, b := range g.boxes {
 		b.status.State = run.NetUnattended
 		b.status.Problems = []string{"the guard has stopped; its rules stay in force"}
+		b.viewAt, b.viewDue = time.Time{}, true
+		g.writeView(b, time.Now())
 		g.writeStatus(b)
 	}
 	g.state.HeartbeatAt = time.Time{}

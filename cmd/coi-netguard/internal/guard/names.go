@@ -3,6 +3,7 @@ package guard
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/code-on-incus/coi/pkg/dest"
@@ -30,6 +31,24 @@ type opened struct {
 type names struct {
 	addrs   map[netip.Addr]*opened
 	classes []policy.Ports
+	adopted string // entries of the policy under which unnamed addresses were taken over
+}
+
+// unnamed stands for the names of an address that an earlier guard opened and
+// did not get to write down.
+const unnamed = ""
+
+// entriesOf tells two policies apart by what they allow and deny.
+func entriesOf(p *policy.Policy) string {
+	var b strings.Builder
+	b.WriteString(p.Mode)
+	for _, list := range [][]policy.Entry{p.Allow, p.Deny} {
+		b.WriteByte('|')
+		for _, e := range list {
+			b.WriteString(e.Dest.String() + " ")
+		}
+	}
+	return b.String()
 }
 
 func newNames() *names { return &names{addrs: map[netip.Addr]*opened{}} }
@@ -94,7 +113,9 @@ func (n *names) nameOf(a netip.Addr) []string {
 	}
 	var out []string
 	for name := range o.names {
-		out = append(out, name)
+		if name != unnamed {
+			out = append(out, name)
+		}
 	}
 	slices.Sort(out)
 	return out
@@ -106,8 +127,12 @@ func (n *names) revalue(p *policy.Policy) {
 	if p.Mode != policy.Allowlist {
 		return
 	}
+	same := n.adopted == entriesOf(p)
 	for _, o := range n.addrs {
 		for name := range o.names {
+			if name == unnamed && same {
+				continue
+			}
 			ports, _, ok := p.NamePorts(name)
 			if !ok {
 				delete(o.names, name)

@@ -165,8 +165,11 @@ func (b *box) adopted(e nft.Elem, chain string, now time.Time) bool {
 	}
 	o := b.names.addrs[a]
 	if o == nil {
-		o = &opened{names: map[string]policy.Ports{"": b.names.classes[class]}}
-		b.names.addrs[a] = o
+		if !b.unchanged {
+			return false // nobody can say whether its name is still allowed
+		}
+		o = &opened{names: map[string]policy.Ports{unnamed: b.names.classes[class]}}
+		b.names.addrs[a], b.names.adopted = o, entriesOf(b.policy)
 	}
 	o.class, o.inMap, o.expires = class, true, now.Add(time.Duration(e.Expires)*time.Millisecond)
 	return true

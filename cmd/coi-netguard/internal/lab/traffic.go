@@ -238,3 +238,67 @@ func IP(proto uint8, src, dst netip.Addr, payload []byte) []byte {
 	binary.BigEndian.PutUint16(h[10:], checksum(h))
 	return append(h, payload...)
 }
+
+// Sniff hands on what arrives at an interface of the calling thread's namespace,
+// until the test ends. Packets that find got full are left out.
+func Sniff(t testing.TB, name string, got chan<- []byte) {
+	t.Helper()
+	ifi, err := net.InterfaceByName(name)
+	must(t, name, err)
+	all := uint16(unix.ETH_P_ALL)
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(all>>8|all<<8))
+	must(t, "packet socket", err)
+	must(t, "bind", unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all>>8 | all<<8, Ifindex: ifi.Index}))
+	must(t, "timeout", unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 200000}))
+	stop := make(chan struct{})
+	ended := make(chan struct{})
+	t.Cleanup(func() { close(stop); <-ended; _ = unix.Close(fd) })
+	go func() {
+		defer close(ended)
+		buf := make([]byte, 65536)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			n, from, err := unix.Recvfrom(fd, buf, 0)
+			if err != nil || n < 20 {
+				continue
+			}
+			if ll, ok := from.(*unix.SockaddrLinklayer); ok && ll.Pkttype == unix.PACKET_OUTGOING {
+				continue
+			}
+			select {
+			case got <- append([]byte(nil), buf[:n]...):
+			default:
+			}
+		}
+	}()
+}
+
+// SourceRoute is a datagram to dst that asks to go on to next (option LSRR).
+func SourceRoute(src, dst, next netip.Addr) []byte {
+	seg := Segment(unix.IPPROTO_UDP, src, next, 7000, 7001, 0)
+	p := IP(unix.IPPROTO_UDP, src, dst, append(make([]byte, 8), seg...))
+	p[0] = 4<<4 | 7
+	p[20], p[21], p[22] = 131, 7, 4
+	copy(p[23:], next.AsSlice())
+	p[27] = 0
+	p[10], p[11] = 0, 0
+	binary.BigEndian.PutUint16(p[10:], checksum(p[:28]))
+	return p
+}
+
+// Fragments cuts a packet behind the first eight bytes of its payload.
+func Fragments(p []byte) [2][]byte {
+	a, b := append([]byte(nil), p[:28]...), append(append([]byte(nil), p[:20]...), p[28:]...)
+	for i, f := range [][]byte{a, b} {
+		binary.BigEndian.PutUint16(f[2:], uint16(len(f)))
+		binary.BigEndian.PutUint16(f[4:], 4711)
+		binary.BigEndian.PutUint16(f[6:], map[int]uint16{0: 0x2000, 1: 1}[i])
+		f[10], f[11] = 0, 0
+		binary.BigEndian.PutUint16(f[10:], checksum(f[:20]))
+	}
+	return [2][]byte{a, b}
+}

@@ -172,11 +172,15 @@ func sift(v *View, addrs []netip.Addr) (good []netip.Addr, dropped int) {
 }
 
 // keep makes the records of the answer: links and other data as they are, of
-// the addresses only good ones, all with one TTL.
+// the addresses only good ones and each once, all with one TTL.
 func keep(answer []dns.RR, good []netip.Addr, ttl uint32) (out []dns.RR) {
+	told := map[netip.Addr]bool{}
 	for _, rr := range answer {
-		if a, is := address(rr); is && !slices.Contains(good, a) {
-			continue
+		if a, is := address(rr); is {
+			if told[a] || !slices.Contains(good, a) {
+				continue
+			}
+			told[a] = true
 		}
 		rr = dns.Copy(rr)
 		rr.Header().Ttl = ttl
