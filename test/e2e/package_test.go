@@ -68,7 +68,7 @@ func TestPackage(t *testing.T) {
 		"ls /usr/lib/systemd/system/coi-netguard@.service /usr/lib/systemd/system/coi-watch@.service",
 		"systemd-analyze verify --man=no coi-netguard@root.service coi-watch@root.service",
 		"find /usr/bin/coi /usr/libexec/coi -perm /6002 -not -type l | wc -l | grep -x 0", // no setuid, nothing others may write
-		"dpkg --force-depends -i /root/coi.deb",                                         // an upgrade goes the same way
+		"dpkg --force-depends -i /root/coi.deb",                                           // an upgrade goes the same way
 	} {
 		if out, err := inside(t, name, line); err != nil {
 			t.Errorf("%s: %v\n%s", line, err, out)
