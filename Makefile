@@ -48,8 +48,9 @@ fuzz: ## every fuzz target for FUZZTIME (default 5s) each
 bench: build ## run all benchmarks and print ratios
 	tools/bench
 
-score: build ## detection rates over the recorded corpus
-	bin/coi-watch watch replay --score
+score: build ## detection rates over the recorded lines; CORPUS=FILES adds labelled ones
+	$(GO) test -count=1 -v -run Held ./cmd/coi-watch/internal/score
+	$(if $(CORPUS),bin/coi-watch replay --score $(CORPUS))
 
 score-live: build ## detection rates with real processes in real containers (root)
 	$(GO) test -tags attack -count=1 -timeout 30m -run 'Score' -v ./test/attack/...
