@@ -3,6 +3,7 @@ package audit
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -202,20 +203,21 @@ func (a *Appender) put(b *batch) (problem, err error) {
 	return nil, nil
 }
 
-// shed drops the least important of the waiting records until MaxQueue are left.
+// shed drops records until MaxQueue are left: the latest of the least important.
 func (a *Appender) shed() {
-	for level := 0; a.waiting > MaxQueue && level < len(coi.Levels); level++ {
-		for _, b := range a.queue {
-			keep := b.recs[:0:0]
-			for i := range b.recs {
-				if a.waiting > MaxQueue && b.recs[i].Level.Rank() <= level {
+	for level := range coi.Levels {
+		for i := len(a.queue) - 1; i >= 0 && a.waiting > MaxQueue; i-- {
+			b := a.queue[i]
+			for j := len(b.recs) - 1; j >= 0 && a.waiting > MaxQueue; j-- {
+				if b.recs[j].Level.Rank() <= level {
+					b.recs = slices.Delete(b.recs, j, j+1)
 					a.waiting--
 					a.lost++
-					continue
 				}
-				keep = append(keep, b.recs[i])
 			}
-			b.recs = keep
+			if len(b.recs) == 0 {
+				a.queue = slices.Delete(a.queue, i, i+1)
+			}
 		}
 	}
 }

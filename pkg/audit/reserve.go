@@ -18,7 +18,7 @@ func keepReserve(h home.Home) {
 	if unix.Lstat(reservePath(h), &st) == nil && st.Size == reserveSize {
 		return
 	}
-	if freeBytes(h) < 4*reserveSize {
+	if freeBytes(h) < 2*reserveSize {
 		return
 	}
 	f, err := openOwn(reservePath(h))
@@ -49,7 +49,7 @@ func (s *store) roomFor(recs []*Record) bool {
 	if err := unix.Lstat(reservePath(s.home), &st); err != nil || st.Size > 0 {
 		return true
 	}
-	if freeBytes(s.home) >= reserveSize+int64(len(recs))*maxText {
+	if freeBytes(s.home) >= 2*reserveSize+int64(len(recs))*maxText {
 		keepReserve(s.home)
 		s.spent = false
 		return true

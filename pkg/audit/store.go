@@ -17,6 +17,10 @@ import (
 // zeroHash is the prev of record 1.
 const zeroHash = "0000000000000000000000000000000000000000000000000000000000000000"
 
+// lockWait is how long the lock is waited for, short enough that the caller
+// hears of it before MaxWait is over.
+const lockWait = MaxWait * 9 / 10
+
 // errPartly says that only urgent records were written, into the space kept
 // for them.
 var errPartly = errors.New("only high and critical records were written")
@@ -58,12 +62,12 @@ func (s *store) path() string { return s.home.Audit(s.name + ".jsonl") }
 // the disk is full only urgent ones may be written: the error wraps errPartly,
 // and the others keep Seq 0.
 func (s *store) append(recs []*Record) error {
-	if err := s.acquire(MaxWait); err != nil {
+	if err := s.acquire(lockWait); err != nil {
 		return err
 	}
 	defer s.release()
 	if !s.roomFor(recs) {
-		return s.appendUrgent(recs, unix.ENOSPC)
+		return s.appendUrgent(recs, fmt.Errorf("append to %s: %w", s.path(), unix.ENOSPC))
 	}
 	err := s.loadAndWrite(recs)
 	if errors.Is(err, unix.ENOSPC) {
@@ -91,7 +95,7 @@ func (s *store) appendUrgent(recs []*Record, why error) error {
 		}
 	}
 	if len(urgent) == 0 {
-		return fmt.Errorf("append to %s: %w", s.path(), why)
+		return why
 	}
 	s.spent = freeReserve(s.home) || s.spent
 	if err := s.loadAndWrite(urgent); err != nil {
