@@ -43,10 +43,13 @@ func (s *shellCmd) Run(c *cli.Context) error {
 		return cli.Usage("--json works with --background only")
 	}
 	_, tty := term.Open(c.Stdin, c.Stdout)
-	if !tty && !s.Background {
-		return cli.Usage("an interactive session needs a terminal").Hint("coi run -- COMMAND, or coi shell --background")
-	}
 	b := &begin{c: c, flags: &s.sessionFlags, shell: s, kind: record.Shell}
+	b.chosen = func() error {
+		if !tty && !s.Background {
+			return cli.Usage("an interactive session needs a terminal").Hint("coi run -- COMMAND, or coi shell --background")
+		}
+		return nil
+	}
 	live, err := b.start()
 	if err != nil {
 		return err

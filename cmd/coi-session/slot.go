@@ -102,6 +102,9 @@ func (b *begin) finishLeftover() error {
 		}
 		return waitEnded(b.c, b.home, b.container)
 	}
+	if err := b.door.Settle(b.c, b.container); err != nil {
+		return err
+	}
 	return b.door.Delete(b.c, b.container)
 }
 

@@ -39,6 +39,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrChanged is wrapped when somebody changed the instance since it was read.
 	ErrChanged = errors.New("changed meanwhile")
+	// ErrBusy is wrapped when another operation on the instance still runs.
+	ErrBusy = errors.New("busy")
 	// ErrExists is wrapped when the name is taken.
 	ErrExists = errors.New("already exists")
 )
@@ -180,6 +182,8 @@ func classify(err error) error {
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	case api.StatusErrorCheck(err, http.StatusPreconditionFailed):
 		return fmt.Errorf("%w: %w", ErrChanged, err)
+	case strings.Contains(err.Error(), "is busy running"):
+		return fmt.Errorf("%w: %w", ErrBusy, err)
 	case api.StatusErrorCheck(err, http.StatusConflict), strings.Contains(err.Error(), "already exists"):
 		return fmt.Errorf("%w: %w", ErrExists, err)
 	case api.StatusErrorCheck(err, http.StatusForbidden):

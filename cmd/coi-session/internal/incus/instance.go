@@ -3,6 +3,7 @@ package incus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -157,6 +158,38 @@ func (c *Client) Delete(ctx context.Context, name string) error {
 		return nil
 	}
 	return err
+}
+
+// Settle waits until no operation on an instance runs any more, one that is
+// still creating it included: somebody may have asked and gone.
+func (c *Client) Settle(ctx context.Context, name string) error {
+	for {
+		busy, err := c.busy(ctx, name)
+		if err != nil || !busy {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w: %w", name, ErrBusy, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func (c *Client) busy(ctx context.Context, name string) (bool, error) {
+	ops, err := query(ctx, func() ([]api.Operation, error) { return c.c.GetOperations() })
+	for _, op := range ops {
+		for _, kind := range []string{"instances", "containers"} {
+			for _, path := range op.Resources[kind] {
+				path, _, _ = strings.Cut(path, "?")
+				// A command that runs in the instance is no change of it.
+				if !op.StatusCode.IsFinal() && op.Class != "websocket" && strings.HasSuffix(path, "/"+name) {
+					return true, nil
+				}
+			}
+		}
+	}
+	return false, err
 }
 
 // State is what a running instance uses.

@@ -286,11 +286,8 @@ func (s *Supervisor) undo(ctx context.Context) error {
 	if r.Plan.Existed && outcome != failed {
 		outcome = "kept"
 	}
-	s.letGo(r, outcome == "deleted")
-	if outcome == failed {
-		end := run.End{At: time.Now().UTC(), Reason: "crash", Detail: why}
-		_ = s.file.Change(func(r *record.Record) { r.Phase, r.Ended = run.Ended, &end })
-	} else {
+	if outcome != failed { // else the next command tries again
+		s.letGo(r, outcome == "deleted")
 		_ = os.Remove(record.Path(s.Home, r.Container))
 		_ = os.Remove(record.LockPath(s.Home, r.Container))
 	}
@@ -302,7 +299,9 @@ func (s *Supervisor) undoContainer(ctx context.Context, r record.Record) error {
 	if err := s.reach(ctx); err != nil {
 		return err
 	}
-	inst, err := s.door.Instance(ctx, r.Container)
+	ctx, stop := context.WithTimeout(ctx, 2*stopTime)
+	defer stop()
+	inst, err := s.settled(ctx, r.Container)
 	if errors.Is(err, incus.ErrNotFound) {
 		return nil
 	}
@@ -321,4 +320,24 @@ func (s *Supervisor) undoContainer(ctx context.Context, r record.Record) error {
 		return s.strip(ctx, inst.Name)
 	}
 	return s.door.Delete(ctx, inst.Name)
+}
+
+// settled is the container once nothing is being done to it. The command that
+// began may be dead with its last question still on the way to Incus, so a
+// container that is not there is looked for once more.
+func (s *Supervisor) settled(ctx context.Context, name string) (incus.Instance, error) {
+	for try := 0; ; try++ {
+		if err := s.door.Settle(ctx, name); err != nil {
+			return incus.Instance{}, err
+		}
+		inst, err := s.door.Instance(ctx, name)
+		if !errors.Is(err, incus.ErrNotFound) || try > 0 {
+			return inst, err
+		}
+		select {
+		case <-ctx.Done():
+			return inst, ctx.Err()
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
 }

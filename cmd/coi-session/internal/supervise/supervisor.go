@@ -23,6 +23,7 @@ type Door interface {
 	Freeze(ctx context.Context, name string) error
 	Thaw(ctx context.Context, name string) error
 	Delete(ctx context.Context, name string) error
+	Settle(ctx context.Context, name string) error
 	Snapshots(ctx context.Context, name string) ([]incus.Snapshot, error)
 }
 
