@@ -29,12 +29,17 @@ func (r *replayCmd) Run(c *cli.Context) error {
 	plain := engine.Config{Workspace: "/workspace", Home: "/home/code", User: "code"}
 	ruled := plain
 	ruled.SigmaDir, ruled.PatternD = r.Sigma, r.Patterns
+	rules, err := engine.LoadRules(ruled)
+	if err != nil {
+		return err
+	}
+	ruled.Rules = rules
 	if r.Score {
 		return r.score(c, plain, ruled)
 	}
 	var rows [][]string
 	var all []replay.Verdict
-	err := r.each(c, ruled, func(v replay.Verdict) error {
+	err = r.each(c, ruled, func(v replay.Verdict) error {
 		if r.IsJSON() {
 			all = append(all, v)
 			return nil

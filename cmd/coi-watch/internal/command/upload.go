@@ -3,6 +3,8 @@ package command
 import (
 	"net/url"
 	"strings"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 )
 
 // Upload is one thing that a command sends away.
@@ -18,6 +20,9 @@ type Upload struct {
 func (s *Simple) Hosts() []string {
 	var out []string
 	for _, a := range s.Argv[min(1, len(s.Argv)):] {
+		if s.Class() == program.Shell {
+			break // its text is commands of their own
+		}
 		if h := HostOf(a); h != "" {
 			out = append(out, h)
 		}

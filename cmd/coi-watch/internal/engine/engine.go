@@ -35,6 +35,7 @@ type Config struct {
 	Levels                      map[string]coi.Level // rule id to level
 	SigmaDir, GTFODir, PatternD string               // host folders of rule files; empty: none
 	Only                        string               // TestRules: name of the one rule file to test
+	Rules                       *Rules               // rule files read before, for many engines; nil: read from the folders
 
 	// Resolve names the program by the content of the file at an inside path, ""
 	// if it is none of the image's. Read gives the text of a script, "" if it
@@ -47,7 +48,7 @@ type Config struct {
 type Engine struct {
 	cfg    Config
 	trk    *track.Tracker
-	rules  *ruleSet
+	rules  *Rules
 	wants  map[event.Type][]int // indexes into detect.All
 	slow   map[int]int          // times a detector was too slow
 	said   map[saidKey]int64    // findings by line, with their time
@@ -78,7 +79,9 @@ func New(cfg Config) *Engine {
 			e.wants[t] = append(e.wants[t], i)
 		}
 	}
-	e.rules, _ = loadRules(cfg)
+	if e.rules = cfg.Rules; e.rules == nil {
+		e.rules, _ = LoadRules(cfg)
+	}
 	return e
 }
 
@@ -264,7 +267,7 @@ func (e *Engine) Problems() []string {
 
 // Reload reads the rule files again; the old set stays when that fails.
 func (e *Engine) Reload() error {
-	set, err := loadRules(e.cfg)
+	set, err := LoadRules(e.cfg)
 	if err != nil {
 		return err
 	}

@@ -18,15 +18,17 @@ import (
 // maxSimples bounds how many commands of one line rule files look at.
 const maxSimples = 64
 
-// ruleSet is what the rule files of the user say.
-type ruleSet struct {
+// Rules is what the rule files of the user say.
+type Rules struct {
 	sigma    *sigma.Set
 	patterns []*pattern.Pattern
 	not      []pattern.Unsupported
 }
 
-func loadRules(cfg Config) (*ruleSet, error) {
-	set := &ruleSet{sigma: sigma.NewSet(nil, nil)}
+// LoadRules reads the rule files of the folders in cfg. The error is about a
+// folder; broken files are listed by Engine.Rules.
+func LoadRules(cfg Config) (*Rules, error) {
+	set := &Rules{sigma: sigma.NewSet(nil, nil)}
 	if cfg.SigmaDir != "" {
 		files, err := rulefile.Read(cfg.SigmaDir, ".yml", ".yaml")
 		if err != nil {
@@ -50,7 +52,7 @@ func loadRules(cfg Config) (*ruleSet, error) {
 	return set, set.read(cfg.GTFODir, pattern.GTFOBins, ".md", ".yml", "")
 }
 
-func (r *ruleSet) read(dir string, parse func([]byte, string) ([]*pattern.Pattern, []pattern.Unsupported), suffixes ...string) error {
+func (r *Rules) read(dir string, parse func([]byte, string) ([]*pattern.Pattern, []pattern.Unsupported), suffixes ...string) error {
 	if dir == "" {
 		return nil
 	}
@@ -80,7 +82,7 @@ func (r *ruleSet) read(dir string, parse func([]byte, string) ([]*pattern.Patter
 
 // match runs rule files over an event, and over each command that an exec
 // stands for. A rule is said once an event.
-func (r *ruleSet) match(ev event.Event, v track.View) []detect.Finding {
+func (r *Rules) match(ev event.Event, v track.View) []detect.Finding {
 	if len(r.sigma.Rules) == 0 && len(r.patterns) == 0 {
 		return nil
 	}
@@ -116,7 +118,7 @@ func (r *ruleSet) match(ev event.Event, v track.View) []detect.Finding {
 	return out
 }
 
-func (r *ruleSet) patternsOf(ins []pattern.Input, line string, add func(id, title, line string, level coi.Level)) {
+func (r *Rules) patternsOf(ins []pattern.Input, line string, add func(id, title, line string, level coi.Level)) {
 	for _, p := range r.patterns {
 		for _, in := range ins {
 			if p.Match(in) {
@@ -126,7 +128,7 @@ func (r *ruleSet) patternsOf(ins []pattern.Input, line string, add func(id, titl
 	}
 }
 
-func (r *ruleSet) problems() []string {
+func (r *Rules) problems() []string {
 	var out []string
 	for _, u := range r.sigma.Unsupported {
 		out = append(out, "sigma:"+u.ID+": "+u.Reason)

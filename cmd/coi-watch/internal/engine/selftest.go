@@ -30,6 +30,7 @@ func TestRules(cfg Config, id string) TestResult {
 		res.Failed = append(res.Failed, testDetector(d)...)
 	}
 	e := New(cfg)
+	cfg.Rules = e.rules
 	for _, info := range e.Rules() {
 		if info.Source == "coi" || id != "" && id != info.ID || cfg.Only != "" && path.Base(info.Source) != cfg.Only {
 			continue
