@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/monitor"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/netrec"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/view"
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/coi"
@@ -107,24 +108,15 @@ func readView(h home.Home, name string, now time.Time) (view.View, error) {
 	return v, nil
 }
 
-// guardVerdicts are the verdicts of the firewall by address, where it has told.
+// guardVerdicts are the names and verdicts of the firewall by destination.
 func guardVerdicts(h home.Home, name string) map[string]view.Verdict {
-	var g struct {
-		Flows []struct {
-			Remote  string `json:"remote"`
-			Peer    string `json:"peer"`
-			Name    string `json:"name"`
-			Verdict string `json:"verdict"`
-		} `json:"flows"`
-	}
-	_ = run.Read(h.Run(name+run.NetViewFile), &g) // without a guard there are no verdicts
 	out := map[string]view.Verdict{}
-	for _, f := range g.Flows {
-		key := f.Remote
-		if key == "" {
-			key = f.Peer
+	for _, u := range netrec.ReadView(h, name).Used {
+		v := view.Verdict{Verdict: "allowed"}
+		if len(u.Names) > 0 {
+			v.Name = u.Names[0]
 		}
-		out[key] = view.Verdict{Name: f.Name, Verdict: f.Verdict}
+		out[view.Join(u.Addr, u.Port)] = v
 	}
 	return out
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/engine"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/marks"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/netrec"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/scene"
 	"github.com/code-on-incus/coi/pkg/audit"
 	"github.com/code-on-incus/coi/pkg/coi"
@@ -46,6 +47,7 @@ type container struct {
 	usage   usage
 	auth    auth
 	users   users
+	net     netState
 	mounts  map[string]int // mounts on locked paths when the container began
 	armedAt time.Time
 	ended   bool
@@ -99,6 +101,9 @@ func (c *container) run(ctx context.Context) {
 			f(c)
 		case <-c.inbox.wake:
 			got := c.inbox.take(spare)
+			if c.inbox.nudged() {
+				c.readGuard()
+			}
 			for i := range got {
 				c.take(&got[i])
 			}
@@ -145,6 +150,10 @@ func (c *container) want(w run.Watch) {
 	if first {
 		c.restore()
 		c.armedAt = time.Now()
+		c.net.follow = netrec.NewFollower(c.d.Home, c.name)
+		if _, err := c.net.follow.Next(); err != nil { // finds the end of the trail
+			c.d.logf("%s: guard's records: %v", c.name, err)
+		}
 		c.scene = scene.New(w.Container, w.Tool, c.d.Names)
 		c.scene.CountFrom(c.stream.last())
 		c.judge = c.d.NewJudge(c.settings())
@@ -179,7 +188,19 @@ func (c *container) arm() {
 			c.status.Problems = append(c.status.Problems, p)
 		}
 	}
+	if c.resp.pending {
+		c.status.Problems = append(c.status.Problems, notYet)
+	}
+	if c.marks != nil && c.marks.Full {
+		c.status.Problems = append(c.status.Problems, "degraded: more files to mark than one container may have")
+	}
+	if c.scene.Root != nil && c.scene.Root.Slow() {
+		c.status.Problems = append(c.status.Problems, "reading files stopped: too many reads hang")
+	}
 }
+
+// notYet is the problem of a container that was told to freeze and did not yet.
+const notYet = "not every process stands still yet: the freezer is told again"
 
 // lookForGroup notices that the container started, ended or started anew.
 func (c *container) lookForGroup() {
@@ -371,6 +392,9 @@ func (c *container) take(it *item) {
 		c.scene.Stamp(&ev, ev.Sensor, uint64(ev.Mono))
 	}
 	c.judgeEvent(ev)
+	if ev.Type == event.Connect {
+		c.net.remember(c, ev)
+	}
 	c.considerWiring(ev, rec)
 }
 

@@ -126,7 +126,11 @@ func (d *Daemon) names() []string {
 	if d.files != nil {
 		out = append(out, "file:fanotify")
 	}
-	return append(out, "fds:proc")
+	counters := "counters:v2"
+	if len(d.layout.V1) > 0 {
+		counters = "counters:v1"
+	}
+	return append(out, "fds:proc", "mounts:poll", counters, "auth:log", "net:guard")
 }
 
 func (d *Daemon) loop(ctx context.Context, wg *sync.WaitGroup) error {
@@ -135,7 +139,10 @@ func (d *Daemon) loop(ctx context.Context, wg *sync.WaitGroup) error {
 		return fmt.Errorf("inotify: %w", err)
 	}
 	defer func() { _ = w.Close() }()
-	for _, dir := range []string{d.Home.Run(), d.layout.Parent()} {
+	if _, err := d.Home.Ensure(d.Home.Audit()); err != nil {
+		return err
+	}
+	for _, dir := range []string{d.Home.Run(), d.Home.Audit(), d.layout.Parent()} {
 		if err := w.Add(dir); err != nil {
 			return fmt.Errorf("watch %s: %w", dir, err)
 		}
@@ -191,6 +198,10 @@ func (d *Daemon) changed(ctx context.Context, wg *sync.WaitGroup, ev fsnotify.Ev
 				c.post(ctx, (*container).lookForGroup)
 			}
 		})
+	case filepath.Dir(ev.Name) == d.Home.Audit():
+		if c := d.container(strings.TrimSuffix(name, ".jsonl")); c != nil {
+			c.nudge()
+		}
 	case strings.HasSuffix(name, run.WatchFile) && !ev.Has(fsnotify.Chmod):
 		d.wanted(ctx, wg, strings.TrimSuffix(name, run.WatchFile))
 	case name == run.WatchReloadFile:

@@ -80,6 +80,7 @@ type bench struct {
 	layout cgroup.Layout
 	stop   func()
 	inside []*exec.Cmd
+	custom Trail // instead of the one in memory
 }
 
 func newBench(t *testing.T, name string) *bench {
@@ -99,7 +100,11 @@ func newBench(t *testing.T, name string) *bench {
 }
 
 func (b *bench) start() {
-	d := New(Options{Home: b.home, Names: names{}, Trail: b.trail, Version: "test", Log: testLog{b.t}, NewJudge: func(engine.Config) Judge { return wordJudge{&b.mu, &b.events} }})
+	var records Trail = b.trail
+	if b.custom != nil {
+		records = b.custom
+	}
+	d := New(Options{Home: b.home, Names: names{}, Trail: records, Version: "test", Log: testLog{b.t}, NewJudge: func(engine.Config) Judge { return wordJudge{&b.mu, &b.events} }})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()

@@ -25,6 +25,7 @@ type inbox struct {
 	mu    sync.Mutex
 	items []item
 	lost  uint64
+	trail bool // the firewall may have written something
 	wake  chan struct{}
 }
 
@@ -47,6 +48,27 @@ func (q *inbox) add(it item) {
 	case q.wake <- struct{}{}:
 	default: // it is awake already
 	}
+}
+
+// nudge says that the trail of the container grew. Many at once are one.
+func (c *container) nudge() {
+	q := c.inbox
+	q.mu.Lock()
+	q.trail = true
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}
+
+// nudged reports, once, whether there was a nudge.
+func (q *inbox) nudged() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	was := q.trail
+	q.trail = false
+	return was
 }
 
 // take empties the queue; spare is given back for reuse.

@@ -22,6 +22,8 @@ func (c *container) poll() {
 		c.countLosses()
 		c.counters()
 		c.checkMounts()
+		c.readGuard()
+		c.readNetView()
 		if c.status.Frozen != nil && !c.resp.pending && !c.resp.killed && !c.group.Frozen() {
 			c.resp.thawed("thawed by Incus or by hand")
 		}

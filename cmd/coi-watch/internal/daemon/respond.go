@@ -39,7 +39,7 @@ type responder struct {
 
 // freezeBudget is how long the goroutine of the container waits for the
 // freezer; what needs longer is tried again each second.
-const freezeBudget = 100 * time.Millisecond
+const freezeBudget = 500 * time.Millisecond
 
 // found acts on one finding: first the freezer, then the network, then
 // everything that may take time or fail.
@@ -88,16 +88,18 @@ func (r *responder) decide(f detect.Finding, ev event.Event) string {
 	return audit.Alerted
 }
 
-// stop freezes the container and closes its network. Both are done whatever
-// becomes of the other, and of everything after them.
+// stop freezes the container and closes its network. Both are done at once,
+// whatever becomes of the other and of everything after them.
 func (r *responder) stop() {
+	held := make(chan error, 1)
+	go func() { held <- r.hold(true, "frozen by coi-watch") }()
 	ctx, cancel := context.WithTimeout(context.Background(), freezeBudget)
 	defer cancel()
 	if err := r.c.group.Freeze(ctx); err != nil {
 		r.pending = true
 		r.c.d.logf("%s: freeze: %v", r.c.name, err)
 	}
-	if err := r.hold(true, "frozen by coi-watch"); err != nil {
+	if err := <-held; err != nil {
 		r.c.d.logf("%s: %v", r.c.name, err)
 	}
 }
@@ -106,6 +108,7 @@ func (r *responder) stop() {
 func (r *responder) mark(f detect.Finding, id string) {
 	r.c.status.Frozen = &run.Mark{At: time.Now().UTC(), Event: id}
 	r.c.status.FrozenTitle, r.c.status.FrozenLevel = f.Title, string(f.Level)
+	r.c.arm()
 	r.c.report()
 	r.save()
 }
@@ -135,6 +138,8 @@ func (r *responder) retry(ctx context.Context) {
 	err := r.c.group.Freeze(ctx)
 	if err == nil {
 		r.pending, r.failed = false, false
+		r.c.arm()
+		r.c.report()
 		return
 	}
 	if !r.failed {

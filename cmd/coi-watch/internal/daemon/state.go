@@ -45,7 +45,7 @@ func (c *container) restore() {
 // born is called when the container's group is there. What is remembered of an
 // earlier run of the same name does not count; a frozen group stays frozen.
 func (r *responder) born() {
-	if r.from != 0 && r.from != r.c.group.ID {
+	if r.from != r.c.group.ID {
 		r.forget()
 	}
 	r.from = 0
