@@ -53,10 +53,12 @@ var starts = func() (t [256]uint8) {
 
 // word looks for a token that starts at i.
 func word(s string, i int) span {
-	for _, r := range byFirst[s[i]] {
-		if strings.HasPrefix(s[i:], r.prefix) {
-			if n := r.match(s[i:]); n > 0 {
-				return span{i, i + n, r.kind}
+	if i+1 < len(s) && pairs[s[i]][s[i+1]>>6]&(1<<(s[i+1]&63)) != 0 {
+		for _, r := range byFirst[s[i]] {
+			if strings.HasPrefix(s[i:], r.prefix) {
+				if n := r.match(s[i:]); n > 0 {
+					return span{i, i + n, r.kind}
+				}
 			}
 		}
 	}
@@ -213,7 +215,7 @@ func keyBlock(s string, i int) span {
 func userinfo(s string, i int) span {
 	end := i
 	at := -1
-	for end < len(s) && end < i+4096 && !strings.ContainsRune("/?# \t\n\"'`<>", rune(s[end])) {
+	for end < len(s) && end < i+4096 && strings.IndexByte("/?# \t\n\"'`<>", s[end]) < 0 {
 		if s[end] == '@' {
 			at = end
 		}

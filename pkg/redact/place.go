@@ -33,6 +33,11 @@ func weigh(name string) weight {
 	if len(name) < 3 || len(name) > 128 {
 		return innocent
 	}
+	if !suspicious(name) {
+		return innocent
+	}
+	// A variable of the environment is named in capitals; there a weak word tells.
+	inCapitals := lead(name, upper|digit|under) == len(name)
 	name = strings.ToLower(name)
 	for _, w := range harmless {
 		if strings.Contains(name, w) {
@@ -46,10 +51,35 @@ func weigh(name string) weight {
 	}
 	for _, w := range weak {
 		if strings.Contains(name, w) {
+			if inCapitals {
+				return telling
+			}
 			return doubtful
 		}
 	}
 	return innocent
+}
+
+// suspicious is a quick look that turns most names down: every word that tells
+// has one of these in it.
+func suspicious(name string) bool {
+	for i := 0; i+3 <= len(name); i++ {
+		switch name[i] | 0x20 {
+		case 'k':
+			if strings.EqualFold(name[i:i+3], "key") {
+				return true
+			}
+		case 'p', 'a', 't', 's', 'c':
+			if i+4 > len(name) {
+				return false
+			}
+			switch strings.ToLower(name[i : i+4]) {
+			case "pass", "auth", "toke", "secr", "cred":
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // nameClass is what names of variables, flags and fields consist of.
@@ -96,15 +126,23 @@ func valueAt(s string, i int) (from, to int) {
 		return from, len(s)
 	}
 	from = i
-	for i < len(s) && !strings.ContainsRune(" \t\n\r\"'`;&|()<>", rune(s[i])) {
+	for i < len(s) && !wordEnds[s[i]] {
 		i++
 	}
 	return from, i
 }
 
+// wordEnds are the bytes that end an unquoted word.
+var wordEnds = func() (t [256]bool) {
+	for _, b := range []byte(" \t\n\r\"'`;&|()<>") {
+		t[b] = true
+	}
+	return t
+}()
+
 // assignment is NAME=value, --name=value and a query value.
 func assignment(s string, i int) span {
-	if i+1 < len(s) && s[i+1] == '=' || i > 0 && strings.IndexByte("=!<>~", s[i-1]) >= 0 {
+	if i+1 < len(s) && (s[i+1] == '=' || s[i+1] == ' ' && i > 0 && s[i-1] != ' ') || i > 0 && strings.IndexByte("=!<>~", s[i-1]) >= 0 {
 		return span{}
 	}
 	name, _ := nameBefore(s, i)
@@ -185,7 +223,7 @@ func flag(s string, i int) span {
 		return glued(s, i, end)
 	}
 	name := s[i:end]
-	if !secretFlag(name) && (name[1] == '-' && name != "--user" || !secretAfter(clientBefore(s, i), name)) {
+	if !secretFlag(name) && (!mayTakeSecret(name) || !secretAfter(clientBefore(s, i), name)) {
 		return glued(s, i, end)
 	}
 	from, to := valueAt(s, end)
@@ -205,7 +243,7 @@ func flag(s string, i int) span {
 
 // glued is a secret written against its flag: mysql -pSECRET.
 func glued(s string, i, end int) span {
-	if end-i < 3 || s[i+1] == '-' {
+	if end-i < 3 || strings.IndexByte("pPuU", s[i+1]) < 0 {
 		return span{}
 	}
 	_, to := valueAt(s, i)
@@ -246,6 +284,11 @@ var clients = map[string]client{
 	"ldapsearch": {apart: "w"}, "ldapadd": {apart: "w"}, "ldapmodify": {apart: "w"}, "ldapwhoami": {apart: "w"},
 	"zip": {apart: "P"}, "unzip": {apart: "P"}, "7z": {glued: "p"}, "7za": {glued: "p"}, "ipmitool": {apart: "P"},
 	"curl": {user: true}, "http": {}, "az": {apart: "p"}, "snmpwalk": {apart: "AX"}, "snmpget": {apart: "AX"},
+}
+
+// mayTakeSecret reports whether any client takes a secret after this flag.
+func mayTakeSecret(flag string) bool {
+	return clientUser(flag) || len(flag) == 2 && strings.IndexByte("pPawAX", flag[1]) >= 0
 }
 
 // secretAfter reports whether the word after flag is a secret of this client.

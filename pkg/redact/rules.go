@@ -172,6 +172,15 @@ var classes = func() (t [256]class) {
 	return t
 }()
 
+// pairs holds, for each first byte, the second bytes that any prefix has.
+var pairs = func() (t [256][4]uint64) {
+	for i := range rules {
+		p := rules[i].prefix
+		t[p[0]][p[1]>>6] |= 1 << (p[1] & 63)
+	}
+	return t
+}()
+
 // byFirst lists the rules by the first byte of their prefix.
 var byFirst = func() (t [256][]*rule) {
 	for i := range rules {
