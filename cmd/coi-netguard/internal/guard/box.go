@@ -69,6 +69,9 @@ func (g *Guard) reconcile(name string) {
 	if b == nil {
 		b = g.newBox(name)
 		g.boxes[name] = b
+		if len(g.boxes) == 1 {
+			g.neighbours()
+		}
 	}
 	if err == nil {
 		err = g.accept(b, spec)
@@ -343,6 +346,9 @@ func (g *Guard) gone(b *box) {
 		delete(g.books.byName, b.name)
 	}
 	g.books.mu.Unlock()
+	if len(g.boxes) == 0 {
+		g.neighbours()
+	}
 	g.publish()
 	g.stateChanged()
 }

@@ -249,6 +249,7 @@ func (g *Guard) Run(ctx context.Context) error {
 	g.listen(serving)
 	g.rescan()
 	g.sweep()
+	g.neighbours()
 	g.verify("start")
 	g.beat()
 	g.ready()
@@ -285,6 +286,7 @@ func (g *Guard) loop(ctx context.Context, files *fsnotify.Watcher) {
 		case <-rescan.C:
 			g.rescan()
 			g.sweep()
+			g.neighbours()
 			g.verify("regular check")
 		case <-beat.C:
 			g.beat()
@@ -311,6 +313,7 @@ func (g *Guard) retire() {
 	if err != nil || len(links) > 0 {
 		return
 	}
+	g.neighbours()
 	var batch nft.Batch
 	batch.DelTable(g.env.Table)
 	if err := g.conn.Commit(&batch); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/code-on-incus/coi/pkg/coi"
 	"github.com/code-on-incus/coi/pkg/run"
 
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/foreign"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/nft"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/policy"
 )
@@ -38,7 +39,7 @@ func (g *Guard) watchKernel(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen to the kernel: %w", err)
 	}
-	changes, err := nft.Watch(ctx, g.env.Table, os.Getpid())
+	changes, err := nft.Watch(ctx, g.env.Table, foreign.Tables, os.Getpid())
 	if err != nil {
 		return err
 	}
@@ -46,7 +47,7 @@ func (g *Guard) watchKernel(ctx context.Context) error {
 	return nil
 }
 
-func (g *Guard) forwardEvents(ctx context.Context, links <-chan netlink.LinkUpdate, addrs <-chan netlink.AddrUpdate, routes <-chan netlink.RouteUpdate, changes <-chan error) {
+func (g *Guard) forwardEvents(ctx context.Context, links <-chan netlink.LinkUpdate, addrs <-chan netlink.AddrUpdate, routes <-chan netlink.RouteUpdate, changes <-chan nft.Change) {
 	network := make(chan struct{}, 1)
 	kick := func() {
 		select {
@@ -82,19 +83,50 @@ func (g *Guard) forwardEvents(ctx context.Context, links <-chan netlink.LinkUpda
 			kick()
 		case <-network:
 			g.later(ctx, g.network)
-		case err, ok := <-changes:
+		case c, ok := <-changes:
 			if !ok {
 				changes = nil
 				continue
 			}
-			g.later(ctx, func() {
-				if err != nil {
-					g.relook("rules: " + err.Error())
-					return
-				}
-				g.verify("another program changed rules")
-			})
+			g.later(ctx, func() { g.rulesChanged(c) })
 		}
+	}
+}
+
+func (g *Guard) rulesChanged(c nft.Change) {
+	switch {
+	case c.Err != nil:
+		g.relook("rules: " + c.Err.Error())
+		return
+	case c.Own:
+		g.verify("another program changed rules")
+	}
+	if c.Other {
+		g.neighbours()
+	}
+}
+
+// neighbours sees to the other firewalls of the host: as long as there are
+// containers, those that can be told to let them through are.
+func (g *Guard) neighbours() {
+	found, err := foreign.Settle(g.read, g.conn, g.env.Prefix, g.env.DNSPort, len(g.boxes) > 0 && g.o.Settings.ManageForeign, g.o.Settings.ManageForeign)
+	if err != nil {
+		g.problem("foreign", "other firewalls: "+err.Error())
+		return
+	}
+	g.solve("foreign")
+	g.state.Foreign = nil
+	blocked := ""
+	for _, f := range found {
+		g.state.Foreign = append(g.state.Foreign, f.Text)
+		if f.Blocks {
+			blocked = f.Text
+		}
+	}
+	if blocked == "" {
+		g.solve("foreign-blocks")
+	} else {
+		g.problem("foreign-blocks", blocked)
 	}
 }
 

@@ -214,3 +214,18 @@ func (w *world) launch(name string, change func(*run.Net)) *lab.Container {
 	}
 	return c
 }
+
+// eventually asks until ok says so. There is no file to wait for: what is asked
+// about is the state of the kernel.
+func (w *world) eventually(ok func() bool) {
+	w.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(8 * time.Second); !ok(); {
+		select {
+		case <-tick.C:
+		case <-end:
+			w.t.Fatal("it did not come to be")
+		}
+	}
+}

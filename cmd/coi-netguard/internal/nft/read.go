@@ -16,7 +16,13 @@ import (
 
 // Reader reads tables back. Reading needs a socket of its own, so that it never
 // waits behind a transaction.
-type Reader struct{ nl *netlink.Conn }
+type Reader struct {
+	nl     *netlink.Conn
+	family byte
+}
+
+// In reads tables of another family by the same socket.
+func (r *Reader) In(family byte) *Reader { return &Reader{r.nl, family} }
 
 // OpenReader opens the socket.
 func OpenReader() (*Reader, error) {
@@ -24,7 +30,7 @@ func OpenReader() (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{nl}, nil
+	return &Reader{nl, famInet}, nil
 }
 
 // Close closes the socket.
@@ -37,7 +43,7 @@ func (r *Reader) dump(typ int, list []byte) ([]netlink.Message, error) {
 	for tries := 0; ; tries++ {
 		msgs, err := r.nl.Execute(netlink.Message{
 			Header: netlink.Header{Type: netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | typ), Flags: netlink.Request | netlink.Dump},
-			Data:   append(header(famInet, 0), list...),
+			Data:   append(header(r.family, 0), list...),
 		})
 		// EINTR: the ruleset changed while it was dumped.
 		if err != nil && errors.Is(err, unix.EINTR) && tries < 20 {
@@ -50,7 +56,7 @@ func (r *Reader) dump(typ int, list []byte) ([]netlink.Message, error) {
 	}
 }
 
-// Tables lists the tables of family inet.
+// Tables lists the tables of the reader's family.
 func (r *Reader) Tables() (names []string, err error) {
 	msgs, err := r.dump(unix.NFT_MSG_GETTABLE, nil)
 	for _, m := range msgs {
@@ -124,7 +130,7 @@ func (r *Reader) chains(t *Table) error {
 		return err
 	}
 	for _, m := range msgs {
-		c, table := Chain{}, ""
+		c, table, drop := Chain{}, "", false
 		err := eachAttr(m.Data[4:], func(typ uint16, data []byte) error {
 			switch typ {
 			case unix.NFTA_CHAIN_TABLE:
@@ -136,6 +142,8 @@ func (r *Reader) chains(t *Table) error {
 					c.Hook = &Hook{}
 				}
 				c.Hook.Type = cstr(data)
+			case unix.NFTA_CHAIN_POLICY:
+				drop = u32(data) == nfDrop
 			case unix.NFTA_CHAIN_HOOK:
 				if c.Hook == nil {
 					c.Hook = &Hook{}
@@ -154,6 +162,9 @@ func (r *Reader) chains(t *Table) error {
 		})
 		if err != nil {
 			return err
+		}
+		if c.Hook != nil {
+			c.Hook.Drop = drop
 		}
 		if table == t.Name {
 			t.Chains = append(t.Chains, c)
@@ -182,6 +193,8 @@ func (r *Reader) rulesOf(t *Table, only string) error {
 				table = cstr(data)
 			case unix.NFTA_RULE_CHAIN:
 				chain = cstr(data)
+			case unix.NFTA_RULE_HANDLE:
+				rule.Handle = u64(data)
 			case unix.NFTA_RULE_USERDATA:
 				rule.Name = comment(data)
 			case unix.NFTA_RULE_EXPRESSIONS:

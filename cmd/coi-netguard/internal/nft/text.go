@@ -170,7 +170,7 @@ func (c *Chain) Text(volatile bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\tchain %s {\n", c.Name)
 	if h := c.Hook; h != nil {
-		fmt.Fprintf(&b, "\t\ttype %s hook %s priority %d; policy accept;\n", h.Type, hookNames[h.Num], h.Priority)
+		fmt.Fprintf(&b, "\t\ttype %s hook %s priority %d; policy %s;\n", h.Type, hookNames[h.Num], h.Priority, map[bool]string{true: "drop", false: "accept"}[h.Drop])
 	}
 	for i := range c.Rules {
 		b.WriteString("\t\t" + c.Rules[i].Text(volatile) + "\n")

@@ -36,6 +36,7 @@ type Hook struct {
 	Type     string // filter, nat
 	Num      uint32 // NF_INET_*
 	Priority int32
+	Drop     bool // read back: its policy is drop
 }
 
 // Hook numbers of the inet family (linux/netfilter.h).
@@ -61,6 +62,7 @@ type Rule struct {
 	Name    string
 	Exprs   []expr.Any
 	Packets uint64 // of its counter, when read back
+	Handle  uint64 // the kernel's number of it, when read back
 }
 
 // Elem is an element of a set. In an interval set it reaches from Key to End

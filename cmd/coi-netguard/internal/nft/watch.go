@@ -3,6 +3,7 @@ package nft
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -14,16 +15,23 @@ const (
 	tableAttr     = 1 // the table's name in the messages of all objects
 )
 
-// Watch tells of every transaction that touched the table and was not made by
-// process pid. A non-nil error on the channel means that messages were lost.
-// The channel is closed when the context ends or the socket dies.
-func Watch(ctx context.Context, table string, pid int) (<-chan error, error) {
+// Change says that a transaction of another process touched tables.
+type Change struct {
+	Own   bool  // the watched table
+	Other bool  // a table of one of the other names
+	Err   error // messages were lost: anything may have changed
+}
+
+// Watch tells of every transaction that was not made by process pid and touched
+// table, or a table of any family with a name in others. The channel is closed
+// when the context ends or the socket dies.
+func Watch(ctx context.Context, table string, others []string, pid int) (<-chan Change, error) {
 	nl, err := dial(1 << (groupNFTables - 1))
 	if err != nil {
 		return nil, err
 	}
-	w := &watcher{table: table, pid: pid}
-	out := make(chan error, 16)
+	w := &watcher{table: table, others: others, pid: pid}
+	out := make(chan Change, 16)
 	context.AfterFunc(ctx, func() { _ = nl.Close() })
 	go func() {
 		defer close(out)
@@ -32,11 +40,15 @@ func Watch(ctx context.Context, table string, pid int) (<-chan error, error) {
 			if ctx.Err() != nil || err != nil && !errors.Is(err, unix.ENOBUFS) {
 				return
 			}
-			if err == nil && !w.foreign(msgs) {
+			c := Change{Err: err}
+			if err == nil {
+				c = w.foreign(msgs)
+			}
+			if c == (Change{}) {
 				continue
 			}
 			select {
-			case out <- err:
+			case out <- c:
 			case <-ctx.Done():
 				return
 			}
@@ -46,20 +58,21 @@ func Watch(ctx context.Context, table string, pid int) (<-chan error, error) {
 }
 
 // watcher remembers whether the transaction whose messages come in has touched
-// the table: only its last message names the process.
+// the tables: only its last message names the process.
 type watcher struct {
 	table   string
+	others  []string
 	pid     int
-	touched bool
+	touched Change
 }
 
-func (w *watcher) foreign(msgs []netlink.Message) (foreign bool) {
+func (w *watcher) foreign(msgs []netlink.Message) (c Change) {
 	for _, m := range msgs {
 		if len(m.Data) < 4 {
 			continue
 		}
 		if int(m.Header.Type)&0xff != unix.NFT_MSG_NEWGEN {
-			w.touched = w.touched || w.ours(m.Data[4:])
+			w.look(m.Data[4:])
 			continue
 		}
 		by := 0
@@ -69,21 +82,24 @@ func (w *watcher) foreign(msgs []netlink.Message) (foreign bool) {
 			}
 			return nil
 		})
-		foreign = foreign || w.touched && (err != nil || by != w.pid)
-		w.touched = false
+		if err != nil || by != w.pid {
+			c.Own, c.Other = c.Own || w.touched.Own, c.Other || w.touched.Other
+		}
+		w.touched = Change{}
 	}
-	return foreign
+	return c
 }
 
-var errFound = errors.New("found")
-
-func (w *watcher) ours(data []byte) bool {
+func (w *watcher) look(data []byte) {
 	err := eachAttr(data, func(typ uint16, data []byte) error {
-		if typ == tableAttr && cstr(data) == w.table {
-			return errFound
+		if typ == tableAttr {
+			name := cstr(data)
+			w.touched.Own = w.touched.Own || name == w.table
+			w.touched.Other = w.touched.Other || slices.Contains(w.others, name)
 		}
 		return nil
 	})
-	// What cannot be read may be about our table.
-	return err != nil
+	if err != nil { // what cannot be read may be about our table
+		w.touched.Own = true
+	}
 }

@@ -31,9 +31,11 @@ const (
 // Batch collects messages of one transaction. The first error of encoding is
 // kept and returned by Conn.Commit.
 type Batch struct {
-	msgs []netlink.Message
-	ids  uint32
-	err  error
+	// Family of the tables, unix.NFPROTO_INET when 0.
+	Family byte
+	msgs   []netlink.Message
+	ids    uint32
+	err    error
 }
 
 func be32(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }
@@ -69,9 +71,13 @@ func header(family byte, resID uint16) []byte {
 }
 
 func (b *Batch) add(typ int, flags netlink.HeaderFlags, data []byte) {
+	family := b.Family
+	if family == 0 {
+		family = famInet
+	}
 	b.msgs = append(b.msgs, netlink.Message{
 		Header: netlink.Header{Type: netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | typ), Flags: netlink.Request | flags},
-		Data:   append(header(famInet, 0), data...),
+		Data:   append(header(family, 0), data...),
 	})
 }
 
@@ -114,8 +120,20 @@ func (b *Batch) DelChain(table, chain string) {
 	b.add(unix.NFT_MSG_DELCHAIN, 0, attrs(at(unix.NFTA_CHAIN_TABLE, str(table)), at(unix.NFTA_CHAIN_NAME, str(chain))))
 }
 
+// InsertRule puts a rule at the top of a chain.
+func (b *Batch) InsertRule(table, chain string, r *Rule) { b.rule(table, chain, r, netlink.Create) }
+
+// DelRule deletes a rule that was read back.
+func (b *Batch) DelRule(table, chain string, handle uint64) {
+	b.add(unix.NFT_MSG_DELRULE, 0, attrs(at(unix.NFTA_RULE_TABLE, str(table)), at(unix.NFTA_RULE_CHAIN, str(chain)), at(unix.NFTA_RULE_HANDLE, be64(handle))))
+}
+
 // AddRule appends a rule.
 func (b *Batch) AddRule(table, chain string, r *Rule) {
+	b.rule(table, chain, r, netlink.Create|netlink.Append)
+}
+
+func (b *Batch) rule(table, chain string, r *Rule, flags netlink.HeaderFlags) {
 	var list []byte
 	for _, e := range r.Exprs {
 		data, err := expr.Marshal(famInet, e)
@@ -124,10 +142,11 @@ func (b *Batch) AddRule(table, chain string, r *Rule) {
 		}
 		list = appendAttr(list, unix.NFTA_LIST_ELEM|unix.NLA_F_NESTED, data)
 	}
-	b.add(unix.NFT_MSG_NEWRULE, netlink.Create|netlink.Append, attrs(
-		at(unix.NFTA_RULE_TABLE, str(table)), at(unix.NFTA_RULE_CHAIN, str(chain)),
-		at(unix.NFTA_RULE_EXPRESSIONS|unix.NLA_F_NESTED, list),
-		at(unix.NFTA_RULE_USERDATA, userdata.AppendString(nil, userdata.TypeComment, r.Name))))
+	parts := []netlink.Attribute{at(unix.NFTA_RULE_TABLE, str(table)), at(unix.NFTA_RULE_CHAIN, str(chain)), at(unix.NFTA_RULE_EXPRESSIONS|unix.NLA_F_NESTED, list)}
+	if r.Name != "" {
+		parts = append(parts, at(unix.NFTA_RULE_USERDATA, userdata.AppendString(nil, userdata.TypeComment, r.Name)))
+	}
+	b.add(unix.NFT_MSG_NEWRULE, flags, attrs(parts...))
 }
 
 // AddSet makes the set if it is not there. A set of that name with other
