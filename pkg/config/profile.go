@@ -199,16 +199,35 @@ func (ld *loader) load(ref ProfileRef, ps *problems) chain {
 }
 
 func (ld *loader) readProfile(ref ProfileRef, trusted bool, ps *problems) *layer {
-	src := &source{kind: ProfileFile, profile: ref.Name, file: ref.File, trusted: trusted, isProf: true}
+	src, data, p := ld.openProfile(ref, trusted)
+	if p != nil {
+		ps.add(*p)
+		return nil
+	}
+	return ld.decode(src, data, ps)
+}
+
+// checkProfile finds what is wrong with a profile that nobody uses now.
+func (ld *loader) checkProfile(ref ProfileRef, ps *problems) {
+	src, data, p := ld.openProfile(ref, ref.Trusted)
+	if p != nil {
+		ps.add(*p)
+		return
+	}
+	if !sound(src, data, ld.home) {
+		ld.decode(src, data, ps)
+	}
+}
+
+func (ld *loader) openProfile(ref ProfileRef, trusted bool) (src *source, data []byte, p *Problem) {
+	src = &source{kind: ProfileFile, profile: ref.Name, file: ref.File, trusted: trusted, isProf: true}
 	if ref.File == "" {
 		src.kind = BuiltIn
-		return ld.decode(src, []byte(builtinProfiles[ref.Name]), ps)
+		return src, []byte(builtinProfiles[ref.Name]), nil
 	}
 	src.fileDir = filepath.Dir(ref.File)
 	src.hostDir = src.fileDir
-	var data []byte
 	var ok bool
-	var p *Problem
 	if ref.Source == "project" {
 		src.hostDir, src.coiDir = ld.workspace, filepath.Join(ld.workspace, ".coi")
 		data, ok, p = readProject(ld.workspace, filepath.Join(".coi", "profiles", ref.Name, "config.toml"))
@@ -218,11 +237,7 @@ func (ld *loader) readProfile(ref ProfileRef, trusted bool, ps *problems) *layer
 	if p == nil && !ok {
 		p = &Problem{File: ref.File, Problem: "no such file"}
 	}
-	if p != nil {
-		ps.add(*p)
-		return nil
-	}
-	return ld.decode(src, data, ps)
+	return src, data, p
 }
 
 func (ld *loader) decode(src *source, data []byte, ps *problems) *layer {

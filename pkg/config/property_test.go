@@ -95,7 +95,7 @@ func TestWeakerThanSeesWeakening(t *testing.T) {
 	}
 }
 
-func propertyWorld(t *testing.T) (home.Home, string) {
+func propertyWorld(t testing.TB) (home.Home, string) {
 	t.Helper()
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {

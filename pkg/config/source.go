@@ -145,6 +145,24 @@ func parse(src *source, data []byte) (*document, *Problem) {
 	return d, nil
 }
 
+// smallFile is a size at which no content is slow to read.
+const smallFile = 16 << 10
+
+// sound reports that a file has no problem, at half the cost of parse since it
+// notes no places. False says nothing: parse will tell.
+func sound(src *source, data []byte, h expander) bool {
+	if len(data) > smallFile || !utf8.Valid(data) || deepBrackets(data) >= 0 {
+		return false
+	}
+	d := &document{src: src}
+	if toml.Unmarshal(data, &d.tree) != nil {
+		return false
+	}
+	var ps problems
+	decode(d, h, &ps)
+	return len(ps) == 0
+}
+
 func invalidUTF8(data []byte) int {
 	for i := 0; i < len(data); {
 		r, n := utf8.DecodeRune(data[i:])

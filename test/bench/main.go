@@ -35,6 +35,7 @@ type bench struct {
 }
 
 var all = []bench{
+	{"config", "coi config show and its load against git config --list", settings},
 	{"dispatch", "coi VERB against git VERB for an external command", dispatch},
 	{"run", "coi run against incus init, start, exec and delete", runs},
 	{"memory", "memory of the guards while a session runs", memory},
