@@ -55,9 +55,10 @@ func (i *profileInfoCmd) Run(c *cli.Context) error {
 	_, _ = fmt.Fprintln(c.Stdout, cli.Escape(head))
 	last := ""
 	for _, e := range entries {
-		table, key := e.Key, e.Key
+		key := e.Key
 		if n := strings.LastIndexByte(e.Key, '.'); n > 0 && !strings.Contains(e.Key, `"`) {
-			table, key = e.Key[:n], e.Key[n+1:]
+			table := e.Key[:n]
+			key = e.Key[n+1:]
 			if table != last {
 				_, _ = fmt.Fprintf(c.Stdout, "\n[%s]\n", cli.Escape(table))
 				last = table

@@ -29,6 +29,7 @@ type sessionFlags struct {
 	Tool       string `placeholder:"NAME" help:"As in coi shell."`
 	Image      string `placeholder:"ALIAS" help:"As in coi shell."`
 	Network    string `placeholder:"MODE" help:"As in coi shell."`
+	Tmux       *bool  `negatable:"" help:"As in coi shell."`
 }
 
 func (s sessionFlags) flags() ([]config.Flag, error) {
@@ -39,6 +40,9 @@ func (s sessionFlags) flags() ([]config.Flag, error) {
 		if f.value != "" {
 			out = append(out, config.Flag{Key: f.key, Name: f.name, Value: f.value})
 		}
+	}
+	if s.Tmux != nil {
+		out = append(out, config.Flag{Key: "shell.use_tmux", Name: "--tmux", Value: *s.Tmux})
 	}
 	if s.Persistent != "" {
 		b, err := strconv.ParseBool(s.Persistent)

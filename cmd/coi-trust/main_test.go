@@ -39,13 +39,13 @@ func holds() {
 		panic(err)
 	}
 	for _, m := range c.Mounts {
-		fmt.Println("mount", m.Container, "readonly", m.ReadOnly)
+		_, _ = fmt.Fprintln(os.Stdout, "mount", m.Container, "readonly", m.ReadOnly)
 	}
 	for _, s := range c.Sockets {
-		fmt.Println("socket", s.Container)
+		_, _ = fmt.Fprintln(os.Stdout, "socket", s.Container)
 	}
 	for _, w := range c.Warnings {
-		fmt.Println("warning:", w.Text, "hint:", w.Hints)
+		_, _ = fmt.Fprintln(os.Stdout, "warning:", w.Text, "hint:", w.Hints)
 	}
 }
 

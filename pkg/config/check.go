@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/pkg/trust"
@@ -97,6 +98,9 @@ func (ld *loader) checkTargets(vals values) {
 	for _, key := range []string{"mounts", "sockets", "credentials"} {
 		for _, e := range elems(vals[key].v) {
 			t := e.v.(map[string]any)
+			if host, _ := t["host"].(string); ld.incusAt(host) {
+				ld.ps.add(Problem{e.src.file, e.pos.Line, e.pos.Column, key + ".host", fmt.Sprintf("%q holds the Incus socket, which is as good as root", host), "mount a directory elsewhere"})
+			}
 			inside, _ := t["container"].(string)
 			if inside == "" {
 				continue
@@ -115,6 +119,19 @@ func (ld *loader) checkTargets(vals values) {
 			}
 		}
 	}
+}
+
+// incusAt reports whether a host path is, holds or lies in the place of the
+// Incus socket that the caller's environment names.
+func (ld *loader) incusAt(host string) bool {
+	dirs := []string{ld.Getenv("INCUS_DIR")}
+	if s := ld.Getenv("INCUS_SOCKET"); s != "" {
+		dirs = append(dirs, filepath.Dir(s))
+	}
+	return host != "" && slices.ContainsFunc(dirs, func(d string) bool {
+		d = filepath.Clean(d)
+		return filepath.IsAbs(d) && (trust.Within(host, d) || trust.Within(d, host))
+	})
 }
 
 // aboveLocked names the protected path that a target in the workspace would hide.

@@ -96,6 +96,10 @@ func (ld *loader) finish(vals values) *Config {
 	}
 	c.Security.ReduceKernelSurface = c.Security.ReduceKernelSurface || c.Security.ReduceKernelSurfaceStrict
 	c.Network.AllowedDomains = domains(elems(vals["network.allowed_domains"].v))
+	c.Notes = append(c.Notes, covered(c.Network.AllowedDomains)...)
+	if c.Tool.Custom.Save == nil && c.Tool.Custom.ConfigDir != "" {
+		c.Tool.Custom.Save = []string{c.Tool.Custom.ConfigDir}
+	}
 	ld.lists(c, vals)
 	ld.free(c, vals)
 	if c.Network.AllowToolDomains && ld.toolAllowed {
@@ -124,6 +128,20 @@ func domains(list []elem) []Domain {
 		s, _ := e.v.(string)
 		if d, err := dest.Parse(s); err == nil {
 			out = append(out, Domain{d, s, e.seen == nil || e.seen.covered, e.origin()})
+		}
+	}
+	return out
+}
+
+// covered notes entries that another entry makes needless.
+func covered(list []Domain) []Warning {
+	var out []Warning
+	for i, d := range list {
+		for j, o := range list {
+			if i != j && o.Covers(d.Dest) && (j < i || !d.Covers(o.Dest)) {
+				out = append(out, Warning{Text: fmt.Sprintf("%s: %q is covered by %q", d.Origin, d.Written, o.Written)})
+				break
+			}
 		}
 	}
 	return out

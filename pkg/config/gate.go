@@ -31,8 +31,10 @@ func steers(name string) bool {
 func envName(key string) string { return strings.TrimPrefix(key, "defaults.environment.") }
 
 func (ld *loader) envItem(v val) trust.Item {
-	return trust.Item{Kind: "env", Fields: []trust.Field{{Name: "name", Value: envName(v.key)}, {Name: "value", Value: v.v.(string)}},
-		Access: "sets a variable inside", Why: "this variable decides where programs connect or which code they load", File: v.src.file, Line: v.pos.Line, Needed: true}
+	return trust.Item{
+		Kind: "env", Fields: []trust.Field{{Name: "name", Value: envName(v.key)}, {Name: "value", Value: v.v.(string)}},
+		Access: "sets a variable inside", Why: "this variable decides where programs connect or which code they load", File: v.src.file, Line: v.pos.Line, Needed: true,
+	}
 }
 
 func (ld *loader) gateScalar(p *part, v val, base values) {
@@ -73,8 +75,10 @@ func (ld *loader) gateList(p *part, v val, list []elem, base values) []elem {
 			ld.gateCredential(p, v, i, e)
 		case "ports.map":
 			t := e.v.(map[string]any)
-			p.ask(v, i, trust.Item{Kind: "port", Fields: fieldsOf(t, "name", "container", "host", "listen"), Access: "listens on a port of this machine",
-				Why: "programs on this machine can reach what listens inside", File: e.src.file, Line: e.pos.Line, Needed: true})
+			p.ask(v, i, trust.Item{
+				Kind: "port", Fields: fieldsOf(t, "name", "container", "host", "listen"), Access: "listens on a port of this machine",
+				Why: "programs on this machine can reach what listens inside", File: e.src.file, Line: e.pos.Line, Needed: true,
+			})
 		}
 	}
 	return list
@@ -92,8 +96,10 @@ func fieldsOf(t map[string]any, names ...string) []trust.Field {
 
 func (ld *loader) gateForward(p *part, v val, i int, e *elem, base values) {
 	name := e.v.(string)
-	p.ask(v, i, trust.Item{Kind: "forward-env", Fields: []trust.Field{{Name: "name", Value: name}}, Access: "reads a variable of your shell",
-		Why: "its value may be a secret", File: e.src.file, Line: e.pos.Line, Needed: !slices.Contains(texts(elems(base["defaults.forward_env"].v)), name)})
+	p.ask(v, i, trust.Item{
+		Kind: "forward-env", Fields: []trust.Field{{Name: "name", Value: name}}, Access: "reads a variable of your shell",
+		Why: "its value may be a secret", File: e.src.file, Line: e.pos.Line, Needed: !slices.Contains(texts(elems(base["defaults.forward_env"].v)), name),
+	})
 }
 
 func (ld *loader) gateDomain(p *part, v val, i int, e *elem, base values) {
@@ -114,8 +120,10 @@ func (ld *loader) gateDomain(p *part, v val, i int, e *elem, base values) {
 			ld.ps.add(Problem{e.src.file, e.pos.Line, e.pos.Column, v.key, fmt.Sprintf("%q %s, which a project may not name", entry, why), "put it in " + ld.home.Shorten(ld.home.Config())})
 		}
 	}
-	p.ask(v, i, trust.Item{Kind: "domain", Fields: []trust.Field{{Name: "name", Value: d.String()}}, Access: "sends data there in allowlist mode",
-		Why: "your own list does not have it", File: e.src.file, Line: e.pos.Line, Needed: !e.seen.covered})
+	p.ask(v, i, trust.Item{
+		Kind: "domain", Fields: []trust.Field{{Name: "name", Value: d.String()}}, Access: "sends data there in allowlist mode",
+		Why: "your own list does not have it", File: e.src.file, Line: e.pos.Line, Needed: !e.seen.covered,
+	})
 }
 
 func reachOf(d dest.Dest) (dest.Reach, string) {
@@ -172,8 +180,8 @@ func (ld *loader) gatePath(p *part, v val, i int, e *elem, kind string, names []
 		reason = "is a device or pipe"
 	case kind == "socket" && target.Type != trust.Socket && target.Type != trust.Missing:
 		reason = "is no socket"
-	case forbiddenHost(target.Path) != "":
-		reason = forbiddenHost(target.Path)
+	case ForbiddenHost(target.Path) != "":
+		reason = ForbiddenHost(target.Path)
 	}
 	if reason != "" {
 		ld.cfg.Refused = append(ld.cfg.Refused, Refusal{v.key, ld.home.Shorten(host), e.src.file, e.pos.Line, reason})
@@ -193,8 +201,10 @@ func (ld *loader) gateCredential(p *part, v val, i int, e *elem) {
 		ld.gatePath(p, v, i, e, "credential", []string{"host", "container", "mode"}, "reads", "it is copied into the session")
 		return
 	}
-	p.ask(v, i, trust.Item{Kind: "credential", Fields: []trust.Field{{Name: "bundle", Value: bundle}}, Access: "reads your login for " + bundle,
-		Why: "it is not the tool in use", File: e.src.file, Line: e.pos.Line, Needed: bundle != ld.toolName})
+	p.ask(v, i, trust.Item{
+		Kind: "credential", Fields: []trust.Field{{Name: "bundle", Value: bundle}}, Access: "reads your login for " + bundle,
+		Why: "it is not the tool in use", File: e.src.file, Line: e.pos.Line, Needed: bundle != ld.toolName,
+	})
 }
 
 // gateTool asks for the names that a tool needs when the tool is the project's choice.
@@ -205,9 +215,11 @@ func (ld *loader) gateTool(p *part, base values) {
 	}
 	tool := v.v.(string)
 	for _, name := range toolDomains[tool] {
-		p.items = append(p.items, trust.Item{Kind: "tool-domain", Fields: []trust.Field{{Name: "name", Value: name}, {Name: "tool", Value: tool}},
+		p.items = append(p.items, trust.Item{
+			Kind: "tool-domain", Fields: []trust.Field{{Name: "name", Value: name}, {Name: "tool", Value: tool}},
 			Access: "sends data there in allowlist mode", Why: "the project chose the tool that needs it", File: v.src.file, Line: v.pos.Line,
-			Needed: tool == ld.toolName && tool != base["tool.name"].v && base["network.allow_tool_domains"].v == true})
+			Needed: tool == ld.toolName && tool != base["tool.name"].v && base["network.allow_tool_domains"].v == true,
+		})
 		p.asked = append(p.asked, asked{"", -1})
 	}
 }

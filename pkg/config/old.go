@@ -16,7 +16,7 @@ var oldKeys = map[string]string{
 }
 
 // oldKey answers keys of earlier versions with their new place.
-func (dec *decoder) oldKey(path []string, key string, v any) bool {
+func (dec *decoder) oldKey(path []string, key string) bool {
 	if now, ok := oldKeys[key]; ok {
 		dec.problem(path, key, "move it to "+now, "was moved to %s", now)
 		return true

@@ -33,8 +33,9 @@ func (dec *decoder) companion(_ string, path string) string {
 // incusDirs hold the socket that is as good as root on the host.
 var incusDirs = []string{"/var/lib/incus", "/run/incus", "/var/run/incus", "/var/lib/lxd", "/var/snap/lxd/common/lxd"}
 
-// forbiddenHost says why a host path may not be mounted in any scope.
-func forbiddenHost(path string) string {
+// ForbiddenHost says why a host path may not be mounted in any scope; empty is
+// no objection. It judges the path as it is given: resolve links first.
+func ForbiddenHost(path string) string {
 	if path == "/" {
 		return "is the whole host"
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/code-on-incus/coi/pkg/config"
 )
 
-func (w *world) profile(name, text string) string {
+func (w *world) profile(name, text string) {
 	w.t.Helper()
-	return w.write("~/.coi/profiles/"+name+"/config.toml", text)
+	w.write("~/.coi/profiles/"+name+"/config.toml", text)
 }
 
 // Lists of every merge code, over layers and in inheritance.
@@ -133,9 +133,9 @@ func TestProfileNames(t *testing.T) {
 	check(t, want{"a project cannot take a built-in name", c.Profile.Source == "built-in" && warned(c.Warnings, "", "hardened is ignored")})
 	w.profile("hardened", "[container]\nimage = \"mine\"\n")
 	check(t, want{"a user can", w.load(withProfile("hardened")).Container.Image == "mine"})
-	p = w.problems(withProfile("hardend"))[0]
+	p = w.problems(withProfile("hardned"))[0]
 	check(t, want{"near names", strings.Contains(p.Hint, "hardened")})
-	c = w.load(func(o *config.Options) { o.Profile, o.Lenient = "hardend", true })
+	c = w.load(func(o *config.Options) { o.Profile, o.Lenient = "hardned", true })
 	check(t, want{"lenient commands warn and go on", c.Profile.Name == "" && warned(c.Warnings, "hardened", "unknown profile")})
 	for _, text := range []string{"[workspaces.\"/x\"]\nprofile = \"p\"\n", "[detection]\nsigma_dir = \"/x\"\n", "[update]\nsource = \"https://x.test\"\n", "[defaults]\nprofile = \"x\"\n"} {
 		w.profile("main", text)
@@ -317,4 +317,37 @@ func TestBadStore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// A workspace keeps its alias under every profile.
+func TestAliasOfAProjectStays(t *testing.T) {
+	w := newWorld(t)
+	w.project("[container]\nalias = \"web\"\n")
+	w.profile("p", "[container]\nalias = \"other\"\n")
+	check(t, want{"the project's", w.load(withProfile("p")).Container.Alias == "web"})
+	w.project("")
+	check(t, want{"the profile's", w.load(withProfile("p")).Container.Alias == "other"})
+}
+
+// The Incus socket is not mounted, wherever the caller's environment says it is.
+func TestIncusSocketElsewhere(t *testing.T) {
+	w := newWorld(t)
+	w.user("[[mounts]]\nhost = \"/srv/incus/x\"\ncontainer = \"/mnt\"\n")
+	check(t, want{"an ordinary directory", len(w.load().Mounts) == 1})
+	w.env["INCUS_SOCKET"] = "/srv/incus/unix.socket"
+	if p := w.problems(); p[0].Key != "mounts.host" || p[0].Line != 1 {
+		t.Errorf("beside INCUS_SOCKET: %v", p)
+	}
+}
+
+// Entries that another makes needless are noted, not refused.
+func TestCoveredDomains(t *testing.T) {
+	w := newWorld(t)
+	w.user("[network]\nallowed_domains = [\"*.example.com\", \"a.example.com\", \"b.example.org\", \"b.example.org\"]\n")
+	c := w.load()
+	check(t,
+		want{"covered", warned(c.Notes, "", `"a.example.com" is covered by "*.example.com"`)},
+		want{"twice, told once", warned(c.Notes, "", `"b.example.org" is covered by`) && len(c.Notes) == 2},
+		want{"all stay", len(c.Network.AllowedDomains) == 4},
+	)
 }

@@ -1,26 +1,36 @@
 package config
 
 var networkRows = []Row{
-	{Key: "network.mode", Kind: Text, Default: "restricted", Rule: oneOf("restricted", "allowlist", "open"), Scope: Tighten, Tighter: order("open", "restricted", "allowlist"), Merge: Last,
-		Doc: "restricted: the internet without internal networks; allowlist: named destinations only; open: no egress filter."},
+	{
+		Key: "network.mode", Kind: Text, Default: "restricted", Rule: oneOf("restricted", "allowlist", "open"), Scope: Tighten, Tighter: order("open", "restricted", "allowlist"), Merge: Last,
+		Doc: "restricted: the internet without internal networks; allowlist: named destinations only; open: no egress filter.",
+	},
 	{Key: "network.block_private_networks", Kind: Bool, Default: true, Scope: Tighten, Tighter: isTrue, Merge: Last, Doc: "Close private ranges in restricted mode."},
 	{Key: "network.block_metadata_endpoint", Kind: Bool, Default: true, Scope: Tighten, Tighter: isTrue, Merge: Last, Doc: "Close cloud metadata addresses in restricted mode; allowlist always does."},
-	{Key: "network.allow_local_network_access", Kind: Bool, Default: false, Scope: Tighten, Tighter: isFalse, Merge: Last,
-		Doc: "Let private and on-link ranges pass; the host's services, other containers and metadata stay closed."},
-	{Key: "network.allowed_domains", Kind: List, Default: []string{}, Rule: Rule{Words: "destinations such as api.example.com, *.example.com:443, 192.0.2.7:443", Check: checkDest, Note: noteDest}, Scope: Gate, Tighter: subset, Merge: LastList,
-		Doc: "Destinations of allowlist mode. A project's list narrows yours; names that yours lacks wait for coi trust."},
+	{
+		Key: "network.allow_local_network_access", Kind: Bool, Default: false, Scope: Tighten, Tighter: isFalse, Merge: Last,
+		Doc: "Let private and on-link ranges pass; the host's services, other containers and metadata stay closed.",
+	},
+	{
+		Key: "network.allowed_domains", Kind: List, Default: []string{}, Rule: Rule{Words: "destinations such as api.example.com, *.example.com:443, 192.0.2.7:443", Check: checkDest, Note: noteDest}, Scope: Gate, Tighter: subset, Merge: LastList,
+		Doc: "Destinations of allowlist mode. A project's list narrows yours; names that yours lacks wait for coi trust.",
+	},
 	{Key: "network.allow_tool_domains", Kind: Bool, Default: true, Scope: Tighten, Tighter: isFalse, Merge: Last, Doc: "Add the names the tool needs to the allowlist."},
 	{Key: "network.allow_host_registries", Kind: Bool, Default: true, Scope: Tighten, Tighter: isFalse, Merge: Last, Doc: "Add the package registries that the host's own clients are set to use."},
-	{Key: "network.refresh_interval_minutes", Kind: Int, Default: int64(30), Rule: between(0, 1440), Scope: Tighten, Tighter: lower, Merge: Last,
-		Doc: "Longest life of a resolved address after the last answer that named it; 0 is its TTL only."},
+	{
+		Key: "network.refresh_interval_minutes", Kind: Int, Default: int64(30), Rule: between(0, 1440), Scope: Tighten, Tighter: lower, Merge: Last,
+		Doc: "Longest life of a resolved address after the last answer that named it; 0 is its TTL only.",
+	},
 	{Key: "network.ipv6", Kind: Bool, Default: false, Scope: Tighten, Tighter: isFalse, Merge: Last, Doc: "Give the container IPv6 under the same policy; false drops all of it on the host."},
 	{Key: "network.pool", Kind: Text, Default: "10.213.0.0/16", Rule: Rule{Words: "a private IPv4 prefix", Check: checkPool(false)}, Scope: Refuse, Merge: Last, Doc: "Addresses of containers."},
 	{Key: "network.pool6", Kind: Text, Default: "fd63:6f69::/64", Rule: Rule{Words: "a private IPv6 prefix", Check: checkPool(true)}, Scope: Refuse, Merge: Last, Doc: "IPv6 addresses of containers."},
 	{Key: "network.dns_servers", Kind: List, Default: []string{}, Rule: Rule{Words: "addresses", Check: checkAddr}, Scope: Refuse, Merge: LastList, Doc: "Upstream servers of the guard; empty is the host's."},
 	{Key: "network.dns_queries_per_second", Kind: Int, Default: int64(50), Rule: between(1, 1000), Scope: Tighten, Tighter: lower, Merge: Last, Doc: "Questions of one container; four times as many in a burst."},
 	{Key: "network.connections", Kind: Int, Default: int64(8192), Rule: between(64, 1000000), Scope: Tighten, Tighter: lower, Merge: Last, Doc: "Open flows of one container."},
-	{Key: "network.allowed_ports", Kind: PortList, Default: []string{}, Rule: Rule{Words: `numbers 1-65535 and ranges "a-b"`, Check: checkPort}, Scope: Tighten, Tighter: portSubset, Merge: LastList,
-		Doc: "Cap on destination ports, TCP and UDP; empty is all."},
+	{
+		Key: "network.allowed_ports", Kind: PortList, Default: []string{}, Rule: Rule{Words: `numbers 1-65535 and ranges "a-b"`, Check: checkPort}, Scope: Tighten, Tighter: portSubset, Merge: LastList,
+		Doc: "Cap on destination ports, TCP and UDP; empty is all.",
+	},
 	{Key: "network.hosts", Kind: Tables, Scope: Refuse, Merge: Append, Doc: "Fixed names answered by the guard, each with exactly that hole.", Fields: []Field{
 		{Name: "ip", Kind: Text, Required: true, Rule: Rule{Words: "an address, or host for the host itself", Check: checkHostIP}, Doc: "address, or host"},
 		{Name: "hostnames", Kind: List, Required: true, Rule: Rule{Words: "domain names", Check: checkHostname}, Doc: "one name or more"},

@@ -8,8 +8,10 @@ var limitRows = []Row{
 	{Key: "limits.memory.enforce", Kind: Text, Default: "soft", Rule: oneOf("soft", "hard"), Scope: Tighten, Tighter: order("soft", "hard"), Merge: Last, Doc: "Whether the limit is exceeded when memory is free."},
 	{Key: "limits.memory.swap", Kind: TextOrBool, Default: "true", Rule: Rule{Words: "true, false or a size", Check: checkSwap}, Scope: Tighten, Tighter: lowerSwap, Merge: Last, Doc: "Swap."},
 	{Key: "limits.disk.size", Kind: Text, Default: "", Rule: sizeRule, Scope: Tighten, Tighter: lowerSize, Merge: Last, Doc: "Quota of the root file system."},
-	{Key: "limits.disk.max", Kind: Text, Default: "", Rule: Rule{Words: "a size such as 20GiB, or a rate such as 50MB/s or 500iops", Check: checkDiskMax}, Scope: Tighten, Tighter: lowerDiskMax, Merge: Last,
-		Doc: "A size is the same as disk.size; a rate caps reads and writes together."},
+	{
+		Key: "limits.disk.max", Kind: Text, Default: "", Rule: Rule{Words: "a size such as 20GiB, or a rate such as 50MB/s or 500iops", Check: checkDiskMax}, Scope: Tighten, Tighter: lowerDiskMax, Merge: Last,
+		Doc: "A size is the same as disk.size; a rate caps reads and writes together.",
+	},
 	{Key: "limits.disk.read", Kind: Text, Default: "", Rule: rateRule, Scope: Tighten, Tighter: lowerRate, Merge: Last, Doc: "Cap on reads."},
 	{Key: "limits.disk.write", Kind: Text, Default: "", Rule: rateRule, Scope: Tighten, Tighter: lowerRate, Merge: Last, Doc: "Cap on writes."},
 	{Key: "limits.disk.priority", Kind: Int, Default: int64(0), Rule: between(0, 10), Scope: Tighten, Tighter: lower, Merge: Last, Doc: "Priority under load."},

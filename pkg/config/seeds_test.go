@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -412,8 +413,8 @@ func TestSeedsOldKeys(t *testing.T) {
 			w := newWorld(t)
 			path := w.write(file, text)
 			_, err := w.try(withProfile(map[bool]string{true: "p"}[strings.Contains(file, "profiles")]))
-			e, ok := err.(*config.Error)
-			if !ok || e.ExitCode() != 5 || e.Problems[0].File != path || e.Problems[0].Line == 0 || !strings.Contains(e.Problems[0].String()+e.Problems[0].Hint, now) {
+			var e *config.Error
+			if !errors.As(err, &e) || e.ExitCode() != 5 || e.Problems[0].File != path || e.Problems[0].Line == 0 || !strings.Contains(e.Problems[0].String()+e.Problems[0].Hint, now) {
 				t.Errorf("%q in %s: %v; want exit 5 that names %s", text, file, err, now)
 			}
 		}

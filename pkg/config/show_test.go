@@ -85,8 +85,12 @@ func TestSelect(t *testing.T) {
 		unknown string
 		nearest string
 	}{
-		{nil, len(entries), "", ""}, {[]string{"ssh"}, 1, "", ""}, {[]string{"limits.memory", "ssh.forward_agent"}, 4, "", ""},
-		{[]string{"netwrk"}, 0, "netwrk", "network"}, {[]string{"net"}, 0, "net", "git"}, {[]string{"defaults.environment"}, 0, "", ""},
+		{nil, len(entries), "", ""},
+		{[]string{"ssh"}, 1, "", ""},
+		{[]string{"limits.memory", "ssh.forward_agent"}, 4, "", ""},
+		{[]string{"netwrk"}, 0, "netwrk", "network"},
+		{[]string{"net"}, 0, "net", "git"},
+		{[]string{"defaults.environment"}, 0, "", ""},
 	} {
 		got, unknown, nearest := config.Select(entries, c.keys)
 		if len(got) != c.n || unknown != c.unknown || c.unknown == "netwrk" && nearest != c.nearest {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -109,7 +110,8 @@ func (ld *loader) whole(o Options, r *Report) {
 	for _, name := range names {
 		o.Profile = name
 		c, err := Load(o)
-		if e, ok := err.(*Error); ok {
+		var e *Error
+		if errors.As(err, &e) {
 			for _, p := range e.Problems {
 				ld.ps.add(p)
 			}

@@ -1,6 +1,7 @@
 package dest
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -56,7 +57,8 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("Parse(%q) = %q; want an error", in, d)
 			continue
 		}
-		if e, ok := err.(*Error); !ok || !strings.Contains(e.Hint, hint) {
+		var e *Error
+		if !errors.As(err, &e) || !strings.Contains(e.Hint, hint) {
 			t.Errorf("Parse(%q) hint = %v; want %q in it", in, err, hint)
 		}
 	}
