@@ -2,17 +2,12 @@ package main
 
 import (
 	"bytes"
-	_ "embed"
 	"io"
 
+	"github.com/code-on-incus/coi/pkg/audit"
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/config"
 )
-
-// auditSchema describes what pkg/audit writes; a test compares the two.
-//
-//go:embed audit.schema.json
-var auditSchema []byte
 
 type schemaCmd struct {
 	cli.Globals
@@ -44,7 +39,7 @@ func (s *schemaCmd) Run(c *cli.Context) error {
 
 func schemaOf(kind string) ([]byte, error) {
 	if kind == "audit" {
-		return bytes.TrimSpace(auditSchema), nil
+		return bytes.TrimSpace(audit.Schema()), nil
 	}
 	return config.JSONSchema(kind)
 }
