@@ -50,7 +50,7 @@ func (a *attachCmd) Run(c *cli.Context) error {
 	}
 	e := user.exec(c.Getenv("TERM"), []string{"/bin/sh", "-c", attachScript, "sh", "=" + coi.TmuxSession(inst.Name)})
 	if a.Bash {
-		e = user.exec(c.Getenv("TERM"), []string{"/bin/bash", "-l"})
+		e = user.exec(c.Getenv("TERM"), []string{"/bin/sh", "-c", "[ ! -r " + envPath + " ] || . " + envPath + "; exec bash -l"})
 	}
 	code, err := attachPane(c, c, d.door, inst.Name, e)
 	switch {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"maps"
 	"os"
 	"os/signal"
 	"syscall"
@@ -109,9 +108,9 @@ func forward(ctx context.Context, giveUp func(), ctl *incus.Control) {
 // variables. setpriv gives it the user's groups, which Incus would not.
 func (b *begin) exec(live *launch.Live, argv []string) incus.Exec {
 	p := live.Spec.Record.Plan
-	e := incus.Exec{Argv: argv, Cwd: p.Inside, Env: b.variables(live)}
+	e := incus.Exec{Argv: append([]string{enterPath}, argv...), Cwd: p.Inside, Env: plan.BaseEnv(live.Code.Name, live.Code.Home, b.c.Getenv("TERM"))}
 	if live.Code.UID != 0 {
-		e.Argv = append([]string{"setpriv", "--reuid", live.Code.Name, "--regid", live.Code.Name, "--init-groups", "--"}, argv...)
+		e.Argv = append([]string{"setpriv", "--reuid", live.Code.Name, "--regid", live.Code.Name, "--init-groups", "--"}, e.Argv...)
 	}
 	return e
 }
@@ -146,12 +145,4 @@ func (b *begin) show(r supervise.Report) {
 	case supervise.OpNote:
 		b.c.Note(r.Text, r.Hints...)
 	}
-}
-
-// variables are the base, which needs the container's own idea of its user,
-// and what was planned.
-func (b *begin) variables(live *launch.Live) map[string]string {
-	env := plan.BaseEnv(live.Code.Name, live.Code.Home, b.c.Getenv("TERM"))
-	maps.Copy(env, live.Spec.Env)
-	return env
 }

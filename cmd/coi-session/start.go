@@ -103,6 +103,7 @@ func (b *begin) start() (*launch.Live, error) {
 		lock.Unlock()
 		return nil, err
 	}
+	spec.Files = append(spec.Files, enterFiles(spec.Env, spec.Record.Plan.UID)...)
 	b.line.mark("planned")
 	live, err := launch.Launch(b.c, launch.Env{Door: b.door, Home: b.home, Getenv: b.c.Getenv, Lock: lock,
 		Created: ident.Unlock, Warn: b.c.Warn, Mark: b.line.mark}, spec)

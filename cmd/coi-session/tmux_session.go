@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/bundle"
@@ -48,14 +46,9 @@ func (b *begin) startPane(live *launch.Live, argv []string) error {
 	if t, ok := term.Open(b.c.Stdin, b.c.Stdout); ok {
 		width, height = t.Size()
 	}
-	env := b.variables(live)
-	cmd := []string{"tmux", "-u", "new-session", "-d", "-s", coi.TmuxSession(name), "-x", strconv.Itoa(width), "-y", strconv.Itoa(height), "-c", live.Spec.Record.Plan.Inside}
-	for _, k := range slices.Sorted(maps.Keys(env)) {
-		if k != "TERM" { // the pane's terminal is tmux
-			cmd = append(cmd, "-e", k+"="+env[k])
-		}
-	}
-	cmd = append(cmd, "--", panePath)
+	// The tmux server, which this starts, hands its environment to the pane.
+	cmd := []string{"tmux", "-u", "new-session", "-d", "-s", coi.TmuxSession(name), "-x", strconv.Itoa(width), "-y", strconv.Itoa(height),
+		"-c", live.Spec.Record.Plan.Inside, "--", panePath}
 	var errs bytes.Buffer
 	e := b.exec(live, append(cmd, argv...))
 	e.Stderr = &errs
