@@ -77,7 +77,7 @@ func execute(c *cli.Context, argv []string, reLogin bool) string {
 	if argv[0] == "coi" {
 		argv = append([]string{ownDir() + "/coi-" + argv[1]}, argv[2:]...)
 	}
-	cmd := exec.CommandContext(c, argv[0], argv[1:]...) //nolint:gosec // a command of our own table, shown before
+	cmd := exec.CommandContext(c, argv[0], argv[1:]...)
 	out, err := cmd.CombinedOutput()
 	switch {
 	case err != nil:

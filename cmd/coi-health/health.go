@@ -137,8 +137,10 @@ func exitFor(status string) error {
 	return nil
 }
 
-var marks = map[check.Status]string{check.OK: "ok", check.Warning: "warn", check.Failed: "FAIL", check.Skipped: "skip"}
-var colours = map[check.Status]string{check.OK: "32", check.Warning: "33", check.Failed: "31", check.Skipped: "90"}
+var (
+	marks   = map[check.Status]string{check.OK: "ok", check.Warning: "warn", check.Failed: "FAIL", check.Skipped: "skip"}
+	colours = map[check.Status]string{check.OK: "32", check.Warning: "33", check.Failed: "31", check.Skipped: "90"}
+)
 
 func printText(c *cli.Context, rep report, checks []check.Check, verbose bool, f *facts.Facts) {
 	colour := c.Colour(c.Stdout)

@@ -138,7 +138,7 @@ func swapIn(archive string, l install.Layout) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(stage) }()
-	if err := os.Chmod(stage, 0o755); err != nil { //nolint:gosec // programs are for everybody to run
+	if err := os.Chmod(stage, 0o755); err != nil {
 		return err
 	}
 	if err := unpack.Tar(archive, stage, true); err != nil {

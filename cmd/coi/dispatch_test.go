@@ -64,10 +64,17 @@ func TestSplit(t *testing.T) {
 	for _, c := range []struct {
 		args, verb, rest string
 	}{
-		{"", "shell", ""}, {"list --json", "list", "--json"}, {"-w DIR list", "list", "-w DIR"},
-		{"--tool pi", "shell", "--tool pi"}, {"--tool=pi run x", "run", "--tool=pi x"}, {"-wDIR list", "list", "-wDIR"},
-		{"--resume list", "list", "--resume"}, {"-q --slot 2 attach a", "attach", "-q --slot 2 a"}, {"--background", "shell", "--background"},
-		{"--workspace", "shell", "--workspace"}, {"run -- -w", "run", "-- -w"},
+		{"", "shell", ""},
+		{"list --json", "list", "--json"},
+		{"-w DIR list", "list", "-w DIR"},
+		{"--tool pi", "shell", "--tool pi"},
+		{"--tool=pi run x", "run", "--tool=pi x"},
+		{"-wDIR list", "list", "-wDIR"},
+		{"--resume list", "list", "--resume"},
+		{"-q --slot 2 attach a", "attach", "-q --slot 2 a"},
+		{"--background", "shell", "--background"},
+		{"--workspace", "shell", "--workspace"},
+		{"run -- -w", "run", "-- -w"},
 	} {
 		verb, rest := split(strings.Fields(c.args))
 		if verb != c.verb || strings.Join(rest, " ") != c.rest {
@@ -199,7 +206,7 @@ func TestBecomesTheProgram(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	script := "#!/bin/sh\necho $$ $0 \"$@\" $MARK\nexit 7\n"
-	if err := os.WriteFile(filepath.Join(dir, "coi-list"), []byte(script), 0o755); err != nil { //nolint:gosec // a tool must be executable
+	if err := os.WriteFile(filepath.Join(dir, "coi-list"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(filepath.Join(dir, "coi"), "list", "a b")

@@ -84,7 +84,7 @@ func TestFormatTableWidths(t *testing.T) {
 	cols := []Column{{Name: "NAME"}, {Name: "A"}, {Name: "WORKSPACE", Flex: true}}
 	rows := [][]string{{"coi-12345678-1", "running", strings.Repeat("漢", 60)}}
 	for _, w := range []int{0, 40, 59, 60, 70, 100} {
-		for _, line := range strings.Split(FormatTable(cols, rows, w), "\n") {
+		for line := range strings.SplitSeq(FormatTable(cols, rows, w), "\n") {
 			if n := len([]rune(line)); w > 0 && n > w {
 				t.Errorf("width %d: line of %d: %q", w, n, line)
 			}

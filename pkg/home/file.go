@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -73,10 +74,8 @@ func check(f *os.File, owners []int) error {
 		return fmt.Errorf("%w: writable by everybody", ErrUnsafe)
 	}
 	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
-		for _, uid := range owners {
-			if int(sys.Uid) == uid {
-				return nil
-			}
+		if slices.Contains(owners, int(sys.Uid)) {
+			return nil
 		}
 		return fmt.Errorf("%w: belongs to uid %d", ErrUnsafe, sys.Uid)
 	}

@@ -123,12 +123,15 @@ func one(ctx context.Context, f *facts.Facts, c Check) Result {
 func ok(format string, a ...any) Result {
 	return Result{Status: OK, Message: fmt.Sprintf(format, a...)}
 }
+
 func warn(message, hint string) Result {
 	return Result{Status: Warning, Message: message, Hint: hint}
 }
+
 func failed(message, hint string) Result {
 	return Result{Status: Failed, Message: message, Hint: hint}
 }
+
 func skipped(format string, a ...any) Result {
 	return Result{Status: Skipped, Message: fmt.Sprintf(format, a...)}
 }

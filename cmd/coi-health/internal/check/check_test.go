@@ -59,9 +59,11 @@ func daemon(at time.Time) *run.Daemon {
 }
 
 func session(name string) facts.Guarded {
-	return facts.Guarded{Name: name, Session: run.Session{Phase: run.Running},
+	return facts.Guarded{
+		Name: name, Session: run.Session{Phase: run.Running},
 		Net: &run.Net{Generation: 1}, Status: &run.NetStatus{State: run.NetEnforcing, CheckedAt: now, Generation: 1},
-		Watch: &run.Watch{Generation: 1}, Watched: &run.WatchStatus{Armed: true, Generation: 1}}
+		Watch: &run.Watch{Generation: 1}, Watched: &run.WatchStatus{Armed: true, Generation: 1},
+	}
 }
 
 func running(change func(*facts.Guarded)) func(*facts.Facts) {

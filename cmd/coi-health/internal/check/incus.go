@@ -81,7 +81,7 @@ func permissions(f *facts.Facts) Result {
 	}
 	user := f.Getenv("USER")
 	r := failed("you may not use the Incus socket", "sudo usermod -aG "+group+" "+user+", then log in again")
-	for _, line := range strings.Split(f.Read("/etc/group"), "\n") {
+	for line := range strings.SplitSeq(f.Read("/etc/group"), "\n") {
 		parts := strings.Split(line, ":")
 		if len(parts) == 4 && parts[0] == group && strings.Contains(","+parts[3]+",", ","+user+",") {
 			return warn("you are in "+group+", but not in this login", "log in again")

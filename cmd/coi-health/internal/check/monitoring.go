@@ -188,7 +188,7 @@ func auditDirectory(f *facts.Facts) Result {
 	}
 	var fs unix.Statfs_t
 	if unix.Statfs(dir, &fs) == nil {
-		free := fs.Bavail * uint64(fs.Bsize) //nolint:gosec // a block size is positive
+		free := fs.Bavail * uint64(fs.Bsize)
 		if free < 1<<30 && fs.Bavail*20 < fs.Blocks {
 			return warn(fmt.Sprintf("%d MiB left", free>>20), "free some space")
 		}

@@ -89,7 +89,7 @@ func diskSpace(f *facts.Facts) Result {
 	if err := unix.Statfs(dir, &fs); err != nil {
 		return skipped("statfs %s: %v", dir, err)
 	}
-	free, percent := fs.Bavail*uint64(fs.Bsize), fs.Bavail*100/max(fs.Blocks, 1) //nolint:gosec // a block size is positive
+	free, percent := fs.Bavail*uint64(fs.Bsize), fs.Bavail*100/max(fs.Blocks, 1)
 	text := fmt.Sprintf("%.1f GiB free, %d %%", float64(free)/(1<<30), percent)
 	if free < 5<<30 || percent < 10 {
 		return warn(text, "free some space, or coi clean --sessions").with("free_bytes", free)

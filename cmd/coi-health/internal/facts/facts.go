@@ -245,7 +245,7 @@ func Tool(ctx context.Context, dir, name string, args ...string) ([]byte, error)
 	if _, err := os.Stat(path); err != nil {
 		path = filepath.Join(dir, "..", "libexec", "coi", name)
 	}
-	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // our own program, argument list, no shell
+	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.WaitDelay = 100 * time.Millisecond
 	out, err := cmd.Output()
 	if err != nil {

@@ -88,8 +88,10 @@ func ending(in Input) []Reason {
 		}
 	}
 	if w := in.Watch; w != nil && w.Frozen != nil {
-		list = append(list, Reason{At: w.Frozen.At, Kind: "frozen", Detail: "frozen by the monitor: " + title(in, w.Frozen.Event), Setting: "monitoring.auto_pause_on_high",
-			Command: "coi unfreeze " + q + "   or   coi watch allow " + cli.ShellQuote(w.Frozen.Event) + "   or   coi kill " + q})
+		list = append(list, Reason{
+			At: w.Frozen.At, Kind: "frozen", Detail: "frozen by the monitor: " + title(in, w.Frozen.Event), Setting: "monitoring.auto_pause_on_high",
+			Command: "coi unfreeze " + q + "   or   coi watch allow " + cli.ShellQuote(w.Frozen.Event) + "   or   coi kill " + q,
+		})
 	}
 	return list
 }

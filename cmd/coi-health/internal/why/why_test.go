@@ -23,8 +23,12 @@ func TestReasons(t *testing.T) {
 	}
 	got := Reasons(in)
 	want := []struct{ kind, setting string }{
-		{"out_of_memory", "limits.memory.limit"}, {"frozen", "monitoring.auto_pause_on_high"}, {"frozen", "monitoring.auto_pause_on_high"},
-		{"refused_name", "network.allowed_domains"}, {"refused_address", "network.allow_local_network_access"}, {"time_limit", "limits.runtime.max_duration"},
+		{"out_of_memory", "limits.memory.limit"},
+		{"frozen", "monitoring.auto_pause_on_high"},
+		{"frozen", "monitoring.auto_pause_on_high"},
+		{"refused_name", "network.allowed_domains"},
+		{"refused_address", "network.allow_local_network_access"},
+		{"time_limit", "limits.runtime.max_duration"},
 	}
 	if len(got) != len(want) {
 		t.Fatalf("Reasons = %+v", got)

@@ -119,7 +119,7 @@ func start(program string) error {
 		return err
 	}
 	defer func() { _ = null.Close() }()
-	cmd := exec.Command(program, "run") //nolint:gosec // the program just installed
+	cmd := exec.Command(program, "run")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = null, null, null
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
