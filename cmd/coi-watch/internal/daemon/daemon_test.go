@@ -197,7 +197,13 @@ func (b *bench) want(f func(*run.Watch)) {
 func (b *bench) status(what string, ok func(run.WatchStatus) bool) run.WatchStatus {
 	b.t.Helper()
 	var s run.WatchStatus
+	b.t.Cleanup(func() {
+		if b.t.Failed() {
+			b.t.Logf("last status: %+v", s)
+		}
+	})
 	eventually(b.t, what, func() bool {
+		s = run.WatchStatus{} // a field that is absent now must not keep its old value
 		return run.Read(b.home.Run(b.name+run.WatchStatusFile), &s) == nil && ok(s)
 	})
 	return s

@@ -212,6 +212,7 @@ func TestNameIsUsedAgain(t *testing.T) {
 	b.destroy()
 	b.inside = nil
 	b.create()
+	b.status("second life", func(s run.WatchStatus) bool { return s.Killed == nil })
 	b.enter("/bin/true evil-high; sleep 1000")
 	b.status("frozen in its second life, and not killed", func(s run.WatchStatus) bool { return s.Frozen != nil && s.Killed == nil })
 }
