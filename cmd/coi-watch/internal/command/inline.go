@@ -432,7 +432,13 @@ func relayCommands(s *Simple) []string {
 // unknownCode takes the program text of a program nobody knows by the shape of
 // its options.
 func (e *eval) unknownCode(s *Simple, f frame) {
-	for i := 1; i+1 < len(s.Argv); i++ {
+	for i := 1; i < len(s.Argv); i++ {
+		if t := s.Argv[i]; len(t) > 24 && (strings.HasPrefix(t, "-e") || strings.HasPrefix(t, "-c") || strings.HasPrefix(t, "-r") || strings.HasPrefix(t, "-E")) && strings.ContainsAny(t, "(;=") {
+			e.code(s, "", t[2:], s.Decoded, f)
+		}
+		if i+1 == len(s.Argv) {
+			break
+		}
 		switch s.Argv[i] {
 		case "-c", "-e", "-r", "-E", "--eval", "-x", "eval":
 			t := s.Argv[i+1]
@@ -446,38 +452,4 @@ func (e *eval) unknownCode(s *Simple, f frame) {
 			}
 		}
 	}
-}
-
-// guess names a program that is not known by what its arguments can only be.
-func guess(s *Simple) string {
-	a := s.Argv[1:]
-	addr, hand, url, upload, shell := 0, false, false, false, false
-	for i, w := range a {
-		l := strings.ToLower(w)
-		switch {
-		case strings.HasPrefix(l, "exec:") || strings.HasPrefix(l, "system:"):
-			hand = true
-		case strings.HasPrefix(l, "tcp") && strings.Contains(l, ":") || strings.HasPrefix(l, "openssl:") || strings.HasPrefix(l, "udp") && strings.Contains(l, ":"):
-			addr++
-		case strings.HasPrefix(l, "http://") || strings.HasPrefix(l, "https://") || strings.HasPrefix(l, "ftp://"):
-			url = true
-		case (w == "-e" || w == "-c" || w == "--exec" || w == "--sh-exec") && i+1 < len(a) && program.ShellPath(a[i+1]) && len(strings.Fields(a[i+1])) <= 2:
-			shell = true
-		case w == "-T" || w == "--upload-file" || strings.HasPrefix(w, "--data") || (w == "-F" || w == "-d") && i+1 < len(a) && strings.Contains(a[i+1], "@"):
-			upload = true
-		case strings.HasPrefix(w, "--post-file"):
-			return "wget"
-		}
-	}
-	switch {
-	case hand && addr > 0:
-		return "socat"
-	case shell && len(a) >= 3:
-		return "nc"
-	case url && upload:
-		return "curl"
-	case len(a) > 2 && a[0] == "s_client":
-		return "openssl"
-	}
-	return ""
 }

@@ -56,6 +56,9 @@ func devtcp(s *command.Simple, _ track.View) *Finding {
 		return nil
 	}
 	loop := s.Dynamic && (s.Loop || inNet) || s.Name == "eval" && (s.Loop || inNet) || s.Class() == program.Shell && s.Loop && s.Arg("-c")
+	if s.Class() == program.None && command.DevNet(in) && s.Name != "" && !s.Dynamic {
+		return say(s, coi.Critical, "program redirected to "+strings.TrimPrefix(out, "/dev/")).to(host)
+	}
 	driven := s.Class() == program.Shell && inNet && s.Name != "" && !runsText(s)
 	if !driven && !loop && !(s.Class() == program.Shell && s.Arg("-i", "-li", "-il")) {
 		return nil
