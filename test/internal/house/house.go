@@ -218,13 +218,15 @@ func (h *House) Containers() ([]string, error) {
 // their rules, then the files.
 func (h *House) Close() error {
 	var all error
-	names, err := h.Containers()
-	all = errors.Join(all, err)
-	for _, n := range names {
-		if out, err := exec.Command("incus", "delete", "-f", n).CombinedOutput(); err != nil {
-			all = errors.Join(all, fmt.Errorf("incus delete %s: %w: %s", n, err, out))
+	// A supervisor may be deleting the same container: what counts is that none is left.
+	all = errors.Join(all, Eventually(context.Background(), 30*time.Second, func() error {
+		names, err := h.Containers()
+		for _, n := range names {
+			out, failed := exec.Command("incus", "delete", "-f", n).CombinedOutput()
+			err = errors.Join(err, failed, fmt.Errorf("%s: %s", n, out))
 		}
-	}
+		return err
+	}))
 	for _, lock := range []string{run.WatchLock, run.NetguardLock} {
 		all = errors.Join(all, stop(h.Home.Run(lock)))
 	}
