@@ -23,7 +23,7 @@ func (p *Plan) add(tree int, rel string, git bool, links int) {
 		at := strings.Join(parts[:i+1], "/")
 		st, err := root.Stat(at)
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, fs.ErrNotExist) || err == nil && i == len(parts)-1 && p.placed(tree, at):
 			p.absent(tree, rel, git)
 			return
 		case err != nil:
@@ -115,7 +115,7 @@ func (p *Plan) absent(tree int, rel string, git bool) {
 		return
 	}
 	for _, parent := range beneath.Parents(rel) {
-		if _, err := p.trees[tree].Root.Stat(parent); errors.Is(err, fs.ErrNotExist) {
+		if _, err := p.trees[tree].Root.Stat(parent); errors.Is(err, fs.ErrNotExist) || p.shared[p.host(tree, parent)].Path != "" {
 			p.place(placeholder{Tree: tree, Path: parent, Dir: true})
 		}
 	}

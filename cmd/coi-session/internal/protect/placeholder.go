@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/beneath"
@@ -121,7 +122,7 @@ func RemovePlaceholders(file string, others []string) (left []string, err error)
 		if c.Tree != "" {
 			tree = c.Tree
 		}
-		if keep[tree+"\x00"+c.Path] {
+		if keep[filepath.Join(tree, c.Path)].Path != "" {
 			continue
 		}
 		if roots[tree] == nil {
@@ -144,28 +145,55 @@ func RemovePlaceholders(file string, others []string) (left []string, err error)
 }
 
 func removeOne(root *beneath.Root, c createdFile) (removed bool, err error) {
-	st, err := root.Stat(c.Path)
+	same, err := untouched(root, c, c.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
+	if err != nil || !same {
+		return false, err
+	}
+	return true, root.Remove(c.Path)
+}
+
+// untouched reports whether a placeholder is as it was made.
+func untouched(root *beneath.Root, c createdFile, rel string) (bool, error) {
+	st, err := root.Stat(rel)
 	if err != nil {
 		return false, err
 	}
 	switch {
 	case c.Type == "dir" && st.Mode.IsDir():
-		if entries, err := root.List(c.Path); err != nil || len(entries) > 0 {
-			return false, err
-		}
-	case c.Type == "file" && st.Mode.IsRegular() && fileHash(root, c.Path) == c.SHA256:
-	default:
-		return false, nil
+		entries, err := root.List(rel)
+		return len(entries) == 0, err
+	case c.Type == "file" && st.Mode.IsRegular():
+		return fileHash(root, rel) == c.SHA256, nil
 	}
-	return true, root.Remove(c.Path)
+	return false, nil
 }
 
-// listed joins the placeholders of other manifests.
-func listed(files []string) (map[string]bool, error) {
-	out := map[string]bool{}
+// others reads the manifests of other containers; one that cannot be read
+// counts as a problem, since its placeholders would be taken for the user's.
+func (p *Plan) others(manifests []string) {
+	all, err := listed(manifests)
+	if err != nil {
+		p.problems = append(p.problems, cli.Escape(err.Error()))
+	}
+	p.shared = all
+}
+
+// placed reports whether a path is an untouched placeholder of another container.
+func (p *Plan) placed(tree int, rel string) bool {
+	c, ok := p.shared[p.host(tree, rel)]
+	if !ok {
+		return false
+	}
+	same, err := untouched(p.trees[tree].Root, c, rel)
+	return err == nil && same
+}
+
+// listed joins the placeholders of other manifests by host path.
+func listed(files []string) (map[string]createdFile, error) {
+	out := map[string]createdFile{}
 	for _, f := range files {
 		var m manifest
 		if err := home.ReadJSON(f, schema, &m); err != nil {
@@ -179,7 +207,7 @@ func listed(files []string) (map[string]bool, error) {
 			if c.Tree != "" {
 				tree = c.Tree
 			}
-			out[tree+"\x00"+c.Path] = true
+			out[filepath.Join(tree, c.Path)] = c
 		}
 	}
 	return out, nil

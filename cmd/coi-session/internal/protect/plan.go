@@ -41,9 +41,12 @@ type Config struct {
 	Watched    []string
 	Writable   []string // security.writable_paths
 	HooksPaths []string // core.hooksPath of the user's own configuration, relative or absolute
-	Disabled   bool
-	Strict     bool
-	FreeHooks  bool // git.writable_hooks
+	// Manifests are the placeholder manifests of other running containers: what
+	// they made counts as absent, so that the last one to end takes it away.
+	Manifests []string
+	Disabled  bool
+	Strict    bool
+	FreeHooks bool // git.writable_hooks
 	// Also is shown every entry of the workspace, so that package mask needs no
 	// walk of its own.
 	Also func(beneath.Entry)
@@ -85,6 +88,7 @@ type Plan struct {
 	problems   []string
 	strict     bool
 	disabled   bool
+	shared     map[string]createdFile // placeholders of other containers by host path
 }
 
 type placeholder struct {
@@ -104,6 +108,7 @@ const maxNested = 200
 // and goes on after a path that fails; see Err.
 func Compute(c Config) *Plan {
 	p := &Plan{trees: []Tree{c.Workspace}, anchors: map[int]map[string]bool{}, gitFiles: map[string]string{}, strict: c.Strict, disabled: c.Disabled}
+	p.others(c.Manifests)
 	p.survey(0, c.Also)
 	p.watched = without(c.Watched, c.Writable)
 	if c.Disabled {

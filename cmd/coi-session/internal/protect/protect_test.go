@@ -203,25 +203,24 @@ func TestPlaceholders(t *testing.T) {
 	}
 }
 
-// Placeholders that another running container lists stay; a crash between
-// manifest and placing leaves nothing.
+// Placeholders belong to every session that found their places empty: the last
+// one to end takes them away, and none loses its lock before.
 func TestPlaceholdersOfSeveralSlots(t *testing.T) {
 	h := newHost(t)
 	h.start()
-	first := h.file("placeholders.json")
-	second := Compute(h.cfg)
-	must(t, second.Manifest(h.file("second.json")))
-	// What exists now was made by the first; the second lists nothing of it and locks it.
-	if left, err := RemovePlaceholders(h.file("second.json"), []string{first}); err != nil || len(left) != 0 || !h.exists(".coi") {
-		t.Errorf("the second session took the first one's placeholders: %q, %v", left, err)
+	first, second := h.file("placeholders.json"), h.file("second.json")
+	h.cfg.Manifests = []string{first}
+	p := Compute(h.cfg)
+	must(t, p.Err(), p.Manifest(second), p.Place(os.Getuid(), os.Getgid()))
+	if diff := cmp.Diff(mustRead(t, first), mustRead(t, second)); diff != "" {
+		t.Errorf("the second session lists other placeholders:\n%s", diff)
 	}
-	must(t, os.WriteFile(h.file("third.json"), mustRead(t, first), 0o600))
-	if _, err := RemovePlaceholders(first, []string{h.file("third.json")}); err != nil || !h.exists(".coi") {
-		t.Errorf("placeholders of a running session are gone: %v", err)
+	if left, err := RemovePlaceholders(first, []string{second}); err != nil || len(left) != 0 || !h.exists(".coi") || !h.exists(".claude/settings.json") {
+		t.Errorf("the first session took what the second one still needs: %q, %v", left, err)
 	}
 	h.write(".vscode/user.json", "mine")
-	left, err := RemovePlaceholders(h.file("third.json"), nil)
-	if err != nil || !slices.Contains(left, ".vscode") || h.exists(".coi") || h.read(".vscode/user.json") != "mine" {
+	left, err := RemovePlaceholders(second, nil)
+	if err != nil || !slices.Contains(left, ".vscode") || h.exists(".coi") || h.exists(".claude") || h.read(".vscode/user.json") != "mine" {
 		t.Errorf("left %q, %v; a changed placeholder must stay, others go", left, err)
 	}
 }
