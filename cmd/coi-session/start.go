@@ -36,6 +36,7 @@ type begin struct {
 	chosen func() error
 	prompt []byte // of a headless run; nil: none
 
+	shield   *shield
 	row      tool.Tool
 	context  string // text of SANDBOX_CONTEXT.md
 	ports    []proxy.Published
@@ -98,7 +99,9 @@ func (b *begin) start() (*launch.Live, error) {
 		return nil, err
 	}
 	b.line.mark("slot chosen")
+	b.clearLeftovers()
 	spec, err := b.spec()
+	defer b.shield.close()
 	if err != nil {
 		lock.Unlock()
 		return nil, err
@@ -108,6 +111,7 @@ func (b *begin) start() (*launch.Live, error) {
 	live, err := launch.Launch(b.c, launch.Env{Door: b.door, Home: b.home, Getenv: b.c.Getenv, Lock: lock,
 		Created: ident.Unlock, Warn: b.c.Warn, Mark: b.line.mark}, spec)
 	if err != nil {
+		b.lower()
 		return nil, b.explain(err)
 	}
 	return live, nil
@@ -278,7 +282,8 @@ func (b *begin) spec() (launch.Spec, error) {
 	if in.UIDs, err = b.mapping(in.Mounts.SourcePaths()); err != nil {
 		return launch.Spec{}, err
 	}
-	for _, step := range []func(*plan.Input) error{b.limits, b.proxies, b.chooseTool} {
+	shield := func(in *plan.Input) error { return b.shieldWorkspace(in, wt) }
+	for _, step := range []func(*plan.Input) error{b.limits, b.proxies, shield, b.chooseTool} {
 		if err := step(&in); err != nil {
 			return launch.Spec{}, err
 		}
@@ -287,6 +292,7 @@ func (b *begin) spec() (launch.Spec, error) {
 	spec := plan.Make(in)
 	b.deadline(&spec)
 	b.setup(in, &spec)
+	b.brief(in, &spec)
 	if err := b.seedTool(in, &spec); err != nil {
 		return launch.Spec{}, err
 	}
@@ -295,7 +301,7 @@ func (b *begin) spec() (launch.Spec, error) {
 	for _, p := range b.ports {
 		spec.Record.Plan.Ports = append(spec.Record.Plan.Ports, p.String())
 	}
-	return spec, nil
+	return spec, b.raise(in, &spec)
 }
 
 func (b *begin) monitor() launch.Monitor {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/brief"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/launch"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/plan"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/seed"
@@ -46,6 +47,9 @@ func (b *begin) chooseTool(in *plan.Input) error {
 	}
 	start := tool.Start{SessionID: in.SessionID, Interactive: b.cfg.Tool.PermissionMode == "interactive", Model: m.Model, Effort: effort,
 		Binary: b.cfg.Tool.Binary, Home: in.UIDs.Home}
+	if b.cfg.Tool.AutoContext {
+		start.ContextFile = in.UIDs.Home + "/" + brief.TextName
+	}
 	if b.prompt != nil {
 		start.Headless, start.PromptFile = true, promptPath(in.SessionID)
 	}

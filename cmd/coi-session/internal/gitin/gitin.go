@@ -117,7 +117,8 @@ func New(c Config) (*Git, error) {
 		g.Env[fmt.Sprintf("GIT_CONFIG_VALUE_%d", i)] = kv[1]
 	}
 	g.files(c)
-	g.Script = script(settings)
+	g.Files = append(g.Files, bundle.File{Path: etc + "/gitconfig", Mode: 0o644, Content: []byte(systemConfig(settings))})
+	g.Script = script
 	return g, nil
 }
 
@@ -146,25 +147,33 @@ func (g *Git) readOnly(c Config) error {
 }
 
 func identityFile(i Identity) string {
-	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`).Replace
-	return "[user]\n\tname = \"" + quote(i.Name) + "\"\n\temail = \"" + quote(i.Email) + "\"\n"
+	return systemConfig([][2]string{{"user.name", i.Name}, {"user.email", i.Email}})
 }
 
-// script puts the settings into the system configuration, key by key, so that
-// what the image has there stays.
-func script(settings [][2]string) string {
-	var b strings.Builder
-	b.WriteString(`if ! command -v git >/dev/null 2>&1; then
+// script makes the system configuration include ours, so that what the image
+// has there stays, and says what an old git cannot do.
+const script = `if ! command -v git >/dev/null 2>&1; then
   echo "coi-warning git is not in this image: no identity, no hooks, no branch guard"
 else
   case "$(git version)" in
   "git version "[01].*|"git version 2."[0-9].*|"git version 2."[12][0-9].*|"git version 2.30."*)
     echo "coi-warning git in this image is older than 2.31: a repository can switch off the hooks and the branch guard" ;;
   esac
-`)
+  grep -qs '` + etc + `/gitconfig' /etc/gitconfig || git config --system --add include.path ` + etc + `/gitconfig
+fi
+`
+
+// systemConfig writes the settings as a git configuration file.
+func systemConfig(settings [][2]string) string {
+	var b strings.Builder
 	for _, kv := range settings {
-		fmt.Fprintf(&b, "  git config --system --replace-all %s %s\n", cli.ShellQuote(kv[0]), cli.ShellQuote(kv[1]))
+		section, key, _ := strings.Cut(kv[0], ".")
+		fmt.Fprintf(&b, "[%s]\n\t%s = \"%s\"\n", section, key, quoted(kv[1]))
 	}
-	b.WriteString("fi\n")
 	return b.String()
+}
+
+// quoted escapes a value for the inside of double quotes in a git configuration.
+func quoted(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`, "\r", "").Replace(s)
 }

@@ -44,9 +44,14 @@ type Plan struct {
 	Unguarded   bool         `json:"unguarded"`        // open mode without a guard
 	Watched     bool         `json:"watched"`
 	Protected   string       `json:"protected,omitempty"` // summary for info
-	Limits      []string     `json:"limits"`              // limits in force, for info
-	Ports       []string     `json:"ports"`               // published, as list prints them
-	Mounts      []string     `json:"mounts"`              // for info
+	OwnerUID    int          `json:"owner_uid"`           // who the files of the workspace belong to
+	OwnerGID    int          `json:"owner_gid"`
+	Writable    []string     `json:"writable,omitempty"` // host paths of writable mounts outside the workspace
+	Secrets     []string     `json:"secrets,omitempty"`  // globs of files to hide
+	ResumeID    string       `json:"resume_id,omitempty"`
+	Limits      []string     `json:"limits"` // limits in force, for info
+	Ports       []string     `json:"ports"`  // published, as list prints them
+	Mounts      []string     `json:"mounts"` // for info
 	Forensics   bool         `json:"forensics"`
 	Ending      *run.End     `json:"ending,omitempty"`  // an end that has begun
 	Outcome     string       `json:"outcome,omitempty"` // why a container was kept

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/guard"
@@ -46,9 +47,10 @@ func (s *Supervisor) end(ctx context.Context, next ending) error {
 	if err != nil {
 		return s.keep(end, inst, "it cannot be stopped: "+err.Error())
 	}
-	safe := s.secure(ctx, inst, &end)
+	finished := sync.OnceValue(func() error { return <-stopped })
+	safe := s.secure(ctx, inst, &end, finished)
 	s.report(safe)
-	if err := <-stopped; err != nil {
+	if err := finished(); err != nil {
 		return s.keep(end, inst, "it cannot be stopped: "+err.Error())
 	}
 	if why := s.keepWhy(ctx, inst, next, safe); why != "" {
@@ -250,6 +252,9 @@ func (s *Supervisor) strip(ctx context.Context, name string) error {
 func (s *Supervisor) finish(end run.End, done Report) error {
 	r := s.file.Get()
 	s.letGo(r, done.Outcome == "deleted")
+	if s.verified || done.Outcome == "deleted" {
+		s.clear()
+	}
 	s.Log.Ended(end.Reason)
 	err := s.file.Change(func(r *record.Record) {
 		r.Phase, r.Ended, r.Plan.Ending, r.Supervisor = run.Ended, &end, nil, nil
@@ -288,6 +293,7 @@ func (s *Supervisor) undo(ctx context.Context) error {
 	}
 	if outcome != failed { // else the next command tries again
 		s.letGo(r, outcome == "deleted")
+		s.clear()
 		_ = os.Remove(record.Path(s.Home, r.Container))
 		_ = os.Remove(record.LockPath(s.Home, r.Container))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
@@ -25,6 +26,7 @@ type Door interface {
 	Delete(ctx context.Context, name string) error
 	Settle(ctx context.Context, name string) error
 	Snapshots(ctx context.Context, name string) ([]incus.Snapshot, error)
+	Tree(ctx context.Context, name string) (*incus.Tree, error)
 }
 
 // Supervisor is the life of one session seen from behind.
@@ -41,6 +43,8 @@ type Supervisor struct {
 	tool chan toolEnd    // how the tool in tmux ended
 
 	watching bool // the end of the tmux session is being waited for
+	verified bool // the workspace was compared with its baseline
+	saving   sync.Mutex
 }
 
 // Run supervises a container until its session has ended. The caller holds the

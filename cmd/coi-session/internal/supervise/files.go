@@ -1,0 +1,72 @@
+package supervise
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/protect"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
+	"github.com/code-on-incus/coi/pkg/home"
+	"github.com/code-on-incus/coi/pkg/run"
+)
+
+// Files are where a session keeps what it knows of its workspace.
+type Files struct {
+	Placeholders string // run/<c>.placeholders.json
+	Baseline     string // run/<c>.baseline.json
+	Copies       string // storage/baseline/<c>
+	Quarantine   string // storage/quarantine/<session id>
+}
+
+const placeholders = ".placeholders.json"
+
+// FilesOf are the files of one container.
+func FilesOf(h home.Home, storage, container, session string) Files {
+	return Files{
+		Placeholders: h.Run(container + placeholders), Baseline: h.Run(container + ".baseline.json"),
+		Copies: filepath.Join(storage, "baseline", container), Quarantine: filepath.Join(storage, "quarantine", session),
+	}
+}
+
+// Leftover are the containers that have a manifest of placeholders.
+func Leftover(h home.Home) []string {
+	names, _ := run.Names(h.Run(), placeholders)
+	return names
+}
+
+// Manifests are the placeholder manifests of all sessions that have not ended,
+// but for one container's.
+func Manifests(h home.Home, but string) []string {
+	var out []string
+	for _, name := range Leftover(h) {
+		if name == but {
+			continue
+		}
+		if rec, err := record.Read(h, name); err == nil && rec.Ended == nil {
+			out = append(out, h.Run(name+placeholders))
+		}
+	}
+	return out
+}
+
+// flagsTime is how long the monitor may take to clear immutable flags.
+const flagsTime = 3 * time.Second
+
+// Clear removes placeholders and baseline of a container that no longer runs.
+// It waits for the monitor to let go of its flags: immutable files cannot be
+// removed. left names what stays because it changed.
+func (f Files) Clear(h home.Home, container string) (left []string, err error) {
+	flags := h.Path("immutable-locks", container+".json")
+	for until := time.Now().Add(flagsTime); time.Now().Before(until); {
+		if _, err := os.Lstat(flags); err != nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	left, err = protect.RemovePlaceholders(f.Placeholders, Manifests(h, container))
+	if err != nil {
+		return left, err
+	}
+	return left, protect.DropBaseline(f.Baseline, f.Copies)
+}
