@@ -127,6 +127,7 @@ func (b *begin) raise(in plan.Input, spec *launch.Spec) error {
 	spec.Script += s.git.Script
 	p := &spec.Record.Plan
 	p.Protected = s.protect.Summary()
+	p.Saves = b.usesTool()
 	p.OwnerUID, p.OwnerGID, p.Secrets = in.UIDs.UID, in.UIDs.GID, b.cfg.Security.SecretPaths
 	for _, src := range in.Mounts.Sources {
 		if d := in.Mounts.Devices[src.Device]; src.Device != "workspace" && src.Rel == "" && d["readonly"] != "true" {

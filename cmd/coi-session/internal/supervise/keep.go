@@ -21,6 +21,17 @@ func MetaOf(r record.Record) save.Meta {
 // SessionsBase is paths.sessions_dir of a record's session.
 func SessionsBase(r record.Record) string { return strings.TrimSuffix(r.Plan.SessionsDir, "-"+r.Tool) }
 
+// started writes the metadata of a session that can be resumed, and begins what
+// goes on beside it.
+func (s *Supervisor) started(ctx context.Context) {
+	r := s.file.Get()
+	if r.Plan.Saves {
+		if err := save.Begin(SessionsBase(r), MetaOf(r)); err != nil {
+			s.Log.Error("save", "%s", err.Error())
+		}
+	}
+}
+
 // save reads the saved paths out of the container's file system, running or
 // stopped, and replaces the earlier save of this session.
 func (s *Supervisor) save(ctx context.Context, container string) (save.Result, error) {

@@ -166,6 +166,7 @@ func (s *Supervisor) settle(ctx context.Context) {
 		return
 	}
 	s.init = p.Gone()
+	s.started(ctx)
 }
 
 // died says why a container whose processes are gone is so.
