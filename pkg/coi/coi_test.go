@@ -35,3 +35,24 @@ func TestLevels(t *testing.T) {
 		t.Error("ParseLevel took a word that is no level")
 	}
 }
+
+// The checks by hand mean what these patterns mean.
+func TestNamesAgainstPatterns(t *testing.T) {
+	prefix, name := regexp.MustCompile(`^[a-z][a-z0-9-]{0,20}-$`), regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9-]{0,61}[a-zA-Z0-9]$`)
+	const letters = "azAZ09-_./\n é"
+	r := rand.New(rand.NewPCG(1, 1))
+	for range 50_000 {
+		b := make([]byte, r.IntN(4))
+		for i := range b {
+			b[i] = letters[r.IntN(len(letters))]
+		}
+		for _, s := range []string{string(b), "a" + string(b) + "-", strings.Repeat("a", r.IntN(66)) + string(b)} {
+			if ValidPrefix(s) != prefix.MatchString(s) {
+				t.Fatalf("ValidPrefix(%q) = %v", s, ValidPrefix(s))
+			}
+			if ValidContainer(s) != name.MatchString(s) {
+				t.Fatalf("ValidContainer(%q) = %v", s, ValidContainer(s))
+			}
+		}
+	}
+}
