@@ -17,7 +17,7 @@ LDFLAGS  := -s -w -X $(VERSION).Commit=$(COMMIT) $(if $(RELEASE),-X $(VERSION).N
 # loader's environment.
 export CGO_ENABLED := 0
 
-.PHONY: help setup build test e2e attack fuzz bench score score-live lint fmt docs install package check clean
+.PHONY: help setup build test e2e attack fuzz bench score score-live detection-docs lint fmt docs install package check clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,9 +48,14 @@ fuzz: ## every fuzz target for FUZZTIME (default 5s) each
 bench: build ## run all benchmarks and print ratios
 	tools/bench
 
-score: build ## detection rates over the recorded lines; CORPUS=FILES adds labelled ones
-	$(GO) test -count=1 -v -run Held ./cmd/coi-watch/internal/score
-	$(if $(CORPUS),bin/coi-watch replay --score $(CORPUS))
+score: build ## hit rates and false alarms over a labelled corpus: CORPUS=DIR (SIGMA=DIR adds a run with rule files)
+	@test -n "$(CORPUS)" || { echo "usage: make score CORPUS=DIR"; exit 2; }
+	bin/coi-watch watch replay --score $(if $(SIGMA),--sigma $(SIGMA),$(if $(wildcard $(CORPUS)/sigma*),--sigma $(firstword $(wildcard $(CORPUS)/sigma*)))) $(wildcard $(CORPUS)/*.jsonl)
+
+detection-docs: build ## write docs/detection.md from a labelled corpus: CORPUS=DIR
+	@test -n "$(CORPUS)" || { echo "usage: make detection-docs CORPUS=DIR"; exit 2; }
+	bin/coi-watch watch replay --markdown $(if $(wildcard $(CORPUS)/sigma*),--sigma $(firstword $(wildcard $(CORPUS)/sigma*))) $(wildcard $(CORPUS)/*.jsonl) > docs/detection.md.new
+	mv docs/detection.md.new docs/detection.md
 
 score-live: build ## detection rates with real processes in real containers (root)
 	$(GO) test -tags attack -count=1 -timeout 30m -run 'Score' -v ./test/attack/...

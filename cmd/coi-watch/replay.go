@@ -18,6 +18,7 @@ import (
 type replayCmd struct {
 	cli.Format
 	Score    bool     `help:"Print the table of hit rates; exit 1 below the bars."`
+	Markdown bool     `help:"Print the score as the page of the manual."`
 	Sigma    string   `placeholder:"DIR" help:"Also use the Sigma rules of DIR; with --score both scores are printed."`
 	Patterns string   `placeholder:"DIR" help:"Also use the patterns of DIR."`
 	Files    []string `arg:"" name:"file" help:"Events, command lines, or JSON lines with cmd; - is standard input."`
@@ -34,7 +35,10 @@ func (r *replayCmd) Run(c *cli.Context) error {
 		return err
 	}
 	ruled.Rules = rules
-	if r.Score {
+	switch {
+	case r.Markdown:
+		return r.page(c, plain, ruled)
+	case r.Score:
 		return r.score(c, plain, ruled)
 	}
 	var rows [][]string
@@ -96,6 +100,19 @@ func (r *replayCmd) score(c *cli.Context, plain, ruled engine.Config) error {
 		return cli.Exit(coi.ExitFailed)
 	}
 	return nil
+}
+
+// page writes the page of the manual about detection.
+func (r *replayCmd) page(c *cli.Context, plain, ruled engine.Config) error {
+	res, rows, err := r.board(c, plain)
+	if err != nil {
+		return err
+	}
+	with, _, err := r.board(c, ruled)
+	if err != nil {
+		return err
+	}
+	return score.Page(c.Stdout, res, with, rows, engine.New(ruled).Rules())
 }
 
 func (r *replayCmd) board(c *cli.Context, cfg engine.Config) (score.Result, int, error) {

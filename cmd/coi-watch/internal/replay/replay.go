@@ -126,6 +126,10 @@ func describe(ev event.Event) string {
 // workspace, as the code user.
 func Line(row Row, cfg engine.Config) Verdict {
 	uid := 1000
+	if cfg.Resolve == nil && cfg.Read == nil {
+		l := &local{}
+		cfg.Resolve, cfg.Read = l.Resolve, l.Read
+	}
 	e := engine.New(cfg)
 	ev := event.Event{
 		V: event.Version, Seq: 1, Mono: 1, Type: event.Exec, PID: 2, PPID: 1, Start: 1, UID: &uid,

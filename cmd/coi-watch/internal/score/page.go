@@ -1,0 +1,72 @@
+package score
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/detect"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/engine"
+)
+
+const pageHead = `# What coi-watch detects, and how well
+
+This page is written by ` + "`make detection-docs CORPUS=DIR`" + `. Do not edit it by hand.
+
+## Score
+
+Static replay: each of the %d labelled command lines is judged alone, as if the agent had typed it in its workspace (` + "`bash -c LINE`" + ` as the
+code user), by the same tracker and detectors that run live. Nothing is executed. One setting for all lines; the detectors do not know the corpus.
+"must" is what a sandbox has no good reason to see, counted at high or above; "should" is strongly suspicious, counted at warning or above. "Easy" and
+"hard" are lines that developers really run; the hard ones look like attacks to a matcher of words.
+
+`
+
+const pageLimits = `
+## Limits, plainly
+
+- A line is judged by what its text can be folded to: quotes, variables and files that the same text sets, substitutions of constants, base64, hex, rot13,
+  here-documents. What only becomes known while it runs (a key from the network, arithmetic over strings, a decoder nobody knows) is not folded. Live, the
+  execs, opened files, connections and the wiring of descriptors decide then; none of that is in the table above.
+- Program text of interpreters is judged by features (opens a connection, hands over a shell, decodes, fetches, reads secrets), not understood. A large
+  program from a file is judged by the strong features only, else every web server would be a suspect.
+- A renamed program is known by its content live, by copies and links made in the same text, and by the shape of its options otherwise. A renamed program
+  with unremarkable arguments, outside the folders that everybody may write, keeps its false name in a static replay.
+- Commands inside ` + "`ssh host '…'`" + ` happen elsewhere and are warnings at most; those inside nested containers count fully.
+- Rule files only add findings. The second column shows why they are not part of the promise: public rules are written for servers, where nobody develops.
+- Asking for secrets of the project itself (workspace files, ` + "`.env`" + `) is not a credential finding; sending them away is.
+- Reads through a descriptor that was opened before the mark was set, and data that leaves inside allowed protocols to allowed hosts, are seen only as volume.
+`
+
+// Page writes the manual page: the score without and with rule files, its
+// conditions, the catalogue, and the limits.
+func Page(w io.Writer, plain, ruled Result, rows int, rules []engine.RuleInfo) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, pageHead, rows)
+	b.WriteString("| measure | bar | built in | with rule files |\n|---|---|---|---|\n")
+	with := ruled.Bars()
+	for i, bar := range plain.Bars() {
+		sign := "≤"
+		if bar.Least {
+			sign = "≥"
+		}
+		fmt.Fprintf(&b, "| %s | %s %.0f %% | %.1f %% | %.1f %% |\n", bar.Name, sign, 100*bar.Limit, 100*bar.Value, 100*with[i].Value)
+	}
+	loaded, files := 0, 0
+	for _, r := range rules {
+		if strings.HasPrefix(r.ID, "sigma:") {
+			files++
+			if r.Loaded {
+				loaded++
+			}
+		}
+	}
+	fmt.Fprintf(&b, "\nRule files of the second column: %d Sigma rules, %d loaded, %d named as unsupported with their reason (`coi watch rules list --unsupported`).\n", files, loaded, files-loaded)
+	b.WriteString(pageLimits)
+	b.WriteString("\n## Catalogue\n\nThe level is the highest a rule gives. Every rule has samples that must fire and samples that must not: `coi watch rules test`.\n\n| rule | level | finds | why it matters |\n|---|---|---|---|\n")
+	for _, d := range detect.All {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", d.ID, d.Level, d.Title, d.Why)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
