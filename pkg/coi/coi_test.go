@@ -1,6 +1,11 @@
 package coi
 
-import "testing"
+import (
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"testing"
+)
 
 func TestContainerName(t *testing.T) {
 	name := ContainerName(DefaultPrefix, "/home/u/src", 3)
