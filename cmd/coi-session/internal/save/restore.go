@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"io/fs"
 	"path"
@@ -137,4 +138,37 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) {
 	clear(p)
 	return len(p), nil
+}
+
+// Mark stands for the state of the paths below home: it changes when a file
+// appears, goes, grows or is written.
+func Mark(src Source, homeInside string, paths []string) (string, error) {
+	sum := fnv.New64a()
+	var walk func(rel string, st fs.FileInfo, depth int) error
+	walk = func(rel string, st fs.FileInfo, depth int) error {
+		_, _ = fmt.Fprintf(sum, "%s %d %d\n", rel, st.Size(), st.ModTime().UnixNano())
+		if !st.IsDir() || depth > maxDepth {
+			return nil
+		}
+		entries, err := src.ReadDir(path.Join(homeInside, rel))
+		for _, e := range entries {
+			if err := walk(path.Join(rel, e.Name()), e, depth+1); err != nil {
+				return err
+			}
+		}
+		return err
+	}
+	for _, p := range paths {
+		st, err := src.Lstat(path.Join(homeInside, p))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		if err := walk(p, st, 0); err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf("%x", sum.Sum64()), nil
 }

@@ -340,6 +340,13 @@ func TestRestore(t *testing.T) {
 	}
 }
 
+func must2[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
 type osSource string
 
 func (o osSource) ReadDir(p string) ([]fs.FileInfo, error) {
@@ -361,6 +368,14 @@ func TestStream(t *testing.T) {
 	src, dir := t.TempDir(), t.TempDir()
 	must(t, os.MkdirAll(filepath.Join(src, "home/code/.claude/d"), 0o755), os.WriteFile(filepath.Join(src, "home/code/.claude/d/f"), []byte("text"), 0o644),
 		os.Symlink("/etc/shadow", filepath.Join(src, "home/code/.claude/x")), unix.Mkfifo(filepath.Join(src, "home/code/.claude/fifo"), 0o600))
+	mark := must2(Mark(osSource(src), "/home/code", []string{".claude", ".missing"}))
+	if again := must2(Mark(osSource(src), "/home/code", []string{".claude", ".missing"})); again != mark {
+		t.Errorf("Mark = %s, then %s of the same files", mark, again)
+	}
+	must(t, os.WriteFile(filepath.Join(src, "home/code/.claude/d/f"), []byte("text2"), 0o644))
+	if again := must2(Mark(osSource(src), "/home/code", []string{".claude"})); again == mark {
+		t.Error("Mark does not see a change")
+	}
 	var buf bytes.Buffer
 	must(t, Stream(osSource(src), "/home/code", []string{".claude", ".missing"}, &buf))
 	res, err := Save(options(t, dir, &buf))

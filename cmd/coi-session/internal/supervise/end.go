@@ -25,6 +25,7 @@ const stopTime = 60 * time.Second
 // end brings a session to its end in the fixed order: network closed, thawed,
 // stopped, verified, saved, deleted or kept, guards let go, record closed.
 func (s *Supervisor) end(ctx context.Context, next ending) error {
+	s.cease()
 	next.At = time.Now().UTC()
 	end := next.End
 	if err := s.file.Change(func(r *record.Record) { r.Phase = run.Saving; r.Plan.Ending = &end }); err != nil {
@@ -281,6 +282,7 @@ func (s *Supervisor) letGo(r record.Record, gone bool) {
 // undo takes back a start that failed. A container that is older than this
 // start is left stopped.
 func (s *Supervisor) undo(ctx context.Context) error {
+	s.cease()
 	r := s.file.Get()
 	s.closeNet(ctx)
 	outcome, why := "deleted", ""

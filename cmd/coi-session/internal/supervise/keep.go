@@ -30,6 +30,7 @@ func (s *Supervisor) started(ctx context.Context) {
 			s.Log.Error("save", "%s", err.Error())
 		}
 	}
+	s.goBeside(ctx)
 }
 
 // save reads the saved paths out of the container's file system, running or

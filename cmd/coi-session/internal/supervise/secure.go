@@ -103,13 +103,6 @@ func (s *Supervisor) record(rep *protect.Report) {
 	if rep.Clean() {
 		return
 	}
-	r := s.file.Get()
-	a, err := audit.Open(s.Home, r.Container, audit.Options{Source: audit.SourceSession, SessionID: r.SessionID})
-	if err != nil {
-		s.Log.Error("security", "audit: %s", err.Error())
-		return
-	}
-	defer func() { _ = a.Close() }()
 	var recs []audit.Record
 	for _, f := range rep.Findings {
 		rec := audit.Record{Type: audit.TypeFile, Level: f.Level, Category: audit.CategoryProtection, Title: f.Title, Rule: "endcheck.workspace",
@@ -124,9 +117,7 @@ func (s *Supervisor) record(rep *protect.Report) {
 		recs = append(recs, audit.Record{Type: audit.TypeFile, Level: coi.Warning, Category: audit.CategoryProtection, Title: "workspace not verified", Rule: "endcheck.unverified",
 			Action: audit.Logged, Text: part, Description: fmt.Sprintf("%d part(s) of the workspace could not be looked at", len(rep.NotVerified))})
 	}
-	if _, err := a.Append(recs...); err != nil {
-		s.Log.Error("security", "audit: %s", err.Error())
-	}
+	s.write(recs...)
 }
 
 // clear takes placeholders and baseline away once the container can no longer

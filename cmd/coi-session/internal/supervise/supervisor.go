@@ -45,6 +45,7 @@ type Supervisor struct {
 	watching bool // the end of the tmux session is being waited for
 	verified bool // the workspace was compared with its baseline
 	saving   sync.Mutex
+	beside   *beside
 }
 
 // Run supervises a container until its session has ended. The caller holds the
