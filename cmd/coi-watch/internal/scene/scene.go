@@ -165,6 +165,8 @@ func (s *Scene) exec(r bpf.Record) event.Event {
 	}
 	p.Role = s.roles.of(s.Table, p, s.Init)
 	ev.Role = string(p.Role)
+	parent := s.Table.Get(r.PPID)
+	p.Setup = p.UID == 0 && r.PID != s.Init && p.NSPID != 1 && (p.Outside || parent != nil && parent.Setup)
 	s.script(&ev, r)
 	return ev
 }

@@ -28,6 +28,7 @@ type Proc struct {
 	Role      wiring.Role
 	Gone      bool
 	Outside   bool // parent is not in the container: entered from the host
+	Setup     bool // root's, entered from outside: coi preparing the container, or its user
 	Started   int64
 	Read      uint64 // bytes, at the last poll
 	Written   uint64
