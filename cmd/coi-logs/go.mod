@@ -2,7 +2,10 @@ module github.com/code-on-incus/coi/cmd/coi-logs
 
 go 1.26.0
 
-require github.com/code-on-incus/coi/pkg v0.0.0
+require (
+	github.com/code-on-incus/coi/pkg v0.0.0
+	github.com/rogpeppe/go-internal v1.16.0
+)
 
 require (
 	github.com/alecthomas/kong v1.17.0 // indirect
@@ -12,6 +15,7 @@ require (
 	github.com/mattn/go-runewidth v0.0.31 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/term v0.47.0 // indirect
+	golang.org/x/tools v0.26.0 // indirect
 )
 
 replace github.com/code-on-incus/coi/pkg => ../../pkg
