@@ -96,8 +96,7 @@ func (s *session) answered(rule string) {
 		return fmt.Errorf("no answer to %s; the trail has %v", rule, got)
 	})
 	if err != nil {
-		s.t.Errorf("%v
-%s", err, s.out.String())
+		s.t.Errorf("%v\n%s", err, s.out.String())
 	}
 }
 
