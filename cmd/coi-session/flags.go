@@ -20,6 +20,7 @@ type sessionFlags struct {
 	Image      string `placeholder:"ALIAS" help:"Image to start from."`
 	Network    string `enum:",restricted,allowlist,open" default:"" placeholder:"MODE" help:"Network mode: restricted, allowlist or open."`
 	cli.Globals
+	cli.Consent
 }
 
 func (f *sessionFlags) check() error {

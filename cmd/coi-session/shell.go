@@ -16,7 +16,6 @@ import (
 
 type shellCmd struct {
 	sessionFlags
-	cli.Consent
 	Resume      optional `placeholder:"ID" help:"Resume a saved session: the newest, or the one of that id."`
 	Continue    optional `placeholder:"ID" help:"Same as --resume."`
 	Tmux        bool     `xor:"tmux" help:"Run the tool inside tmux."`
@@ -58,6 +57,9 @@ func (s *shellCmd) Run(c *cli.Context) error {
 		return b.attachRunning()
 	}
 	argv := b.argv
+	if err := b.preLaunch(live); err != nil {
+		return b.giveUp(live, err)
+	}
 	if !b.tmux {
 		return b.direct(live, argv)
 	}

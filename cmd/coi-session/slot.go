@@ -53,6 +53,9 @@ func (b *begin) chooseSlot() (*home.Lock, error) {
 			slots[n] = s
 		}
 	}
+	if b.shell != nil && b.shell.Background && b.flags.Slot != 0 && slots[b.flags.Slot].State == pick.Busy {
+		return nil, cli.Fail(coi.ExitFailed, "slot %d is in use: %s", b.flags.Slot, slots[b.flags.Slot].Words).Hint("coi attach --slot %d", b.flags.Slot)
+	}
 	wish := b.flags.Slot
 	if wish == 0 && b.wishSlot != 0 && slots[b.wishSlot].State != pick.Busy {
 		wish = b.wishSlot
@@ -65,6 +68,7 @@ func (b *begin) chooseSlot() (*home.Lock, error) {
 		b.c.Note(fmt.Sprintf("slot %d is in use, taking slot %d", skipped, slot))
 	}
 	b.slot, b.container = slot, coi.ContainerName(b.home.Prefix, b.identity, slot)
+	b.others(found)
 	if slots[slot].State == pick.Leftover {
 		if err := b.finishLeftover(); err != nil {
 			return nil, err

@@ -99,6 +99,12 @@ func (b *begin) start() (*launch.Live, error) {
 		return nil, err
 	}
 	b.line.mark("slot chosen")
+	for _, check := range []func() error{b.keepAlias, b.killed} {
+		if err := check(); err != nil {
+			lock.Unlock()
+			return nil, err
+		}
+	}
 	b.clearLeftovers()
 	spec, err := b.spec()
 	defer b.shield.close()
@@ -106,6 +112,7 @@ func (b *begin) start() (*launch.Live, error) {
 		lock.Unlock()
 		return nil, err
 	}
+	b.secrets(&spec)
 	spec.Files = append(spec.Files, enterFiles(spec.Env, spec.Record.Plan.UID)...)
 	b.line.mark("planned")
 	live, err := launch.Launch(b.c, launch.Env{Door: b.door, Home: b.home, Getenv: b.c.Getenv, Lock: lock,
@@ -136,7 +143,13 @@ func (b *begin) settings() error {
 	if err := maskSources(h); err != nil {
 		return err
 	}
+	if err := b.byAlias(); err != nil {
+		return err
+	}
 	if b.ws, err = mount.OpenWorkspace(b.flags.Workspace, b.mountEnv()); err != nil {
+		return err
+	}
+	if err := b.wholeHome(); err != nil {
 		return err
 	}
 	if b.cfg, err = loadConfig(b.c, h, b.ws.Path, b.flags); err != nil {
@@ -207,6 +220,13 @@ func (b *begin) machine() error {
 	})
 	err = g.Wait()
 	b.line.mark("Incus asked")
+	if errors.Is(err, errNoImage) {
+		// The other questions were given up with it.
+		if err := b.missingImage(); err != nil {
+			return err
+		}
+		return b.machine()
+	}
 	return err
 }
 
@@ -218,11 +238,17 @@ func (b *begin) poolName() string {
 }
 
 func (b *begin) noImage(err error) error {
-	if errors.Is(err, incus.ErrNotFound) {
-		return cli.Fail(coi.ExitFailed, "image %s does not exist", cli.Escape(b.cfg.Container.Image)).Hint("coi build, or coi image list")
+	switch {
+	case errors.Is(err, incus.ErrNotFound) && b.old != nil:
+		return nil // a container that exists does not need its image any more
+	case errors.Is(err, incus.ErrNotFound):
+		return errNoImage
 	}
 	return err
 }
+
+// errNoImage says that the image has to be built first.
+var errNoImage = errors.New("no such image")
 
 func findPool(ctx context.Context, door *incus.Client, name string) (incus.Pool, error) {
 	if name == "" {

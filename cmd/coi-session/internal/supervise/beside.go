@@ -77,7 +77,7 @@ func (s *Supervisor) autosave(ctx context.Context) {
 		if s.frozen() {
 			continue // reading the files of a frozen container would hang
 		}
-		tree, err := s.door.Tree(ctx, r.Container)
+		tree, err := s.door.Files(ctx, r.Container)
 		if err != nil {
 			continue
 		}

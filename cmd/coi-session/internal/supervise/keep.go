@@ -46,7 +46,7 @@ func (s *Supervisor) save(ctx context.Context, container string) (save.Result, e
 		o.ResumeID = func(saved *beneath.Root) string { return row.ResumeID(saved, r.Workspace, r.Plan.Inside) }
 	}
 	if len(o.Paths) > 0 {
-		tree, err := s.door.Tree(ctx, container)
+		tree, err := s.door.Files(ctx, container)
 		if err != nil {
 			return save.Result{}, fmt.Errorf("read the container's files: %w", err)
 		}

@@ -383,3 +383,7 @@ func TestParseStatus(t *testing.T) {
 		}
 	}
 }
+
+func (d *fakeDoor) Files(context.Context, string) (*incus.Files, error) {
+	return nil, errors.New("no files in this test")
+}

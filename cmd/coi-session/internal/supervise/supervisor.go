@@ -26,7 +26,7 @@ type Door interface {
 	Delete(ctx context.Context, name string) error
 	Settle(ctx context.Context, name string) error
 	Snapshots(ctx context.Context, name string) ([]incus.Snapshot, error)
-	Tree(ctx context.Context, name string) (*incus.Tree, error)
+	Files(ctx context.Context, name string) (*incus.Files, error)
 }
 
 // Supervisor is the life of one session seen from behind.

@@ -75,6 +75,8 @@ func (s *Supervisor) obey(ctx context.Context, o Order) (next ending, done bool)
 		}
 		_ = s.file.Change(func(r *record.Record) { o.Record.Supervisor = r.Supervisor; *r = *o.Record })
 		if o.Record.Phase == run.Running {
+			s.Log.Started(o.Record.SessionID)
+			s.Log.Info("setup", "Container setup complete!")
 			s.settle(ctx)
 		}
 	case OpTool:
