@@ -6,6 +6,7 @@ replace github.com/code-on-incus/coi/pkg => ../pkg
 
 require (
 	github.com/code-on-incus/coi/pkg v0.0.0-00010101000000-000000000000
+	github.com/miekg/dns v1.1.73
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.2
 	golang.org/x/sys v0.49.0
 )

@@ -198,11 +198,7 @@ func (g *Guard) wanted(b *box, spec *run.Net) (*policy.Policy, generations, erro
 		return nil, gens, err
 	}
 	p.Hold, p.N = hold.Hold, g.state.number(b.name)
-	taken, err := g.taken()
-	if err != nil {
-		return nil, gens, err
-	}
-	l, err := g.pool.Get(b.name, p.IPv6, taken)
+	l, err := g.pool.Get(b.name, p.IPv6, g.taken)
 	if err != nil {
 		return nil, gens, err
 	}

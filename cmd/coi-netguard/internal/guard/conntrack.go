@@ -20,9 +20,13 @@ func (m flowFilter) MatchConntrackFlow(f *netlink.ConntrackFlow) bool {
 	return ok1 && ok2 && m(src.Unmap(), dst.Unmap(), f)
 }
 
-func deleteFlows(m flowFilter) error {
+func deleteFlows(m flowFilter, ipv6 bool) error {
+	families := []netlink.InetFamily{unix.AF_INET}
+	if ipv6 {
+		families = append(families, unix.AF_INET6)
+	}
 	var errs []error
-	for _, fam := range []netlink.InetFamily{unix.AF_INET, unix.AF_INET6} {
+	for _, fam := range families {
 		_, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, fam, m)
 		// A flow that ends by itself while we look is gone, which is what we want.
 		if err != nil && !errors.Is(err, unix.ENOENT) {
@@ -64,7 +68,7 @@ func (g *Guard) cutForbidden(b *box, p *policy.Policy) error {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		return policy.Decide(p, g.facts, b.names.ever, k).Verdict != policy.Pass
-	})
+	}, p.V6.IsValid())
 }
 
 // cutAll ends every flow from and to the container.
@@ -78,5 +82,5 @@ func (g *Guard) cutAll(b *box) error {
 	if len(own) == 0 {
 		return nil
 	}
-	return deleteFlows(func(src, dst netip.Addr, _ *netlink.ConntrackFlow) bool { return own[src] || own[dst] })
+	return deleteFlows(func(src, dst netip.Addr, _ *netlink.ConntrackFlow) bool { return own[src] || own[dst] }, b.status.IPv6 != "")
 }

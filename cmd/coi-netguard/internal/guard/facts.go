@@ -69,7 +69,8 @@ func (g *Guard) network() {
 	g.publish()
 }
 
-// taken reports addresses that somebody else on the host is reached by.
+// taken reports addresses that somebody else on the host is reached by. It is
+// asked only when a lease is given out.
 func (g *Guard) taken() (func(netip.Addr) bool, error) {
 	routes, err := g.net.Routes()
 	if err != nil {

@@ -46,12 +46,16 @@ func Load(path string, pool4, pool6 netip.Prefix) (*Pool, error) {
 	return p, nil
 }
 
-// Get returns the lease of a container, giving one out if it has none. taken says
-// which addresses others on the host use.
-func (p *Pool) Get(container string, ipv6 bool, taken func(netip.Addr) bool) (Lease, error) {
+// Get returns the lease of a container, giving one out if it has none. others
+// gives a function that says which addresses are used by somebody else.
+func (p *Pool) Get(container string, ipv6 bool, others func() (func(netip.Addr) bool, error)) (Lease, error) {
 	l, ok := p.Leases[container]
 	if ok && p.Pool4.Contains(l.V4) && (!ipv6 || l.V6.IsValid()) {
 		return l, nil
+	}
+	taken, err := others()
+	if err != nil {
+		return Lease{}, err
 	}
 	used := map[netip.Addr]bool{}
 	for name, other := range p.Leases {
