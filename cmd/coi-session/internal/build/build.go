@@ -140,7 +140,7 @@ func (b *builder) build(ctx context.Context) (res Result, err error) {
 	if err != nil {
 		return res, err
 	}
-	versions, err := b.furnish(ctx, m, base)
+	versions, err := b.furnish(ctx, m)
 	if err == nil {
 		res, err = b.publish(ctx, m, base, versions)
 	}
@@ -231,7 +231,7 @@ func arch() string {
 }
 
 // furnish makes a base an image of coi and returns what each agent says of itself.
-func (b *builder) furnish(ctx context.Context, m *machine, base incus.Image) (map[string]string, error) {
+func (b *builder) furnish(ctx context.Context, m *machine) (map[string]string, error) {
 	if b.req.Custom != nil {
 		b.Step("script of " + b.req.From)
 		const path = "/root/coi-custom.sh"
