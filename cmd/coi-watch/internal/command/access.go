@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 )
 
@@ -33,11 +34,29 @@ type Access struct {
 	Tree  bool // the folder with all below it
 	Text  string
 	Known bool // Text is what is written
+
+	Classes []paths.Class // what the file means
 }
 
-// Accesses lists the files a command touches, as far as its words tell.
+// Accesses lists the files a command touches, as far as its words tell. It is
+// computed once.
 func (s *Simple) Accesses() []Access {
-	var out []Access
+	if s.touched == nil {
+		s.touched = s.accesses()
+		for i, a := range s.touched {
+			s.touched[i].Classes = paths.Of(a.Path, a.Tree)
+		}
+	}
+	return s.touched
+}
+
+// Touch is an access of one path, classes included.
+func Touch(p string, op Op, tree bool) Access {
+	return Access{Path: p, Op: op, Tree: tree, Classes: paths.Of(p, tree)}
+}
+
+func (s *Simple) accesses() []Access {
+	out := []Access{}
 	add := func(op Op, paths ...string) {
 		for _, p := range paths {
 			if q := s.Abs(p); q != "" {

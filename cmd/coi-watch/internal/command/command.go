@@ -71,7 +71,10 @@ type Simple struct {
 	Code []Code // inline code of an interpreter
 
 	wordFrom     [][]*Simple // sources of each word
-	wordsDecoded bool        // a word came out of a decoder
+	touched      []Access
+	hosts        []string
+	parsed       *program.Parsed
+	wordsDecoded bool // a word came out of a decoder
 }
 
 // Code is program text in a command line, here-document or file.
@@ -89,7 +92,13 @@ func (s *Simple) Class() program.Class { return program.ClassOf(s.Name) }
 func (s *Simple) Line() string { return strings.Join(s.Argv, " ") }
 
 // Parsed reads the arguments by the program's own option table.
-func (s *Simple) Parsed() program.Parsed { return program.Parse(program.SpecOf(s.Name), s.Argv, false) }
+func (s *Simple) Parsed() program.Parsed {
+	if s.parsed == nil {
+		p := program.Parse(program.SpecOf(s.Name), s.Argv, false)
+		s.parsed = &p
+	}
+	return *s.parsed
+}
 
 // Inputs are all commands whose output reaches s by pipe, substitution,
 // variable or file.

@@ -18,7 +18,14 @@ type Upload struct {
 
 // Hosts are the network hosts that a command names, as written.
 func (s *Simple) Hosts() []string {
-	var out []string
+	if s.hosts == nil {
+		s.hosts = s.namedHosts()
+	}
+	return s.hosts
+}
+
+func (s *Simple) namedHosts() []string {
+	out := []string{}
 	for _, a := range s.Argv[min(1, len(s.Argv)):] {
 		if s.Class() == program.Shell {
 			break // its text is commands of their own

@@ -90,6 +90,9 @@ func (e *eval) config() *expand.Config {
 
 // fields expands one word to its fields.
 func (e *eval) fields(w *syntax.Word) []string {
+	if s, ok := plainWord(w); ok {
+		return []string{s}
+	}
 	e.defaults(w)
 	if risky(w) {
 		return []string{e.literal(w)}
@@ -103,8 +106,25 @@ func (e *eval) fields(w *syntax.Word) []string {
 
 // word expands one word to one string.
 func (e *eval) word(w *syntax.Word) string {
+	if s, ok := plainWord(w); ok {
+		return s
+	}
 	e.defaults(w)
 	return e.literal(w)
+}
+
+// plainWord is the value of a word that needs no expansion, which most are.
+func plainWord(w *syntax.Word) (string, bool) {
+	if len(w.Parts) != 1 {
+		return "", false
+	}
+	switch p := w.Parts[0].(type) {
+	case *syntax.Lit:
+		return p.Value, !strings.ContainsAny(p.Value, "\\{~")
+	case *syntax.SglQuoted:
+		return p.Value, !p.Dollar
+	}
+	return "", false
 }
 
 func (e *eval) literal(w *syntax.Word) string {

@@ -27,7 +27,7 @@ var credShadow = Detector{
 	Title: "password hashes read",
 	Why:   "only programs that check or set passwords have a reason to open the shadow file",
 	Detect: either(shadow, func(ev event.Event, v track.View) []Finding {
-		if !readEvent(ev) || !paths.Any(paths.Of(ev.Path, false), paths.Shadow) || inWorkspace(v, ev.Path) {
+		if !readEvent(ev) || !paths.Any(v.PathClasses(ev.Path), paths.Shadow) || inWorkspace(v, ev.Path) {
 			return nil
 		}
 		if p := v.Proc(); p.Class == program.Account || p.Class == program.Package || oneOf(p.Name, "sshd", "cron", "systemd") {
@@ -72,7 +72,7 @@ var credKey = Detector{
 	Title: "private key read",
 	Why:   "private keys are for ssh, git, gpg and servers; nothing else needs their content",
 	Detect: either(key, func(ev event.Event, v track.View) []Finding {
-		if !readEvent(ev) || !paths.Any(paths.Of(ev.Path, false), paths.Keys) || inWorkspace(v, ev.Path) {
+		if !readEvent(ev) || !paths.Any(v.PathClasses(ev.Path), paths.Keys) || inWorkspace(v, ev.Path) {
 			return nil
 		}
 		p := v.Proc()
@@ -123,7 +123,7 @@ var credCloud = Detector{
 	Title: "credential file read",
 	Why:   "tools read their own credential files; a generic reader has no need to",
 	Detect: either(cloud, func(ev event.Event, v track.View) []Finding {
-		c := paths.Of(ev.Path, false)
+		c := v.PathClasses(ev.Path)
 		if !readEvent(ev) || !paths.Any(c, paths.Cloud, paths.Forge, paths.Agent, paths.Browser, paths.Wallet) || inWorkspace(v, ev.Path) || !generic(v.Proc()) {
 			return nil
 		}
@@ -256,7 +256,7 @@ func hunt(s *command.Simple, _ track.View) *Finding {
 func readsHistory(s *command.Simple) bool {
 	for _, in := range append(s.Inputs(), s) {
 		for _, a := range in.Accesses() {
-			if a.Op == command.Read && paths.Any(paths.Of(a.Path, false), paths.History) {
+			if a.Op == command.Read && paths.Any(a.Classes, paths.History) {
 				return true
 			}
 		}
@@ -311,7 +311,7 @@ var credEnviron = Detector{
 	Title: "environment of a process read",
 	Why:   "environments hold tokens; memory holds everything",
 	Detect: either(environ, func(ev event.Event, v track.View) []Finding {
-		c := paths.Of(ev.Path, false)
+		c := v.PathClasses(ev.Path)
 		if !readEvent(ev) || !paths.Any(c, paths.Environ, paths.ProcMem) || v.Proc().Class == program.Debugger || v.Proc().Role != "" || v.Under(program.Init) {
 			return nil
 		}
@@ -423,7 +423,7 @@ var credToken = Detector{
 	Title: "machine token taken",
 	Why:   "service account tokens and metadata services give the rights of the machine",
 	Detect: either(token, func(ev event.Event, v track.View) []Finding {
-		if !readEvent(ev) || !paths.Any(paths.Of(ev.Path, false), paths.Token) || !generic(v.Proc()) {
+		if !readEvent(ev) || !paths.Any(v.PathClasses(ev.Path), paths.Token) || !generic(v.Proc()) {
 			return nil
 		}
 		return one(Finding{Level: coi.High, Title: "service account token read", Path: ev.Path, Op: "open", PID: ev.PID})

@@ -91,7 +91,7 @@ var escapeCgroup = Detector{
 	Title: "control group used to break out",
 	Why:   "release_agent and hand-mounted control groups are a known way out of containers",
 	Detect: either(cgroupWords, func(ev event.Event, v track.View) []Finding {
-		c := paths.Of(ev.Path, false)
+		c := v.PathClasses(ev.Path)
 		if ev.Type == event.Write && paths.Any(c, paths.Cgroup) && !v.Under(program.Runtime, program.Init) {
 			return one(Finding{Level: coi.High, Title: "release_agent written", Path: ev.Path, Op: "write", PID: ev.PID})
 		}
@@ -133,7 +133,7 @@ var escapeKernelFile = Detector{
 		if ev.Type != event.Write && ev.Type != event.Create {
 			return nil
 		}
-		c := paths.Of(ev.Path, false)
+		c := v.PathClasses(ev.Path)
 		switch {
 		case paths.Any(c, paths.KernelFile):
 			return one(Finding{Level: coi.High, Title: "kernel file written", Path: ev.Path, Op: "write", PID: ev.PID})
@@ -205,7 +205,7 @@ var escapeDevice = Detector{
 	Title: "raw device opened",
 	Why:   "memory and disk devices hold what belongs to the host",
 	Detect: either(device, func(ev event.Event, v track.View) []Finding {
-		raw := (ev.Type == event.Open || ev.Type == event.Write) && paths.Any(paths.Of(ev.Path, false), paths.Device)
+		raw := (ev.Type == event.Open || ev.Type == event.Write) && paths.Any(v.PathClasses(ev.Path), paths.Device)
 		node := ev.Type == event.Syscall && ev.Op == "mknod" && ev.Mode&0o170000 == 0o060000
 		if !raw && !node || v.Under(program.Runtime) || node && ev.Path == inaccessible && ev.NSPID == 1 {
 			return nil
@@ -235,7 +235,7 @@ func device(s *command.Simple, _ track.View) *Finding {
 		}
 	}
 	for _, a := range s.Accesses() {
-		if (a.Op == command.Read || changes(a.Op)) && paths.Any(paths.Of(a.Path, false), paths.Device) {
+		if (a.Op == command.Read || changes(a.Op)) && paths.Any(a.Classes, paths.Device) {
 			return say(s, coi.High, "raw device opened").at(a.Path, a.Op)
 		}
 	}

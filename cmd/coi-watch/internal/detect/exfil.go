@@ -80,7 +80,7 @@ func fileOut(s *command.Simple, v track.View) *Finding {
 			continue
 		}
 		p := s.Abs(u.File)
-		w := secretFile(v, command.Access{Path: p, Op: command.Read, Tree: true})
+		w := secretFile(v, command.Touch(p, command.Read, true))
 		if w == "" && !inWorkspace(v, p) {
 			w = fileOrigin(v, p)
 		}

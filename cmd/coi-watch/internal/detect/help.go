@@ -100,7 +100,7 @@ func classes(v track.View, a command.Access) []paths.Class {
 	if inWorkspace(v, a.Path) {
 		return nil
 	}
-	return paths.Of(a.Path, a.Tree)
+	return a.Classes
 }
 
 // textual reports programs whose arguments are words to print, search or edit,

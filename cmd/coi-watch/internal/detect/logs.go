@@ -17,7 +17,7 @@ var logWipe = Detector{
 	ID: "log.wipe", Level: coi.High, Wants: files,
 	Title: "logs destroyed", Why: "who removes the record of logins and commands hides something",
 	Detect: either(wipe, func(ev event.Event, v track.View) []Finding {
-		c := paths.Of(ev.Path, false)
+		c := v.PathClasses(ev.Path)
 		if !paths.Any(c, paths.SecurityLog) || ev.Type != event.Delete && ev.Type != event.Rename && !(ev.Type == event.Write && (ev.Op == "truncate" || ev.N["shrunk"] > 0)) {
 			return nil
 		}
@@ -42,7 +42,7 @@ func wipe(s *command.Simple, v track.View) *Finding {
 	}
 	if s.Parent != nil && s.Parent.Name == "find" && oneOf(s.Name, "rm", "shred", "truncate", "unlink", "cp") {
 		for _, a := range s.Parent.Accesses() {
-			if f := wipedBy(s, v, command.Access{Path: a.Path, Op: command.Delete, Tree: true}); f != nil && a.Op == command.Search {
+			if f := wipedBy(s, v, command.Touch(a.Path, command.Delete, true)); f != nil && a.Op == command.Search {
 				return f
 			}
 		}
@@ -132,7 +132,7 @@ var logHistory = Detector{
 	ID: "log.history", Level: coi.High, Wants: files,
 	Title: "shell history destroyed or switched off", Why: "who hides what was typed has a reason",
 	Detect: either(historyGone, func(ev event.Event, v track.View) []Finding {
-		if ev.Type != event.Delete && !(ev.Type == event.Write && (ev.Op == "truncate" || ev.N["shrunk"] > 0)) || !paths.Any(paths.Of(ev.Path, false), paths.History) || v.Proc().Class == program.Shell && ev.Type != event.Delete || v.Proc().Role != "" || inWorkspace(v, ev.Path) {
+		if ev.Type != event.Delete && !(ev.Type == event.Write && (ev.Op == "truncate" || ev.N["shrunk"] > 0)) || !paths.Any(v.PathClasses(ev.Path), paths.History) || v.Proc().Class == program.Shell && ev.Type != event.Delete || v.Proc().Role != "" || inWorkspace(v, ev.Path) {
 			return nil
 		}
 		return one(Finding{Level: coi.High, Title: "shell history destroyed", Path: ev.Path, Op: string(ev.Type), PID: ev.PID})

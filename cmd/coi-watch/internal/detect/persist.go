@@ -49,7 +49,7 @@ func writing(class paths.Class, verdict func(w written, v track.View) (coi.Level
 		return best
 	}
 	return either(cmd, func(ev event.Event, v track.View) []Finding {
-		if ev.Type != event.Write && ev.Type != event.Rename && ev.Type != event.Create || !paths.Any(paths.Of(target(ev), false), class) || inWorkspace(v, target(ev)) {
+		if ev.Type != event.Write && ev.Type != event.Rename && ev.Type != event.Create || !paths.Any(v.PathClasses(target(ev)), class) || inWorkspace(v, target(ev)) {
 			return nil
 		}
 		if v.Under(program.Package) || v.Proc().Role != "" || v.Under(program.Init) {

@@ -180,7 +180,7 @@ var privSudoers = Detector{
 	Title: "sudo rules changed",
 	Why:   "a rule that adds rights or removes prompts makes root a matter of one word",
 	Detect: either(sudoers, func(ev event.Event, v track.View) []Finding {
-		if ev.Type != event.Write && ev.Type != event.Rename && ev.Type != event.Create || !paths.Any(paths.Of(target(ev), false), paths.Sudoers) || v.Under(program.Package) {
+		if ev.Type != event.Write && ev.Type != event.Rename && ev.Type != event.Create || !paths.Any(v.PathClasses(target(ev)), paths.Sudoers) || v.Under(program.Package) {
 			return nil
 		}
 		for _, n := range v.Names() {
@@ -213,7 +213,7 @@ func sudoers(s *command.Simple, v track.View) *Finding {
 		return nil
 	}
 	for _, a := range s.Accesses() {
-		if !paths.Any(paths.Of(a.Path, false), paths.Sudoers) {
+		if !paths.Any(a.Classes, paths.Sudoers) {
 			continue
 		}
 		switch {

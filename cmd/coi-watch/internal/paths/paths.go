@@ -116,23 +116,64 @@ type pattern struct {
 	dir   bool     // matches the folder itself, for trees
 }
 
-var patterns = func() []pattern {
-	var out []pattern
+// patterns is the table, and where to look in it: by the first segment of a
+// pattern, which a path must have at its root, or anywhere for those of homes.
+var patterns, rooted, homes = index()
+
+func index() (all []pattern, rooted, homes map[string][]int) {
+	rooted, homes = map[string][]int{}, map[string][]int{}
 	for _, t := range table {
 		for _, p := range strings.Fields(t.patterns) {
 			x := pattern{class: t.class}
 			if rest, ok := strings.CutPrefix(p, "~/"); ok {
 				x.home, p = true, rest
 			}
-			if strings.HasSuffix(p, "/") {
-				x.dir = true
-			}
+			x.dir = strings.HasSuffix(p, "/")
 			x.segs = strings.Split(strings.Trim(p, "/"), "/")
-			out = append(out, x)
+			at := rooted
+			if x.home {
+				at = homes
+			}
+			first := x.segs[0]
+			if strings.ContainsAny(first, "*?") {
+				first = ""
+			}
+			at[first] = append(at[first], len(all))
+			all = append(all, x)
 		}
 	}
-	return out
-}()
+	return all, rooted, homes
+}
+
+// candidates are the patterns that a path could match.
+func candidates(segs []string) []int {
+	out := append([]int(nil), rooted[""]...)
+	out = append(out, homes[""]...)
+	if wild(segs[0]) {
+		for k, list := range rooted {
+			if k != "" {
+				out = append(out, list...)
+			}
+		}
+	} else {
+		out = append(out, rooted[segs[0]]...)
+	}
+	for i, s := range segs {
+		if wild(s) {
+			for k, list := range homes {
+				if k != "" && matchSeg(k, s) {
+					out = append(out, list...)
+				}
+			}
+		} else if i < 14 {
+			out = append(out, homes[s]...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func wild(s string) bool { return strings.ContainsAny(s, "*?[{") }
 
 // public are file names beside keys that are no secret.
 var public = []string{"known_hosts", "known_hosts.old", "config", "authorized_keys", "authorized_keys2", "environment", "rc"}
@@ -146,7 +187,8 @@ func Of(p string, tree bool) []Class {
 		return nil
 	}
 	var out []Class
-	for _, x := range patterns {
+	for _, i := range candidates(segs) {
+		x := patterns[i]
 		if slices.Contains(out, x.class) || !x.match(segs, tree) {
 			continue
 		}

@@ -98,7 +98,7 @@ func (t *Tracker) Apply(ev event.Event) View {
 	if ev.Mono > t.now {
 		t.now = ev.Mono
 	}
-	v := View{t: t, ev: ev}
+	v := View{t: t, ev: ev, memo: &memo{}}
 	switch ev.Type {
 	case event.Exec:
 		v.cmd = t.exec(ev)

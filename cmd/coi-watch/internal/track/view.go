@@ -5,6 +5,7 @@ import (
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/wiring"
 )
@@ -15,6 +16,25 @@ type View struct {
 	ev       event.Event
 	cmd      *command.Command
 	verdicts []wiring.Verdict
+	memo     *memo
+}
+
+// memo keeps the classes of the last path asked for: all file detectors ask
+// for the same one.
+type memo struct {
+	path    string
+	classes []paths.Class
+}
+
+// PathClasses are the classes of a path of the event.
+func (v View) PathClasses(p string) []paths.Class {
+	if v.memo == nil {
+		return paths.Of(p, false)
+	}
+	if v.memo.path != p {
+		v.memo.path, v.memo.classes = p, paths.Of(p, false)
+	}
+	return v.memo.classes
 }
 
 // Settings of the container.
