@@ -351,3 +351,19 @@ func TestCoveredDomains(t *testing.T) {
 		want{"all stay", len(c.Network.AllowedDomains) == 4},
 	)
 }
+
+// A project's quota tightens the user's, in whichever of the two keys each wrote it.
+func TestDiskQuotaOfAProject(t *testing.T) {
+	for _, user := range []string{"size", "max"} {
+		for _, project := range []string{"size", "max"} {
+			w := newWorld(t)
+			w.user(fmt.Sprintf("[limits.disk]\n%s = \"20GiB\"\n", user))
+			w.project(fmt.Sprintf("[limits.disk]\n%s = \"10GiB\"\n", project))
+			c := w.load()
+			check(t, want{user + " and " + project + ": stricter", c.Limits.Disk.Quota() == 10<<30 && len(c.Refused) == 0})
+			w.project(fmt.Sprintf("[limits.disk]\n%s = \"30GiB\"\n", project))
+			c = w.load()
+			check(t, want{user + " and " + project + ": looser", c.Limits.Disk.Quota() == 20<<30 && len(c.Refused) == 1})
+		}
+	}
+}

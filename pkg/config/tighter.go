@@ -37,13 +37,10 @@ var (
 	lowerSwap      = Tighter{"false, or lower", swapLower}
 	lowerDiskMax   = Tighter{"lower", diskMaxLower}
 
-	subset     = Tighter{"subset", domainSubset}
-	portSubset = Tighter{"subset", func(base, v any) bool {
-		b := ports(base)
-		// An empty list means all ports, so it is a subset of nothing but itself.
-		return len(b) == 0 || len(strs(v)) > 0 && dest.CoverPorts(b, ports(v))
-	}}
-	superset = Tighter{"superset", func(base, v any) bool { return containsAll(strs(v), strs(base)) }}
+	subset = Tighter{"subset", domainSubset}
+	// An empty list means all ports.
+	portSubset = Tighter{"subset", func(base, v any) bool { return dest.CoverPorts(ports(base), ports(v)) }}
+	superset   = Tighter{"superset", func(base, v any) bool { return containsAll(strs(v), strs(base)) }}
 )
 
 // order ranks words from the loosest to the strictest.

@@ -62,7 +62,11 @@ func (i Item) line() string {
 		parts = append(parts, f.Name+"="+strconv.Quote(f.Value))
 	}
 	if t := i.Target; t != nil {
-		parts = append(parts, "path="+strconv.Quote(t.Path), "type="+t.Type)
+		kind := t.Type
+		if i.Kind == Socket && kind == Missing {
+			kind = Socket // its program is not running now; what is no socket is refused before
+		}
+		parts = append(parts, "path="+strconv.Quote(t.Path), "type="+kind)
 		if t.Type == Dir {
 			parts = append(parts, fmt.Sprintf("dev=%d ino=%d", t.Dev, t.Ino))
 		}

@@ -212,6 +212,10 @@ func TestFingerprint(t *testing.T) {
 	if trust.Fingerprint([]trust.Item{item("mount", "x", file)}) != trust.Fingerprint([]trust.Item{item("mount", "x", replaced)}) {
 		t.Error("a file that an editor replaced is another")
 	}
+	stopped, running := &trust.Target{Path: "/s", Type: trust.Missing}, &trust.Target{Path: "/s", Type: trust.Socket, Dev: 1, Ino: 9}
+	if trust.Fingerprint([]trust.Item{item("socket", "/s", stopped)}) != trust.Fingerprint([]trust.Item{item("socket", "/s", running)}) {
+		t.Error("a socket whose program starts is another")
+	}
 	seen := map[string]string{base: "base"}
 	for name, items := range map[string][]trust.Item{
 		"less": {a}, "twice": {a, a, b}, "kind": {item("overlap", "~/a", dir), b}, "value": {item("mount", "~/a ", dir), b}, "no target": {item("mount", "~/a", nil), b},
