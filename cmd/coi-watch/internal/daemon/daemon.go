@@ -45,9 +45,10 @@ type Options struct {
 	Trail    Trail
 	Log      io.Writer // one line an event of the service itself
 	Version  string
-	DryRun   bool // judge and record, act on nothing
-	Once     bool // one pass, then end
-	Confine  bool // give up the right to start programs, for the whole process and for good
+	DryRun   bool   // judge and record, act on nothing
+	Tier     string // begin with this tier of the process sensor; empty: the best
+	Once     bool   // one pass, then end
+	Confine  bool   // give up the right to start programs, for the whole process and for good
 }
 
 // Daemon watches the containers of one user.
@@ -85,9 +86,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if d.layout, err = cgroup.Detect(); err != nil {
 		return err
 	}
-	if d.source, err = openSource(d); err != nil {
-		return err
-	}
+	d.source = openSource(d)
 	defer d.source.close()
 	debug.SetGCPercent(50) // memory before processor: most of the time nothing happens
 	d.problems = append(d.problems, d.source.problems()...)

@@ -81,6 +81,7 @@ type bench struct {
 	stop   func()
 	inside []*exec.Cmd
 	custom Trail // instead of the one in memory
+	tier   string
 }
 
 func newBench(t *testing.T, name string) *bench {
@@ -104,7 +105,7 @@ func (b *bench) start() {
 	if b.custom != nil {
 		records = b.custom
 	}
-	d := New(Options{Home: b.home, Names: names{}, Trail: records, Version: "test", Log: testLog{b.t}, NewJudge: func(engine.Config) Judge { return wordJudge{&b.mu, &b.events} }})
+	d := New(Options{Home: b.home, Tier: b.tier, Names: names{}, Trail: records, Version: "test", Log: testLog{b.t}, NewJudge: func(engine.Config) Judge { return wordJudge{&b.mu, &b.events} }})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()

@@ -305,3 +305,23 @@ func TestShortLivesAreAllSeen(t *testing.T) {
 		_ = exec.Command("true").Run() // the machine gets a moment
 	}
 }
+
+// T-W-12: without eBPF processes are still judged, and the status says what is lost.
+func TestFallbacks(t *testing.T) {
+	for _, tier := range []string{TierConnector, TierScan} {
+		t.Run(tier, func(t *testing.T) {
+			b := newBench(t, "watchd-"+tier)
+			b.stop()
+			b.tier = tier
+			b.start()
+			b.create()
+			b.want(nil)
+			b.enter("exec -a evil-high sleep 1000")
+			s := b.status("answer", func(s run.WatchStatus) bool { return s.Armed })
+			if !slices.Contains(s.Sources, "exec:"+tier) {
+				t.Errorf("sources = %v; want exec:%s", s.Sources, tier)
+			}
+			b.status("frozen", func(s run.WatchStatus) bool { return s.Frozen != nil })
+		})
+	}
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/bpf"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/cgroup"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/procconn"
 )
 
 // slots is how many containers can be told apart at once.
@@ -28,16 +29,33 @@ type source interface {
 	close()
 }
 
-// openSource takes the best source that works here.
-func openSource(d *Daemon) (source, error) {
-	if d.layout.Unified == "" {
-		return nil, fmt.Errorf("no unified cgroup hierarchy")
+// Tiers of the process sensor, best first. Options.Tier begins lower down.
+const (
+	TierBPF       = "ebpf"
+	TierConnector = "connector"
+	TierScan      = "scan"
+)
+
+// openSource takes the best source that works here, at most the one asked for.
+func openSource(d *Daemon) source {
+	why := fmt.Errorf("asked for")
+	if d.Tier == "" || d.Tier == TierBPF {
+		if d.layout.Unified == "" {
+			why = fmt.Errorf("no unified control groups")
+		} else if s, err := bpf.Open(); err != nil {
+			why = err
+		} else {
+			return &bpfSource{d: d, s: s}
+		}
 	}
-	s, err := bpf.Open()
-	if err != nil {
-		return nil, err
+	if d.Tier != TierScan {
+		s, err := procconn.Open()
+		if err == nil {
+			return &connSource{known: newKnown(d), s: s, why: why}
+		}
+		why = fmt.Errorf("%w; %w", why, err)
 	}
-	return &bpfSource{d: d, s: s}, nil
+	return &scanSource{known: newKnown(d), why: why, seen: map[uint32]map[int]uint64{}}
 }
 
 // bpfSource is the eBPF tier.
