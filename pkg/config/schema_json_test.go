@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"regexp"
 	"slices"
 	"testing"
 )
@@ -83,7 +82,7 @@ func validate(schema map[string]any, v any, at string) string {
 			ok = slices.Contains(arg.([]any), v)
 		case "pattern":
 			s, isText := v.(string)
-			ok = !isText || regexp.MustCompile(arg.(string)).MatchString(s)
+			ok = !isText || matches(arg.(string), s)
 		case "minimum":
 			n, isNumber := v.(float64)
 			ok = !isNumber || n >= arg.(float64)
