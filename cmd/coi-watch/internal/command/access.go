@@ -88,7 +88,7 @@ func (s *Simple) written(p string, op Op) Access {
 	a := Access{Path: p, Op: op}
 	switch s.Name {
 	case "echo", "printf":
-		a.Text, a.Known = strings.Join(s.Argv[1:], " "), true
+		a.Text, a.Known = strings.ReplaceAll(strings.Join(s.Argv[1:], " "), `\n`, "\n"), true
 	case "cat", "tee", "sponge", "dd", "base64":
 		if s.Fed {
 			a.Text, a.Known = s.Feed, true

@@ -159,9 +159,12 @@ func (e *eval) walk(src string, f frame) value {
 	if len(src) > MaxText {
 		src, e.cmd.Cut = src[:MaxText], true
 	}
-	file, whole := parse(src)
-	if !whole {
-		e.cmd.Cut = true
+	file, whole, foreign := parse(src)
+	e.cmd.Cut = e.cmd.Cut || !whole
+	if foreign {
+		if f.parent != nil && f.depth == 1 && strings.ContainsAny(src, "(;") {
+			e.code(f.parent, "", src, f.decoded, f) // text of another language
+		}
 	}
 	if file == nil {
 		return value{}
@@ -276,12 +279,12 @@ func shebang(src string) string {
 }
 
 // parse reads shell text; when it is not quite shell, what can be read of it,
-// and false.
-func parse(src string) (*syntax.File, bool) {
+// and whole is false. foreign reports text that bash would refuse.
+func parse(src string) (file *syntax.File, whole, foreign bool) {
 	src = placeholders(src)
 	for _, lang := range []syntax.LangVariant{syntax.LangBash, syntax.LangZsh} {
 		if f, err := syntax.NewParser(syntax.Variant(lang)).Parse(strings.NewReader(src), ""); err == nil {
-			return f, true
+			return f, true, lang != syntax.LangBash
 		}
 	}
 	out := &syntax.File{}
@@ -296,7 +299,7 @@ func parse(src string) (*syntax.File, bool) {
 			out.Stmts = append(out.Stmts, f.Stmts...)
 		}
 	}
-	return out, false
+	return out, false, true
 }
 
 // pieces cuts text that does not parse into lines, and those at ; && ||.

@@ -30,6 +30,12 @@ func (e *eval) interpreter(s *Simple, f frame) {
 		spec.Short += "ec"
 		p = program.Parse(spec, s.Argv, true)
 	}
+	for _, o := range opts {
+		if len(o) == 1 && !strings.Contains(spec.Short, o) {
+			spec.Short += o
+			p = program.Parse(spec, s.Argv, true)
+		}
+	}
 	for _, c := range p.Values(opts...) {
 		e.code(s, s.Name, c, s.Decoded, f)
 		found = true

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"path"
 	"regexp"
 	"strings"
 
@@ -158,6 +159,8 @@ func cloud(s *command.Simple, v track.View) *Finding {
 		}
 		level := coi.Warning
 		switch {
+		case installs(s):
+			level = coi.Info
 		case paths.Any(c, paths.Browser, paths.Wallet):
 			level = coi.High
 		case (shown(s) || s.Class() == program.Editor) && settingsFile(a.Path) && !strings.Contains(a.Path, "*"):
@@ -173,6 +176,16 @@ func cloud(s *command.Simple, v track.View) *Finding {
 		}
 	}
 	return nil
+}
+
+// installs reports commands that put a credential file into the place of one.
+func installs(s *command.Simple) bool {
+	for _, a := range s.Accesses() {
+		if a.Op == command.Write && paths.Any(a.Classes, paths.Cloud, paths.Forge) {
+			return true
+		}
+	}
+	return false
 }
 
 // shown reports commands that print to where they were typed: no pipe, no file.
@@ -205,13 +218,24 @@ func wide(s *command.Simple, roots []string) (system, any bool) {
 			p = "/home/code"
 		}
 		switch {
-		case paths.HomeOrRoot(p), len(paths.Of(p, true)) > 0:
+		case paths.HomeOrRoot(p), secretFolder(p):
 			return true, true
 		case hasPrefixAny(p, "/tmp", "/var", "/opt", "/mnt", "/srv", "/usr/local"):
 			any = true
 		}
 	}
 	return false, any
+}
+
+// secretFolder reports folders that hold credentials, and those below them.
+func secretFolder(p string) bool {
+	for p != "/" && p != "." && p != "" {
+		if len(paths.Of(p, true)) > 0 {
+			return true
+		}
+		p = path.Dir(p)
+	}
+	return false
 }
 
 var (
@@ -401,6 +425,9 @@ func scanner(s *command.Simple, _ track.View) *Finding {
 		if (i == 0 || run && i < 3 || s.Class() == program.Downloader && strings.Contains(a, "://")) && oneOf(b, dumpers...) && (i > 0 || len(s.Argv) > 1 || strings.Contains(a, "/")) {
 			if s.Class() == program.Downloader && !strings.HasSuffix(b, ".sh") && !strings.HasSuffix(b, ".py") {
 				continue
+			}
+			if b == "john" || b == "hashcat" {
+				return say(s, coi.Warning, "password cracker "+b)
 			}
 			return say(s, coi.High, "credential collector "+b)
 		}

@@ -228,6 +228,9 @@ func device(s *command.Simple, _ track.View) *Finding {
 		for _, a := range s.Argv[1:] {
 			if paths.Any(paths.Of(a, false), paths.Device) {
 				if s.Name == "mount" {
+					if !hasPrefixAny(a, "/dev/sda", "/dev/vda", "/dev/xvda", "/dev/nvme0", "/dev/hda", "/dev/dm-", "/dev/mapper") {
+						continue
+					}
 					return say(s, coi.Warning, "disk of the host mounted").at(a, command.Use)
 				}
 				return say(s, coi.High, "disk opened by debugfs").at(a, command.Use)
@@ -284,7 +287,7 @@ func nestedRights(s *command.Simple, _ track.View) *Finding {
 			}
 			switch {
 			case a == "--privileged" || a == "--privileged=true",
-				k == "--pid" && v == "host", k == "--cap-add" && oneOf(strings.TrimPrefix(strings.ToUpper(v), "CAP_"), "ALL", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "DAC_READ_SEARCH"),
+				k == "--pid" && v == "host", k == "--cap-add" && oneOf(strings.TrimPrefix(strings.ToUpper(v), "CAP_"), "ALL", "SYS_ADMIN", "SYS_MODULE", "DAC_READ_SEARCH"),
 				(k == "-v" || k == "--volume") && (strings.HasPrefix(v, "/:") || paths.Any(paths.Of(strings.SplitN(v, ":", 2)[0], false), paths.RuntimeSock) || hasPrefixAny(v, "/etc:", "/root:", "/proc:", "/dev:")),
 				k == "--mount" && hasAny(v+",", "source=/,", "src=/,", "docker.sock"),
 				k == "--userns" && v == "host", k == "--device" && hasPrefixAny(v, "/dev/sd", "/dev/mem", "/dev/nvme"):

@@ -86,6 +86,8 @@ func fileOut(s *command.Simple, v track.View) *Finding {
 		}
 		f := say(s, coi.High, w+" sent by "+s.Name).at(p, command.Read).to(u.Host)
 		switch {
+		case w == "a file of project secrets" && s.Is("scp", "rsync", "sftp", "docker", "kubectl"):
+			f.Level = coi.Warning // deploying
 		case w != "":
 		case s.Name == "wget" && !v.Allowed(u.Host):
 			f.Title = "file sent by wget"

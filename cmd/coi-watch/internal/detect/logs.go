@@ -354,6 +354,8 @@ func guardFiles(s *command.Simple, v track.View) *Finding {
 		c := classes(v, a)
 		gone := changes(a.Op) || a.Op == command.Delete
 		switch {
+		case a.Op == command.Delete && hasAny(a.Path, "/bin/", "/sbin/") && oneOf(base(a.Path), watchers...) && !inWorkspace(v, a.Path):
+			return say(s, coi.High, base(a.Path)+" removed").at(a.Path, a.Op)
 		case !gone:
 		case strings.HasSuffix(a.Path, "/randomize_va_space") && !(a.Known && strings.TrimSpace(a.Text) != "0" && !hasAny(a.Text, "0")):
 			return say(s, coi.High, "address randomisation switched off").at(a.Path, a.Op)

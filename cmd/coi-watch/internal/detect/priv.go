@@ -241,7 +241,7 @@ var privSetuid = Detector{
 		}
 		return one(Finding{Level: coi.High, Title: "setuid bit set", Path: ev.Path, Op: "attrib", PID: ev.PID})
 	}),
-	Fire: append(append(lines(coi.High, "chmod 4777 /tmp/s", "chmod u+s /tmp/hello", "chmod +s /bin/bash", "sudo chmod 6755 x", "cp /bin/bash /tmp/b; chmod 04755 /tmp/b", "chmod ug+s x", "python3 -c \"import os;os.chmod('/tmp/x',0o4755)\"", "chmod u=rwxs,go=rx f", "perl -e 'chmod 04755, \"/tmp/x\"'"),
+	Fire: append(append(lines(coi.High, "chmod 4777 /tmp/s", "chmod u+s /tmp/hello", "chmod +s /bin/bash", "sudo chmod 6755 /usr/bin/x", "cp /bin/bash /tmp/b; chmod 04755 /tmp/b", "cp /bin/bash ./b; chmod ug+s ./b", "python3 -c \"import os;os.chmod('/tmp/x',0o4755)\"", "chmod u=rwxs,go=rx /opt/f", "perl -e 'chmod 04755, \"/tmp/x\"'"),
 		lines(coi.Warning, "find / -perm -4000 -type f 2>/dev/null", "find / -perm -u=s", "find /usr/bin -perm -2000", "find / -perm /6000 -ls", "chmod g+s /opt/tool", "find / -uid 0 -perm -4000 -print")...),
 		events(event.Event{Type: event.Attrib, PID: 3, Exe: "/usr/bin/chmod", Path: "/tmp/x", Mode: 0o104755})...),
 	Quiet: append(lines("", "chmod 755 x", "chmod +x a", "install -m 4755 a /usr/bin/a", "chmod 2775 /srv/shared", "chmod u-s /bin/mount", "find . -perm -111", "chmod 0600 k", "chmod o= f", "sudo chmod 4755 node_modules/electron/dist/chrome-sandbox", "chmod +t /tmp", "chmod 1777 /tmp", "find . -type f -perm 644"),
@@ -268,6 +268,9 @@ func setuid(s *command.Simple, v track.View) *Finding {
 				return nil
 			}
 		}
+		if u && !strings.HasPrefix(last(p.Rest), "/") && !strings.HasPrefix(last(p.Rest), "$") && inWorkspace(v, s.Abs(last(p.Rest))) && !shellCopy(v, s.Abs(last(p.Rest))) {
+			return say(s, coi.Warning, "setuid bit set in the project").at(s.Abs(last(p.Rest)), command.Attrib)
+		}
 		if u {
 			return say(s, coi.High, "setuid bit set").at(s.Abs(last(p.Rest)), command.Attrib)
 		}
@@ -287,6 +290,18 @@ func setuid(s *command.Simple, v track.View) *Finding {
 		}
 	}
 	return nil
+}
+
+// shellCopy reports files that this text made of a shell or interpreter.
+func shellCopy(v track.View, p string) bool {
+	for _, s := range v.Command().Simples {
+		for _, a := range s.Accesses() {
+			if c := program.ClassOf(a.Path2); changes(a.Op) && a.Path == p && (c == program.Shell || c == program.Interpreter) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // special reports a permission of find with the setuid or setgid bit.

@@ -55,7 +55,7 @@ func fetched(s *command.Simple) *command.Simple {
 		return nil
 	}
 	for _, d := range inputs {
-		if d.Class() == program.Downloader && len(d.Hosts()) > 0 || d.Is("nc", "ncat", "telnet", "socat") && outHost(d) != "" {
+		if d.Class() == program.Downloader && len(d.Hosts()) > 0 || d.Is("nc", "ncat", "telnet", "socat") && outHost(d) != "" || d.Is("whois", "finger", "dig", "nslookup") && s.Name == "eval" {
 			return d
 		}
 	}
@@ -89,7 +89,7 @@ func pipeRun(s *command.Simple, _ track.View) *Finding {
 // sourceLevel is high when nobody stands behind the source: a bare address,
 // plain http, a paste or drop host, a raw connection.
 func sourceLevel(d *command.Simple) (coi.Level, string) {
-	if d.Class() == program.Relay {
+	if d.Class() == program.Relay || d.Class() == program.Other {
 		return coi.High, outHost(d)
 	}
 	for _, a := range d.Argv {

@@ -91,7 +91,7 @@ var table = []struct {
 	{AuthKeys, "~/.ssh/authorized_keys ~/.ssh/authorized_keys2 ~/.ssh/rc /etc/ssh/authorized_keys/* /etc/ssh/sshrc"},
 	{RC, "~/.bashrc ~/.bash_profile ~/.bash_login ~/.bash_logout ~/.bash_aliases ~/.profile ~/.zshrc ~/.zshenv ~/.zprofile ~/.zlogin ~/.zlogout ~/.kshrc ~/.cshrc ~/.tcshrc ~/.login ~/.config/fish/config.fish ~/.config/fish/conf.d/* ~/.xinitrc ~/.xprofile ~/.xsession ~/.pam_environment ~/.inputrc ~/.vimrc ~/.config/nvim/init.* /etc/profile /etc/profile.d/* /etc/bash.bashrc /etc/bashrc /etc/zsh/* /etc/zshrc /etc/zshenv /etc/environment /etc/csh.cshrc /etc/csh.login /etc/skel/.* ~/.gitconfig ~/.config/git/config /etc/gitconfig"},
 	{AgentConf, "~/.claude/settings.json ~/.claude/settings.local.json ~/.claude/hooks/* ~/.claude/CLAUDE.md ~/.claude/commands/* ~/.claude/agents/* ~/.claude/skills/** ~/.codex/config.toml ~/.codex/AGENTS.md ~/.gemini/settings.json ~/.cursor/mcp.json ~/.cursor/rules/* ~/.config/opencode/*.json ~/.mcp.json ~/.aider.conf.yml ~/.continue/config.*"},
-	{SecurityLog, "/var/log/auth.log* /var/log/syslog* /var/log/messages* /var/log/secure* /var/log/security* /var/log/audit /var/log/audit/* /var/log/audit/ /var/log/wtmp* /var/log/btmp* /var/log/utmp* /var/run/utmp /run/utmp /var/log/lastlog /var/log/faillog /var/log/tallylog /var/log/journal /var/log/journal/** /var/log/journal/ /run/log/journal/** /run/log/journal /var/spool/mail/root /var/mail/root /var/log/kern.log* /var/log/daemon.log* /var/log/cron /var/log/cron.log* /var/log/sudo.log* /var/log/maillog* /var/log/mail.log* /var/log/userlog /var/log/utx.log /var/log/utx.lastlogin /var/log/system.log /var/audit/* /var/log/boot.log /var/log/user.log* /var/log/warn /var/log/auth.log"},
+	{SecurityLog, "/var/log/auth.log* /var/log/syslog* /var/log/messages* /var/log/secure* /var/log/security* /var/log/audit /var/log/audit/* /var/log/audit/ /var/log/wtmp* /var/log/btmp* /var/log/utmp* /var/run/utmp /run/utmp /var/log/lastlog /var/log/faillog /var/log/tallylog /var/log/journal /var/log/journal/** /var/log/journal/ /run/log/journal/** /run/log/journal /var/spool/mail/* /var/mail/* /var/log/kern.log* /var/log/daemon.log* /var/log/cron /var/log/cron.log* /var/log/sudo.log* /var/log/maillog* /var/log/mail.log* /var/log/userlog /var/log/utx.log /var/log/utx.lastlogin /var/log/system.log /var/audit/* /var/log/boot.log /var/log/user.log* /var/log/warn /var/log/auth.log"},
 	{PackageLog, "/var/log/apt/** /var/log/apt /var/log/apt/ /var/log/dpkg.log* /var/log/alternatives.log* /var/log/yum.log* /var/log/dnf*.log* /var/log/bootstrap.log /var/log/fontconfig.log /var/log/installer/** /var/log/unattended-upgrades/**"},
 	{OtherLog, "/var/log/** /var/log"},
 	{History, "~/.bash_history ~/.zsh_history ~/.zhistory ~/.history ~/.sh_history ~/.ash_history ~/.ksh_history ~/.local/share/fish/fish_history ~/.python_history ~/.mysql_history ~/.psql_history ~/.lesshst ~/.viminfo ~/.node_repl_history ~/.histfile ~/.wget-hsts ~/.sqlite_history ~/.rediscli_history"},
@@ -101,7 +101,7 @@ var table = []struct {
 	{KernelTune, "/proc/sys/kernel/randomize_va_space /proc/sys/kernel/yama/ptrace_scope /proc/sys/kernel/kptr_restrict /proc/sys/kernel/dmesg_restrict /proc/sys/kernel/unprivileged_bpf_disabled /proc/sys/kernel/perf_event_paranoid /proc/sys/kernel/kexec_load_disabled /proc/sys/kernel/modules_disabled /proc/sys/vm/mmap_min_addr /proc/sys/fs/protected_* /proc/sys/fs/suid_dumpable /proc/sys/kernel/unprivileged_userns_clone"},
 	{Cgroup, "/**/release_agent /**/notify_on_release"},
 	{CgroupProcs, "/**/cgroup.procs /**/tasks"},
-	{Device, "/dev/mem /dev/kmem /dev/port /dev/sd* /dev/hd* /dev/vd* /dev/xvd* /dev/nvme* /dev/dm-* /dev/mapper/* /dev/disk/** /dev/mmcblk* /dev/kcore /dev/md*"},
+	{Device, "/dev/mem /dev/kmem /dev/port /dev/sd[a-z]* /dev/hd[a-z]* /dev/vd[a-z]* /dev/xvd[a-z]* /dev/nvme* /dev/dm-* /dev/mapper/* /dev/disk/** /dev/mmcblk* /dev/kcore /dev/md*"},
 	{RuntimeSock, "/var/run/docker.sock /run/docker.sock /run/containerd/containerd.sock /var/run/containerd/containerd.sock /run/podman/podman.sock /var/run/crio/crio.sock /run/crio/crio.sock /var/lib/incus/unix.socket /var/lib/lxd/unix.socket /var/snap/lxd/common/lxd/unix.socket"},
 	{LogConfig, "/etc/rsyslog.conf /etc/rsyslog.d/* /etc/syslog.conf /etc/syslog-ng/** /etc/systemd/journald.conf /etc/systemd/journald.conf.d/* /etc/audit/auditd.conf /etc/logrotate.conf /etc/logrotate.d/* /etc/libaudit.conf /etc/security/audit_control /etc/ufw/* /etc/default/ufw /etc/firewalld/** /etc/audisp/** /etc/syslog-ng.conf"},
 	{AuditRules, "/etc/audit/audit.rules /etc/audit/rules.d/*"},
@@ -265,7 +265,7 @@ func matchSeg(pat, seen string) bool {
 	if pat == seen {
 		return true
 	}
-	if strings.ContainsAny(pat, "*?") {
+	if strings.ContainsAny(pat, "*?[") {
 		if ok, err := path.Match(pat, seen); err == nil && ok {
 			return true
 		}
