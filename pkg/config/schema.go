@@ -21,10 +21,10 @@ const (
 	WordOrList Kind = "string or list"
 	TextOrInt  Kind = "string or int"
 	TextOrBool Kind = "string or bool"
-	Map        Kind = "table"   // of strings, free names
-	Texts      Kind = "prompts" // table of strings or { file = PATH }
-	Rules      Kind = "rules"   // table of tables with one key, profile
-	Tables     Kind = "tables"  // list of tables with Row.Fields
+	Map        Kind = "table of strings"    // of strings, free names
+	Texts      Kind = "table of texts"      // table of strings or { file = PATH }
+	Rules      Kind = "tables by directory" // table of tables with one key, profile
+	Tables     Kind = "tables"              // list of tables with Row.Fields
 )
 
 // Scope says what a key may do from a project's files.
