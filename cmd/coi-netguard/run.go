@@ -43,6 +43,9 @@ func (c *runCmd) Run(x *cli.Context) error {
 	if _, err := h.Ensure(h.Run()); err != nil {
 		return err
 	}
+	if c.DryRun {
+		return c.plan(x, h, dir)
+	}
 	lock, err := home.TryLock(filepath.Join(dir, run.NetguardLock))
 	if errors.Is(err, home.ErrLocked) {
 		return cli.Fail(coi.ExitFailed, "another guard runs already (pid %d)", home.Holder(filepath.Join(dir, run.NetguardLock)))
@@ -67,18 +70,11 @@ func (c *runCmd) Run(x *cli.Context) error {
 		x.Warn("the configuration cannot be read, the defaults are used: " + err.Error())
 		rec.Log("", true, "the configuration cannot be read, the defaults are used: "+err.Error())
 	}
-	g, err := guard.New(guard.Options{Home: h, Dir: dir, Settings: settings, Version: version.Number, ResolvConf: "/etc/resolv.conf", Recorder: rec, UntilIdle: c.UntilIdle})
+	g, err := guard.New(guard.Options{Home: h, Dir: dir, Settings: settings, Version: version.Number, ResolvConf: "/etc/resolv.conf", Recorder: rec, UntilIdle: c.UntilIdle, Sockets: stored(), Store: store})
 	if err != nil {
 		return err
 	}
 	defer g.Close()
-	if c.DryRun {
-		text, err := g.Plan()
-		if err == nil {
-			_, err = fmt.Fprint(x.Stdout, text)
-		}
-		return err
-	}
 	ctx, stop := context.WithCancel(x)
 	defer stop()
 	g.OnReady(func() {
@@ -92,6 +88,24 @@ func (c *runCmd) Run(x *cli.Context) error {
 		return fmt.Errorf("start the guard: %w", err)
 	}
 	return nil
+}
+
+// plan prints what would be written. It takes no lock: a guard may run.
+func (c *runCmd) plan(x *cli.Context, h home.Home, dir string) error {
+	settings, err := guard.ReadSettings(h, x.Getenv)
+	if err != nil {
+		return err
+	}
+	g, err := guard.New(guard.Options{Home: h, Dir: dir, Settings: settings, Version: version.Number})
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	text, err := g.Plan()
+	if err == nil {
+		_, err = fmt.Fprint(x.Stdout, text)
+	}
+	return err
 }
 
 // watchdog tells systemd that we live.

@@ -26,14 +26,16 @@ type box struct {
 	status run.NetStatus
 	index  int // of its veth; 0: not there
 
-	mu     sync.Mutex // of what the name server shares
-	policy *policy.Policy
-	part   *policy.Part // as last wanted
-	names  *names
-	inSet  bool   // its chains and sets are in the table
-	entry  string // what the port map says: "", "drop" or its chain
-	counts counts
-	kernel map[string]uint64 // counters as last read
+	mu         sync.Mutex // of what the name server shares
+	policy     *policy.Policy
+	part       *policy.Part // as last wanted
+	names      *names
+	inSet      bool   // its chains and sets are in the table
+	entry      string // what the port map says: "", "drop" or its chain
+	counts     counts
+	vethName   string            // for other goroutines; set before its index is known
+	letThrough uint64            // sum of the counters of passing rules, as last read
+	kernel     map[string]uint64 // counters as last read
 
 	recent    []Flow
 	flowSeq   uint64
@@ -80,7 +82,7 @@ func (g *Guard) reconcile(name string) {
 		g.refuse(b, spec, err)
 		return
 	}
-	b.spec = spec
+	b.spec, b.vethName = spec, spec.Veth
 	wanted, gens, err := g.wanted(b, spec)
 	if err != nil {
 		g.refuse(b, spec, err)
@@ -125,7 +127,7 @@ func (g *Guard) prepare() error {
 			continue
 		}
 		g.boxes[name] = b
-		b.spec = spec
+		b.spec, b.vethName = spec, spec.Veth
 		p, gens, err := g.wanted(b, spec)
 		if err != nil {
 			continue

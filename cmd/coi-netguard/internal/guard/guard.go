@@ -37,6 +37,9 @@ type Options struct {
 	ResolvConf string
 	Plain      bool // a table without owner flag, as kernels before 6.9 have it
 	Recorder   Recorder
+	// Sockets are those of an earlier guard; nil: new ones are opened and given to Store.
+	Sockets *resolve.Sockets
+	Store   func(*resolve.Sockets) error
 	// UntilIdle ends Run when there has been no spec for so long; 0: never. The
 	// table is taken away then, since nothing is left to guard.
 	UntilIdle time.Duration
@@ -91,6 +94,9 @@ type Guard struct {
 // New opens what the guard needs of the kernel, in the network namespace of the
 // calling thread. It changes nothing yet.
 func New(o Options) (*Guard, error) {
+	if o.Recorder == nil {
+		o.Recorder = discard{}
+	}
 	g := &Guard{o: o, boxes: map[string]*box{}, wake: make(chan func(), 64), problems: map[string]string{}, ready: func() {},
 		books: books{byName: map[string]*events.Book{}, byIndex: map[uint32]*box{}}}
 	var err error
@@ -192,8 +198,16 @@ func (g *Guard) Start(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if g.sockets, err = resolve.Listen(ctx, policy.Gateway, g.state.DNSPort); err != nil {
-		return err
+	if g.sockets = g.o.Sockets; g.sockets == nil {
+		if g.sockets, err = resolve.Listen(ctx, policy.Gateway, g.state.DNSPort); err != nil {
+			return err
+		}
+		if g.o.Store != nil {
+			// Without a store a restart costs the questions of half a second.
+			if err := g.o.Store(g.sockets); err != nil {
+				g.o.Recorder.Log("", true, "the name server's sockets are not kept over a restart: "+err.Error())
+			}
+		}
 	}
 	g.state.DNSPort = g.sockets.Port
 	g.environment(g.sockets.Port)
@@ -396,3 +410,11 @@ func exists(path string) bool {
 // FailCommits has fail asked before each transaction; what it returns is the
 // transaction's error. Tests inject errors with it; nil ends that.
 func (g *Guard) FailCommits(fail func(messages int) error) { g.conn.SetFail(fail) }
+
+// discard is the recorder of a guard that only makes plans.
+type discard struct{}
+
+func (discard) Append(string, ...audit.Record) {}
+func (discard) Log(string, bool, string)       {}
+func (discard) Query(resolve.Query)            {}
+func (discard) Problem() string                { return "" }

@@ -64,9 +64,13 @@ func (g *Guard) forwardEvents(ctx context.Context, links <-chan netlink.LinkUpda
 				links = nil
 				continue
 			}
-			if name := u.Attrs().Name; strings.HasPrefix(name, g.env.Prefix) {
+			name, index := u.Attrs().Name, u.Attrs().Index
+			switch b := g.boxOf(index); {
+			case b != nil && b.vethName != name:
+				g.later(ctx, func() { g.renamed(b, name) })
+			case strings.HasPrefix(name, g.env.Prefix):
 				g.later(ctx, func() { g.linkChanged(name) })
-			} else {
+			default:
 				kick()
 			}
 		case _, ok := <-addrs:
@@ -138,6 +142,26 @@ func (g *Guard) relook(why string) {
 	g.verify(why)
 }
 
+// boxOf finds the container of an interface index.
+func (g *Guard) boxOf(index int) *box {
+	g.books.mu.Lock()
+	defer g.books.mu.Unlock()
+	return g.books.byIndex[uint32(index)]
+}
+
+// renamed is a veth that has another name now: rules go by names, so its packets
+// meet none of ours. The status says failed, and the watcher, which reads the
+// finding, freezes the container.
+func (g *Guard) renamed(b *box, name string) {
+	text := fmt.Sprintf("interface %s was renamed to %s", b.veth(), name)
+	g.found(b.name, "net.nic-changed", coi.High, text, "the firewall's rules go by the interface's name", map[string]any{"veth": b.veth(), "now": name})
+	g.o.Recorder.Log(b.name, true, text)
+	b.status.State, b.status.Error, b.status.InForce, b.status.VethSeen = run.NetFailed, text, false, false
+	b.index = 0
+	g.indexed()
+	g.writeStatus(b)
+}
+
 // linkChanged sets up a veth that has come, and notices one that went.
 func (g *Guard) linkChanged(name string) {
 	for _, b := range g.boxes {
@@ -195,7 +219,9 @@ func (g *Guard) compare() ([]string, error) {
 	for _, b := range g.boxes {
 		if b.part != nil {
 			b.mu.Lock()
-			b.rules, b.viewDue = got.Only(b.part.Chains, b.part.Sets).Body(), true
+			own := got.Only(b.part.Chains, b.part.Sets)
+			b.rules, b.viewDue = own.Body(), true
+			b.passed(own)
 			b.mu.Unlock()
 		}
 	}
@@ -203,6 +229,23 @@ func (g *Guard) compare() ([]string, error) {
 	g.sharedText = got.Only(base.Chains, base.Sets).Body()
 	diff := nft.Diff(want, got)
 	return append(append(diff, g.entryDiff(got)...), g.openedDiff()...), nil
+}
+
+// passed adds up what the counters of the rules that let through have come to.
+func (b *box) passed(own *nft.Table) {
+	var now uint64
+	for _, c := range own.Chains {
+		for _, r := range c.Rules {
+			if r.Name == "established" || r.Name == "new" || r.Name == "dns" {
+				now += r.Packets
+			}
+		}
+	}
+	if now < b.letThrough {
+		b.letThrough = 0 // the rules were written anew
+	}
+	b.status.Passed += now - b.letThrough
+	b.letThrough = now
 }
 
 // openedDiff compares the maps of answered addresses with what should be open.
