@@ -112,7 +112,7 @@ func (b *begin) others(found map[int]incus.Instance) {
 		return
 	}
 	for n := coi.MinSlot; n <= coi.MaxSlot; n++ {
-		if i, ok := found[n]; ok && n != b.slot && i.Running() {
+		if i, ok := found[n]; ok && n != b.slot && i.Running() && b.livesIn(i.Name) {
 			b.c.Note(i.Name+" is running here", "coi attach "+i.Name)
 			return
 		}
@@ -196,4 +196,10 @@ func (t *tail) lines() []string {
 	}
 	list := strings.Split(text, "\n")
 	return list[max(0, len(list)-20):]
+}
+
+// livesIn reports whether a session is in a container, and not about to end.
+func (b *begin) livesIn(container string) bool {
+	r, err := record.Read(b.home, container)
+	return err == nil && r.Phase == run.Running
 }

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -46,6 +48,7 @@ func (b *begin) chooseSlot() (*home.Lock, error) {
 		slots[n] = s
 		found[n] = inst
 	}
+	b.letFinish(slots)
 	for n := coi.MinSlot; n <= coi.MaxSlot; n++ {
 		// A supervisor that still holds its lock has not finished with the name.
 		if s := slots[n]; s.State != pick.Busy && home.Held(record.LockPath(b.home, coi.ContainerName(b.home.Prefix, b.identity, n))) {
@@ -78,10 +81,38 @@ func (b *begin) chooseSlot() (*home.Lock, error) {
 	if err != nil {
 		return nil, cli.Fail(coi.ExitFailed, "%s is being started or ended by another command: %w", b.container, err).Hint("try again")
 	}
-	if inst, ok := found[slot]; ok && slots[slot].State == pick.Stopped {
+	if slots[slot].State == pick.Stopped {
+		// Read again under the lock: a supervisor may just have changed it.
+		inst, err := b.door.Instance(b.c, b.container)
+		if err != nil {
+			lock.Unlock()
+			return nil, err
+		}
 		b.old = &inst
 	}
 	return lock, nil
+}
+
+// finishTime is how long a start waits for a persistent container that is just
+// being put away, instead of making another one.
+const finishTime = 5 * time.Second
+
+// letFinish waits for supervisors that are about to let go of a stopped
+// persistent container, when such a one is wanted.
+func (b *begin) letFinish(slots pick.Slots) {
+	if !b.cfg.Container.Persistent {
+		return
+	}
+	ctx, stop := context.WithTimeout(b.c, finishTime)
+	defer stop()
+	for n, s := range slots {
+		if s.State != pick.Stopped {
+			continue
+		}
+		if l, err := home.WaitLock(ctx, record.LockPath(b.home, coi.ContainerName(b.home.Prefix, b.identity, n))); err == nil {
+			l.Unlock()
+		}
+	}
 }
 
 func (b *begin) slotState(i incus.Instance) (pick.State, string) {

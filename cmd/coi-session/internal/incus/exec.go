@@ -5,7 +5,9 @@ import (
 	"context"
 	"io"
 	"strconv"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/gorilla/websocket"
 	client "github.com/lxc/incus/v6/client"
@@ -56,9 +58,32 @@ func (c *Control) send(m api.InstanceExecControl) error {
 // known: the command could not start, or the connection broke. When the context
 // ends first the command goes on inside.
 func (c *Client) Exec(ctx context.Context, name string, e Exec) (int, error) {
-	if e.Stdin == nil {
-		e.Stdin = bytes.NewReader(nil)
+	if e.Stdin != nil {
+		return c.execOnce(ctx, name, e)
 	}
+	for try := 1; ; try++ {
+		e.Stdin = bytes.NewReader(nil)
+		code, err := c.execOnce(ctx, name, e)
+		if err == nil || try == tries || !strings.Contains(err.Error(), notStarted) {
+			return code, err
+		}
+		select {
+		case <-ctx.Done():
+			return -1, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// notStarted is what Incus says when the process that was to become the command
+// was lost before it did, as happens on a loaded host. Nothing has run then, so
+// it is tried again, as long as no input of the caller's went along.
+const (
+	notStarted = "Failed to retrieve PID of executing child process"
+	tries      = 4
+)
+
+func (c *Client) execOnce(ctx context.Context, name string, e Exec) (int, error) {
 	if e.Stdout == nil {
 		e.Stdout = io.Discard
 	}
