@@ -82,6 +82,7 @@ type bench struct {
 	inside []*exec.Cmd
 	custom Trail // instead of the one in memory
 	tier   string
+	real   func(engine.Config) Judge // instead of the judge of words
 }
 
 func newBench(t *testing.T, name string) *bench {
@@ -105,7 +106,11 @@ func (b *bench) start() {
 	if b.custom != nil {
 		records = b.custom
 	}
-	d := New(Options{Home: b.home, Tier: b.tier, Names: names{}, Trail: records, Version: "test", Log: testLog{b.t}, NewJudge: func(engine.Config) Judge { return wordJudge{&b.mu, &b.events} }})
+	o := Options{Home: b.home, Tier: b.tier, Names: names{}, Trail: records, Version: "test", Log: testLog{b.t}, NewJudge: func(engine.Config) Judge { return wordJudge{&b.mu, &b.events} }}
+	if b.real != nil {
+		o.NewJudge, o.Names = b.real, realNames{}
+	}
+	d := New(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()
@@ -198,11 +203,6 @@ func (b *bench) want(f func(*run.Watch)) {
 func (b *bench) status(what string, ok func(run.WatchStatus) bool) run.WatchStatus {
 	b.t.Helper()
 	var s run.WatchStatus
-	b.t.Cleanup(func() {
-		if b.t.Failed() {
-			b.t.Logf("last status: %+v", s)
-		}
-	})
 	eventually(b.t, what, func() bool {
 		s = run.WatchStatus{} // a field that is absent now must not keep its old value
 		return run.Read(b.home.Run(b.name+run.WatchStatusFile), &s) == nil && ok(s)
@@ -288,4 +288,11 @@ func TestCriticalKills(t *testing.T) {
 	}
 	defer g.Close()
 	eventually(t, "no process left", func() bool { return !g.Populated() })
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -1,8 +1,14 @@
 package scene
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"os"
 	"path"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/inside"
 )
@@ -90,7 +96,9 @@ func (m *Images) Adopt(o *Images) {
 
 // lookKernel finds out about a file that the kernel side named by its own
 // device number.
-func (m *Images) lookKernel(dev uint32, ino uint64, ctime int64, name func() string, root *inside.Root) image {
+// live opens the file by the process that runs it; it is asked when the name
+// leads nowhere, as it does from another mount namespace.
+func (m *Images) lookKernel(dev uint32, ino uint64, ctime int64, name func() string, root *inside.Root, live func() (*os.File, error)) image {
 	key := fileKey{uint64(dev) | kernelDev, ino, ctime}
 	if im, ok := m.byFile[key]; ok {
 		return im
@@ -101,11 +109,42 @@ func (m *Images) lookKernel(dev uint32, ino uint64, ctime int64, name func() str
 		}
 	}
 	im, st, sure := m.look(ino, ctime, name(), root)
-	if sure {
+	switch {
+	case sure:
 		m.devs[dev] = st
+		m.keep(key, im)
+	case m.lookLive(&im, ino, ctime, live):
 		m.keep(key, im)
 	}
 	return im
+}
+
+// lookLive recognises the file that a living process runs, by its content.
+func (m *Images) lookLive(im *image, ino uint64, ctime int64, live func() (*os.File, error)) bool {
+	f, err := live()
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	var st unix.Stat_t
+	if unix.Fstat(int(f.Fd()), &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Ino != ino || st.Ctim.Sec != ctime {
+		return false
+	}
+	if !m.sizes[st.Size] {
+		return true
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, io.LimitReader(f, MaxImage)); err != nil {
+		return false
+	}
+	im.sha = hex.EncodeToString(h.Sum(nil))
+	if is, ok := m.bySHA[im.sha]; ok {
+		im.is = is
+		if c := m.names.ClassOf(is); c != "" {
+			im.class = c
+		}
+	}
+	return true
 }
 
 // kernelDev keeps the two kinds of device number apart.

@@ -239,7 +239,7 @@ func (s *Scene) program(ev *event.Event, r bpf.Record) {
 	if given == "" {
 		given = r.File
 	}
-	im := s.Images.lookKernel(r.Dev, r.Ino, r.Ctime, func() string { return s.fullPath(r, given) }, s.Root)
+	im := s.Images.lookKernel(r.Dev, r.Ino, r.Ctime, func() string { return s.fullPath(r, given) }, s.Root, func() (*os.File, error) { return s.running(r) })
 	ev.Exe, ev.ExeSHA, ev.ExeClass, ev.ExeIs = im.path, im.sha, im.class, im.is
 	ev.ExeFlags = flags(r, given)
 	if isLoader(r.Name) && len(r.Argv) > 1 {
@@ -248,6 +248,21 @@ func (s *Scene) program(ev *event.Event, r bpf.Record) {
 	if ev.Has(event.FlagMemfd) && ev.ExeIs != "" {
 		ev.ExeFlags = append(ev.ExeFlags, event.FlagSameBytes)
 	}
+}
+
+// readable are the file systems whose reads end, by their magic number: ext4,
+// xfs, btrfs, zfs, tmpfs, overlay.
+var readable = map[uint64]bool{0xef53: true, 0x58465342: true, 0x9123683e: true, 0x2fc12fc1: true, tmpfsMagic: true, 0x794c7630: true}
+
+// errUnread is a program on a file system that is not read.
+var errUnread = errors.New("file system is not read")
+
+// running opens the very file that a living process runs.
+func (s *Scene) running(r bpf.Record) (*os.File, error) {
+	if !readable[r.Magic] {
+		return nil, errUnread
+	}
+	return os.OpenFile(path.Join(string(s.Proc), strconv.Itoa(r.PID), "exe"), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 }
 
 func (s *Scene) fullPath(r bpf.Record, given string) string {
