@@ -37,7 +37,14 @@ func store(s *resolve.Sockets) error {
 	var fds []int
 	for _, f := range files {
 		defer func() { _ = f.Close() }()
-		fds = append(fds, int(f.Fd()))
+		raw, err := f.SyscallConn()
+		if err != nil {
+			return err
+		}
+		// Not f.Fd: it would make the socket blocking, which we share.
+		if err := raw.Control(func(fd uintptr) { fds = append(fds, int(fd)) }); err != nil {
+			return err
+		}
 	}
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 )
 
 // enablePacketInfo asks for the address each question was sent to, because an
-// answer from another one is not accepted by the asker.
+// answer from another one is not accepted by the asker. It must be asked for
+// before the first question comes: the kernel notes it as they arrive.
 func enablePacketInfo(c *net.UDPConn) {
 	raw, err := c.SyscallConn()
 	if err != nil {

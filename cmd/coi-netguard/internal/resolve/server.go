@@ -65,6 +65,7 @@ func listen(ctx context.Context, addr netip.Addr, port uint16) (*Sockets, error)
 		if err == nil {
 			var l net.Listener
 			if l, err = lc.Listen(ctx, "tcp"+at.network, hostport); err == nil {
+				enablePacketInfo(pc.(*net.UDPConn))
 				s.udp, s.tcp = append(s.udp, pc.(*net.UDPConn)), append(s.tcp, l)
 				continue
 			}
@@ -142,7 +143,6 @@ func (r *room) leave(a netip.Addr) {
 }
 
 func (r *Resolver) serveUDP(ctx context.Context, c *net.UDPConn, room *room) {
-	enablePacketInfo(c)
 	oob := make([]byte, 128)
 	for {
 		buf := make([]byte, 4096)

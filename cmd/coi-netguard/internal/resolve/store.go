@@ -54,9 +54,15 @@ func Adopt(files []*os.File) (*Sockets, error) {
 }
 
 func (s *Sockets) adopt(f *os.File) error {
-	typ, err := unix.GetsockoptInt(int(f.Fd()), unix.SOL_SOCKET, unix.SO_TYPE)
+	// Not f.Fd: it would make the socket blocking for everybody who shares it.
+	raw, err := f.SyscallConn()
 	if err != nil {
 		return err
+	}
+	var typ int
+	var gerr error
+	if err := raw.Control(func(fd uintptr) { typ, gerr = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_TYPE) }); err != nil || gerr != nil {
+		return errors.Join(err, gerr)
 	}
 	port := 0
 	if typ == unix.SOCK_DGRAM {
