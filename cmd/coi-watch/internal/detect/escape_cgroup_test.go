@@ -1,0 +1,5 @@
+package detect_test
+
+import "testing"
+
+func TestEscapeCgroup(t *testing.T) { check(t, "escape.cgroup") }

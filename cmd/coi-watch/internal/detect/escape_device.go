@@ -1,0 +1,55 @@
+package detect
+
+import (
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
+	"github.com/code-on-incus/coi/pkg/coi"
+)
+
+var escapeDevice = Detector{
+	ID: "escape.device", Level: coi.High, Wants: append([]event.Type{event.Syscall}, files...),
+	Title: "raw device opened",
+	Why:   "memory and disk devices hold what belongs to the host",
+	Detect: either(device, func(ev event.Event, v track.View) []Finding {
+		raw := (ev.Type == event.Open || ev.Type == event.Write) && paths.Any(v.PathClasses(ev.Path), paths.Device)
+		node := ev.Type == event.Syscall && ev.Op == "mknod" && ev.Mode&0o170000 == 0o060000
+		if !raw && !node || v.Under(program.Runtime) || node && ev.Path == inaccessible && ev.NSPID == 1 {
+			return nil
+		}
+		return one(Finding{Level: coi.High, Title: "raw device opened", Path: ev.Path, Op: string(ev.Type), PID: ev.PID})
+	}),
+	Fire: append(append(lines(coi.High, "dd if=/dev/sda of=/tmp/d", "strings /dev/mem | grep pass", "cat /dev/kmem", "debugfs -w /dev/sda1", "mknod /tmp/sda b 8 0", "cat /dev/nvme0n1p1 | gzip > x"), lines(coi.Warning, "mount /dev/sda1 /mnt/h")...),
+		events(event.Event{Type: event.Open, PID: 3, Path: "/dev/sda1"})...),
+	Quiet: append(lines("", "dd if=/dev/zero of=x bs=1M count=1", "dd if=/dev/urandom of=k bs=32 count=1", "mknod p p", "ls -l /dev/kvm", "lsblk", "losetup -f x.img", "mount -o loop x.iso /mnt", "cat /dev/null", "chmod 666 /dev/kvm"),
+		Sample{Events: []event.Event{{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 1, Path: inaccessible}}}),
+}
+
+func device(s *command.Simple, _ track.View) *Finding {
+	if s.Name == "mknod" {
+		if r := s.Parsed().Rest; len(r) > 1 && r[1] == "b" {
+			return say(s, coi.High, "block device made")
+		}
+	}
+	if s.Name == "mount" || s.Name == "debugfs" {
+		for _, a := range s.Argv[1:] {
+			if paths.Any(paths.Of(a, false), paths.Device) {
+				if s.Name == "mount" {
+					if !hasPrefixAny(a, "/dev/sda", "/dev/vda", "/dev/xvda", "/dev/nvme0", "/dev/hda", "/dev/dm-", "/dev/mapper") {
+						continue
+					}
+					return say(s, coi.Warning, "disk of the host mounted").at(a, command.Use)
+				}
+				return say(s, coi.High, "disk opened by debugfs").at(a, command.Use)
+			}
+		}
+	}
+	for _, a := range s.Accesses() {
+		if (a.Op == command.Read || changes(a.Op)) && paths.Any(a.Classes, paths.Device) {
+			return say(s, coi.High, "raw device opened").at(a.Path, a.Op)
+		}
+	}
+	return nil
+}

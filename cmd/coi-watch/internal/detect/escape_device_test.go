@@ -1,0 +1,5 @@
+package detect_test
+
+import "testing"
+
+func TestEscapeDevice(t *testing.T) { check(t, "escape.device") }

@@ -1,0 +1,86 @@
+package detect
+
+import (
+	"strings"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
+	"github.com/code-on-incus/coi/pkg/coi"
+)
+
+var escapeKernelFile = Detector{
+	ID: "escape.kernel-file", Level: coi.High, Wants: files,
+	Title: "door to the kernel written",
+	Why:   "these files make the kernel run programs outside the container, or take away its defences",
+	Detect: either(kernelFile, func(ev event.Event, v track.View) []Finding {
+		if ev.Type != event.Write && ev.Type != event.Create {
+			return nil
+		}
+		c := v.PathClasses(ev.Path)
+		switch {
+		case paths.Any(c, paths.KernelFile):
+			return one(Finding{Level: coi.High, Title: "kernel file written", Path: ev.Path, Op: "write", PID: ev.PID})
+		case paths.Any(c, paths.CorePattern, paths.Binfmt):
+			return one(Finding{Level: coi.Warning, Title: "kernel file written", Path: ev.Path, Op: "write", PID: ev.PID})
+		}
+		return nil
+	}),
+	Fire: append(append(lines(coi.High, "echo '|/tmp/x %P' > /proc/sys/kernel/core_pattern", "sysctl -w kernel.core_pattern='|/tmp/h'", "echo /tmp/h > /sys/kernel/uevent_helper", "echo b > /proc/sysrq-trigger", "echo /tmp/x | sudo tee /proc/sys/kernel/modprobe",
+		"echo ':x:M::\\x7f::/tmp/i:' > /proc/sys/fs/binfmt_misc/register"), lines(coi.Warning, "echo core.%p > /proc/sys/kernel/core_pattern")...),
+		events(event.Event{Type: event.Write, PID: 3, Path: "/sys/kernel/uevent_helper"})...),
+	Quiet: lines("", "sysctl -a", "cat /proc/sys/kernel/core_pattern", "sysctl kernel.core_pattern", "sysctl kernel.bpf_stats_enabled=0", "sudo sysctl -w vm.max_map_count=262144", "sudo sysctl -w fs.inotify.max_user_watches=524288", "cat /sys/module/kvm_intel/parameters/enable_apicv"),
+}
+
+// sysctls are the keys that a command sets, as files of /proc/sys.
+func sysctls(s *command.Simple) map[string]string {
+	out := map[string]string{}
+	if s.Name != "sysctl" {
+		return out
+	}
+	for _, a := range s.Argv[1:] {
+		if k, v, ok := strings.Cut(a, "="); ok && !strings.HasPrefix(a, "-") {
+			out["/proc/sys/"+strings.ReplaceAll(strings.TrimSpace(k), ".", "/")] = strings.TrimSpace(v)
+		}
+	}
+	return out
+}
+
+func kernelFile(s *command.Simple, _ track.View) *Finding {
+	judge := func(p, text string, known bool) *Finding {
+		c := paths.Of(p, false)
+		switch {
+		case paths.Any(c, paths.KernelFile):
+			return say(s, coi.High, "kernel file written").at(p, command.Write)
+		case paths.Any(c, paths.CorePattern):
+			if !known || strings.Contains(text, "|") {
+				return say(s, coi.High, "program for core dumps set").at(p, command.Write)
+			}
+			return say(s, coi.Warning, "core pattern set").at(p, command.Write)
+		case paths.Any(c, paths.Binfmt):
+			if hasAny(text, "/tmp/", "/home/", "/dev/shm", "/root/") {
+				return say(s, coi.High, "interpreter for programs registered").at(p, command.Write)
+			}
+			return say(s, coi.Warning, "interpreter for programs registered").at(p, command.Write)
+		}
+		return nil
+	}
+	for _, a := range s.Accesses() {
+		if changes(a.Op) {
+			if f := judge(a.Path, a.Text, a.Known); f != nil {
+				return f
+			}
+		}
+	}
+	for p, val := range sysctls(s) {
+		if f := judge(p, val, true); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// inaccessible is the node that systemd as init tries to make at every boot, to
+// hide other nodes behind; its device number is 0:0 and opens nothing.
+const inaccessible = "/run/systemd/inaccessible/blk"

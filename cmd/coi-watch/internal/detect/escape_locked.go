@@ -1,0 +1,63 @@
+package detect
+
+import (
+	"strings"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
+	"github.com/code-on-incus/coi/pkg/coi"
+)
+
+var escapeLocked = Detector{
+	ID: "escape.locked", Level: coi.Critical, Wants: []event.Type{event.Umount, event.Mount, event.Rename, event.Write, event.Create, event.Delete, event.Exec},
+	Title:  "locked path tampered with",
+	Why:    "a path that coi keeps locked was unmounted, covered or written",
+	Detect: locked,
+	Fire: []Sample{
+		{Level: coi.Critical, Events: []event.Event{{Type: event.Umount, PID: 3, Path: "/workspace/.git/hooks", Op: "umount"}}},
+		{Level: coi.Critical, Events: []event.Event{{Type: event.Mount, PID: 3, Path: "/workspace/.git/hooks", Op: "mount"}}},
+		{Level: coi.Warning, Line: "umount /workspace/.git/hooks"},
+		{Level: coi.Warning, Line: "touch .git/hooks/pre-commit"},
+	},
+	Quiet: append(events(event.Event{Type: event.Umount, PID: 3, Path: "/mnt/x", Op: "umount"}), lines("", "umount /mnt/x", "git status", "cat .git/hooks/pre-commit", "ls .git/hooks")...),
+}
+
+func under(p string, list []string) bool {
+	for _, l := range list {
+		l = strings.TrimSuffix(l, "/")
+		if l != "" && (p == l || strings.HasPrefix(p, l+"/")) {
+			return true
+		}
+	}
+	return false
+}
+
+func locked(ev event.Event, v track.View) []Finding {
+	list := v.Settings().Locked
+	if ev.Type != event.Exec {
+		if !under(ev.Path, list) && (ev.Path2 == "" || !under(ev.Path2, list)) || ev.Role != "" {
+			return nil
+		}
+		level := coi.Critical
+		if ev.N["result"] < 0 {
+			level = coi.Warning
+		}
+		return one(Finding{Level: level, Title: "locked path: " + string(ev.Type), Path: ev.Path, Op: string(ev.Type), PID: ev.PID})
+	}
+	return onCommands(func(s *command.Simple, _ track.View) *Finding {
+		if s.Is("umount", "mount") {
+			for _, p := range s.Parsed().Rest {
+				if under(s.Abs(p), list) {
+					return say(s, coi.Warning, "tries to "+s.Name+" over a locked path").at(s.Abs(p), command.Op(s.Name))
+				}
+			}
+		}
+		for _, a := range s.Accesses() {
+			if (changes(a.Op) || a.Op == command.Delete || a.Op == command.Attrib) && under(a.Path, list) {
+				return say(s, coi.Warning, "tries to change a locked path").at(a.Path, a.Op)
+			}
+		}
+		return nil
+	})(ev, v)
+}

@@ -1,0 +1,67 @@
+package detect
+
+import (
+	"strings"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
+	"github.com/code-on-incus/coi/pkg/coi"
+)
+
+var escapeNested = Detector{
+	ID: "escape.nested", Level: coi.Warning, Wants: execs,
+	Title:  "nested container with the rights of its host",
+	Why:    "privileged containers and mounts of / or of the runtime's socket give away the machine they run on",
+	Detect: onCommands(nestedRights),
+	Fire: lines(coi.Warning, "docker run --rm -it --privileged alpine sh", "docker run -v /:/host alpine chroot /host", "podman run --pid=host -it fedora", "docker run -v /var/run/docker.sock:/var/run/docker.sock cli",
+		"docker run --mount type=bind,source=/,target=/h alpine", "lxc config device add c d disk source=/ path=/mnt/root recursive=true", "lxc init ubuntu c -c security.privileged=true", "curl --unix-socket /var/run/docker.sock http://x/containers/json",
+		"docker -H tcp://203.0.113.9:2375 run -v /:/mnt alpine sh", "kubectl run r --image=alpine --overrides '{\"spec\":{\"hostPID\":true}}'", "docker run --cap-add=ALL alpine", "docker run --cap-add SYS_ADMIN --security-opt apparmor=unconfined alpine"),
+	Quiet: lines("", "docker compose up -d", "docker run --rm -v $PWD:/src node npm ci", "docker build -t x .", "curl --unix-socket /var/lib/incus/unix.socket incus/1.0", "docker run -p 80:80 nginx", "kubectl get pods", "docker run -v /data:/data img"),
+}
+
+func nestedRights(s *command.Simple, _ track.View) *Finding {
+	switch s.Name {
+	case "docker":
+		if !s.Arg("run", "create", "exec") {
+			return nil
+		}
+		for i, a := range s.Argv {
+			val := ""
+			if i+1 < len(s.Argv) {
+				val = s.Argv[i+1]
+			}
+			k, v, ok := strings.Cut(a, "=")
+			if !ok {
+				v = val
+			}
+			switch {
+			case a == "--privileged" || a == "--privileged=true",
+				k == "--pid" && v == "host", k == "--cap-add" && oneOf(strings.TrimPrefix(strings.ToUpper(v), "CAP_"), "ALL", "SYS_ADMIN", "SYS_MODULE", "DAC_READ_SEARCH"),
+				(k == "-v" || k == "--volume") && (strings.HasPrefix(v, "/:") || paths.Any(paths.Of(strings.SplitN(v, ":", 2)[0], false), paths.RuntimeSock) || hasPrefixAny(v, "/etc:", "/root:", "/proc:", "/dev:")),
+				k == "--mount" && hasAny(v+",", "source=/,", "src=/,", "docker.sock"),
+				k == "--userns" && v == "host", k == "--device" && hasPrefixAny(v, "/dev/sd", "/dev/mem", "/dev/nvme"):
+				return say(s, coi.Warning, "nested container: "+cut(a+" "+v, 60))
+			}
+		}
+	case "lxc":
+		if hasAny(s.Line(), "source=/ ", "security.privileged=true", "raw.lxc", "raw.idmap") || strings.HasSuffix(s.Line(), "source=/") {
+			return say(s, coi.Warning, "nested container with rights of its host")
+		}
+	case "kubectl":
+		if hasAny(s.Line(), "hostPID", "\"privileged\":true", "\"privileged\": true", "hostPath", "hostNetwork\":true") && s.Arg("run", "debug", "create") {
+			return say(s, coi.Warning, "nested container with rights of its host")
+		}
+	case "curl", "socat", "nc", "ncat", "wget", "http":
+		for _, a := range s.Argv[1:] {
+			p := a
+			if _, v, ok := strings.Cut(a, ":"); ok && s.Name == "socat" {
+				p = v
+			}
+			if hasAny(p, "docker.sock", "containerd.sock", "crio.sock", "podman.sock") && strings.HasPrefix(strings.TrimPrefix(p, "unix://"), "/") {
+				return say(s, coi.Warning, "runtime socket used by hand").at(p, command.Use)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,5 @@
+package detect_test
+
+import "testing"
+
+func TestExecDeleted(t *testing.T) { check(t, "exec.deleted") }

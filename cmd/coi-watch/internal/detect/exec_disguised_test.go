@@ -1,0 +1,5 @@
+package detect_test
+
+import "testing"
+
+func TestExecDisguised(t *testing.T) { check(t, "exec.disguised") }

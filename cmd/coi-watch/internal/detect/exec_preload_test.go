@@ -1,0 +1,5 @@
+package detect_test
+
+import "testing"
+
+func TestExecPreload(t *testing.T) { check(t, "exec.preload") }

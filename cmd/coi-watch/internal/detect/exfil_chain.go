@@ -1,0 +1,49 @@
+package detect
+
+import (
+	"strings"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
+	"github.com/code-on-incus/coi/pkg/coi"
+)
+
+var exfilChain = Detector{
+	ID: "exfil.chain", Level: coi.High, Wants: []event.Type{event.Connect, event.Net, event.Exit},
+	Title: "credentials read, then data sent",
+	Why:   "the tree that read credentials sends data to a host that has nothing to do with them",
+	Detect: func(ev event.Event, v track.View) []Finding {
+		if ev.Dir == "in" || ev.Type != event.Exit && !track.Outside(ev.Peer) || ev.Type != event.Connect && ev.N["out"] <= 0 || ev.Type == event.Exit {
+			return nil
+		}
+		host := ev.Name
+		if host == "" {
+			host = v.NameOf(ev.Peer)
+		}
+		if v.Allowed(host) && host != "" {
+			return nil
+		}
+		p := v.Proc()
+		if p.Class == program.SSH || p.Class == program.VCS || p.Class == program.Package || p.Class == program.Runtime || p.Role != "" || oneOf(p.Name, "aws", "gcloud", "az", "terraform", "vault", "op") {
+			return nil
+		}
+		for _, m := range v.Recent("finding") {
+			if strings.HasPrefix(m.Rule, "cred.") && !oneOf(m.Rule, "cred.sniff", "cred.hunt") {
+				return one(Finding{Level: coi.High, Title: "data sent after " + m.Rule, PID: ev.PID, Peer: ev.Peer, Port: ev.Port, Host: host, Path: m.Path})
+			}
+		}
+		return nil
+	},
+	Fire: []Sample{{Level: coi.High, Events: []event.Event{
+		{Type: event.Exec, PID: 5, PPID: 1, Exe: "/usr/bin/bash", Argv: []string{"bash", "x.sh"}},
+		{Type: event.Exec, PID: 6, PPID: 5, Exe: "/usr/bin/cat", Argv: []string{"cat", "/home/code/.aws/credentials"}},
+		{Type: event.Exec, PID: 7, PPID: 5, Exe: "/usr/bin/python3", Argv: []string{"python3", "send.py"}},
+		{Type: event.Connect, PID: 7, PPID: 5, Exe: "/usr/bin/python3", Peer: "203.0.113.9", Port: 443, Dir: "out"},
+	}}},
+	Quiet: []Sample{{Events: []event.Event{
+		{Type: event.Exec, PID: 5, PPID: 1, Exe: "/usr/bin/ssh", Argv: []string{"ssh", "h"}},
+		{Type: event.Open, PID: 5, Exe: "/usr/bin/ssh", Path: "/home/code/.ssh/id_rsa"},
+		{Type: event.Connect, PID: 5, Exe: "/usr/bin/ssh", Peer: "203.0.113.9", Port: 22, Dir: "out"},
+	}}},
+}

@@ -1,0 +1,5 @@
+package detect_test
+
+import "testing"
+
+func TestExfilPipe(t *testing.T) { check(t, "exfil.pipe") }

@@ -1,0 +1,5 @@
+package detect_test
+
+import "testing"
+
+func TestLogHistory(t *testing.T) { check(t, "log.history") }

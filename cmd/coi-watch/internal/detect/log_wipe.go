@@ -1,0 +1,129 @@
+package detect
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
+	"github.com/code-on-incus/coi/pkg/coi"
+)
+
+var logWipe = Detector{
+	ID: "log.wipe", Level: coi.High, Wants: files,
+	Title: "logs destroyed", Why: "who removes the record of logins and commands hides something",
+	Detect: either(wipe, func(ev event.Event, v track.View) []Finding {
+		c := v.PathClasses(ev.Path)
+		if !paths.Any(c, paths.SecurityLog) || ev.Type != event.Delete && ev.Type != event.Rename && !(ev.Type == event.Write && (ev.Op == "truncate" || ev.N["shrunk"] > 0)) {
+			return nil
+		}
+		if v.Under(program.Init, program.Package) || oneOf(v.Proc().Name, "sshd", "login", "sudo", "su", "rsyslogd", "auditd", "syslogd", "logrotate") {
+			return nil
+		}
+		return one(Finding{Level: coi.High, Title: "log destroyed", Path: ev.Path, Op: string(ev.Type), PID: ev.PID})
+	}),
+	Fire: append(append(lines(coi.High, "rm -rf /var/log/auth.log", "truncate -s 0 /var/log/syslog", "cat /dev/null > /var/log/messages", "echo '' > /var/log/secure", "unlink /var/log/wtmp", "sudo rm /var/log/journal/*", "echo 0> /var/spool/mail/root", "> /var/log/auth.log", ": > /var/log/lastlog", "shred -u /var/log/audit/audit.log", "dd if=/dev/zero of=/var/log/btmp bs=1 count=1", "ln -sf /dev/null /var/log/wtmp", "cp /dev/null /var/log/auth.log",
+		"sed -i '/203.0.113.9/d' /var/log/auth.log", "find /var/log/journal -type f -delete", "python3 -c \"open('/var/log/auth.log','w')\"", "rm -rf /var/log/*", "mv /var/log/auth.log /tmp/", "journalctl --vacuum-time=1s", "journalctl --rotate --vacuum-size=1", "tee /var/log/secure < /dev/null", "cp /bin/rm /tmp/r; /tmp/r -f /var/log/auth.log", "for f in auth.log syslog; do rm -f /var/log/$f; done", "cd /var/log && rm -f auth.log", "busybox rm /var/log/messages", "perl -e 'unlink \"/var/log/auth.log\"'", "rm /var/log/aut*", "wevtutil; rm -f /var/log/audit/*", "find /var/log -name 'auth.log*' -exec rm {} \\;"),
+		lines(coi.Warning, "rm /var/log/nginx/access.log", "truncate -s0 /var/log/app.log")...), events(event.Event{Type: event.Delete, PID: 3, Exe: "/usr/bin/rm", Path: "/var/log/auth.log"})...),
+	Quiet: append(lines("", "rm -f ./app.log", "cat /var/log/auth.log", "tail -f /var/log/syslog", "logrotate -f /etc/logrotate.conf", "rm -rf /var/log/apt/* /var/log/dpkg.log", "journalctl -u ssh", "journalctl --vacuum-time=2d", "rm -rf /var/lib/apt/lists/*", "apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/dpkg.log", "echo x >> /var/log/app.log", "sudo dmesg", "grep x /var/log/messages", "journalctl --lines n --follow"),
+		events(event.Event{Type: event.Rename, PID: 3, Exe: "/usr/sbin/logrotate", Path: "/var/log/syslog", Path2: "/var/log/syslog.1"})...),
+}
+
+func wipe(s *command.Simple, v track.View) *Finding {
+	if s.Name == "logrotate" || packaged(s, v) || s.Name == "mkdir" || s.Name == "ssh-keygen" {
+		return nil
+	}
+	if s.Name == "journalctl" && vacuumed(s) {
+		return say(s, coi.High, "journal emptied")
+	}
+	if s.Parent != nil && s.Parent.Name == "find" && oneOf(s.Name, "rm", "shred", "truncate", "unlink", "cp") {
+		for _, a := range s.Parent.Accesses() {
+			if f := wipedBy(s, v, command.Touch(a.Path, command.Delete, true)); f != nil && a.Op == command.Search {
+				return f
+			}
+		}
+	}
+	var best *Finding
+	for _, a := range s.Accesses() {
+		if f := wipedBy(s, v, a); f != nil && (best == nil || f.Level.Rank() > best.Level.Rank()) {
+			best = f
+		}
+	}
+	return best
+}
+
+func wipedBy(s *command.Simple, v track.View, a command.Access) *Finding {
+	gone := a.Op == command.Delete || a.Op == command.Write || a.Op == command.Link || a.Op == command.Append && (s.Name == "sed" || codeHas(s, "truncate"))
+	if !gone {
+		return nil
+	}
+	if a.Op == command.Write && a.Path2 != "" && a.Path2 != "/dev/null" && !s.Is("cp", "mv", "install") {
+		return nil
+	}
+	c := classes(v, a)
+	switch {
+	case paths.Any(c, paths.SecurityLog):
+		return say(s, coi.High, "log destroyed").at(a.Path, a.Op)
+	case a.Path == "/var/log" && a.Op == command.Delete || a.Path == "/var/log/*" && a.Op == command.Delete:
+		if cleanup(s, v) {
+			return say(s, coi.Warning, "all logs removed").at(a.Path, a.Op)
+		}
+		return say(s, coi.High, "all logs destroyed").at(a.Path, a.Op)
+	case strings.HasPrefix(a.Path, "/var/log/") && star(a.Path) && a.Op == command.Delete:
+		return say(s, coi.High, "logs destroyed").at(a.Path, a.Op)
+	case paths.Any(c, paths.OtherLog) && (a.Op == command.Delete || s.Is("truncate", "shred", "cp") || a.Op == command.Write && emptied(s, a)):
+		return say(s, coi.Warning, "log of a program removed").at(a.Path, a.Op)
+	}
+	return nil
+}
+
+// star reports wildcards that take security logs with them.
+func star(p string) bool {
+	return oneOf(base(p), "*.log", "*log*", "*log", "*.gz", "*mp", "{auth.log,syslog}", "**") && strings.Count(p, "/") == 3 && base(p) != "*.gz"
+}
+
+// emptied reports writes that leave nothing.
+func emptied(s *command.Simple, a command.Access) bool {
+	return a.Known && strings.TrimSpace(a.Text) == "" || hasAny(s.Line(), "/dev/null", "/dev/zero") || s.Name == ":" || s.Name == "true" || s.Name == ""
+}
+
+// cleanup reports image builds, which drop logs and package lists together.
+func cleanup(s *command.Simple, v track.View) bool {
+	if hasAny(s.Line(), "/var/lib/apt", "/var/cache") {
+		return true
+	}
+	for _, o := range v.Command().Simples {
+		if oneOf(o.Name, "apt", "dnf", "yum", "apk", "zypper", "pacman", "docker", "cloud-init") {
+			return true
+		}
+	}
+	return false
+}
+
+var smallSize = regexp.MustCompile(`^([0-9.]+)\s*([A-Za-z]*)$`)
+
+// vacuumed reports journalctl options that leave next to nothing.
+func vacuumed(s *command.Simple) bool {
+	for i, a := range s.Argv {
+		k, v, ok := strings.Cut(a, "=")
+		if !ok && i+1 < len(s.Argv) {
+			v = s.Argv[i+1]
+		}
+		if k != "--vacuum-time" && k != "--vacuum-size" && k != "--vacuum-files" {
+			continue
+		}
+		m := smallSize.FindStringSubmatch(v)
+		if m == nil {
+			continue
+		}
+		n, err := strconv.ParseFloat(m[1], 64)
+		if err == nil && (n == 0 || k == "--vacuum-time" && oneOf(m[2], "s", "sec", "", "ms", "us") || k == "--vacuum-size" && (m[2] == "" || strings.EqualFold(m[2], "b") || strings.EqualFold(m[2], "k") && n <= 1024 || strings.EqualFold(m[2], "m") && n <= 1)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,38 @@
+package detect
+
+import (
+	"strings"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
+	"github.com/code-on-incus/coi/pkg/coi"
+)
+
+var minerName = Detector{
+	ID: "miner.name", Level: coi.High, Wants: execs,
+	Title:  "known mining program",
+	Why:    "a program of a known mining family is run",
+	Detect: onCommands(minerRun),
+	Fire:   lines(coi.High, "./xmrig --config=c.json", "nohup /opt/cpuminer/minerd &", "sudo ~/xmrig/build/xmrig", "docker run -d metal3d/xmrig", "/tmp/kdevtmpfsi", "lolMiner --algo X"),
+	Quiet:  lines("", "git clone https://example.com/xmrig.git", "cd xmrig && cmake .. && make", "ls xmrig", "rm -rf /tmp/kdevtmpfsi", "pkill xmrig", "apt-cache show cpuminer", "tar xf xmrig-6.tar.gz"),
+}
+
+func minerRun(s *command.Simple, _ track.View) *Finding {
+	if minerFamily(s.Prog) {
+		return say(s, coi.High, "mining program "+base(s.Prog))
+	}
+	if s.Name == "docker" && s.Arg("run", "create") {
+		for _, a := range s.Argv[2:] {
+			img, _, _ := strings.Cut(base(a), ":")
+			if minerFamily(img) && !strings.HasPrefix(a, "-") {
+				return say(s, coi.High, "container of a mining program")
+			}
+		}
+	}
+	return nil
+}
+
+func minerFamily(name string) bool {
+	b := strings.TrimRight(strings.ToLower(base(name)), "0123456789.-_v")
+	return b != "" && oneOf(b, miners...)
+}

@@ -1,0 +1,5 @@
+package detect_test
+
+import "testing"
+
+func TestMinerName(t *testing.T) { check(t, "miner.name") }

@@ -1,0 +1,5 @@
+package detect_test
+
+import "testing"
+
+func TestMinerProto(t *testing.T) { check(t, "miner.proto") }

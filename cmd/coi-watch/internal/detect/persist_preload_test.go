@@ -1,0 +1,5 @@
+package detect_test
+
+import "testing"
+
+func TestPersistPreload(t *testing.T) { check(t, "persist.preload") }

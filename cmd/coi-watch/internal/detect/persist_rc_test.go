@@ -1,0 +1,5 @@
+package detect_test
+
+import "testing"
+
+func TestPersistRc(t *testing.T) { check(t, "persist.rc") }

@@ -1,0 +1,5 @@
+package detect_test
+
+import "testing"
+
+func TestPrivCaps(t *testing.T) { check(t, "priv.caps") }

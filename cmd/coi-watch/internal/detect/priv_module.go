@@ -1,0 +1,55 @@
+package detect
+
+import (
+	"strings"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
+	"github.com/code-on-incus/coi/pkg/coi"
+)
+
+var privModule = Detector{
+	ID: "priv.module", Level: coi.High, Wants: []event.Type{event.Exec, event.Module},
+	Title: "kernel module loaded",
+	Why:   "a kernel module runs with all rights over the machine",
+	Detect: either(module, func(ev event.Event, v track.View) []Finding {
+		if ev.Type != event.Module || ev.Op == "delete_module" || v.Under(program.Runtime, program.Init) {
+			return nil
+		}
+		for _, n := range v.Names() {
+			if oneOf(n, "iptables", "nft", "modprobe", "kmod") && ev.Op == "init_module" && n != "modprobe" {
+				return nil
+			}
+		}
+		return one(Finding{Level: coi.High, Title: "kernel module loaded", Path: ev.Path, PID: ev.PID})
+	}),
+	Fire: append(append(lines(coi.High, "sudo insmod ./rootkit.ko", "insmod /tmp/x.ko", "sudo modprobe diamorphine", "modprobe reptile_module", "cp /sbin/insmod /tmp/a; /tmp/a x.ko", "echo aW5zbW9kIC90bXAveC5rbw== | base64 -d | sh"),
+		lines(coi.Warning, "sudo kmod load evil")...), events(event.Event{Type: event.Module, PID: 3, Op: "finit_module", Exe: "/tmp/l"})...),
+	Quiet: lines("", "modprobe overlay", "sudo modprobe br_netfilter", "modprobe -r drbd", "modprobe --show-depends x", "lsmod", "rmmod x", "modinfo x", "sudo modprobe kvm_amd avic=1", "sudo modprobe nbd max_part=8", "modprobe -n -v zzz", "sudo modprobe -a ip_vs ip_vs_rr", "sudo modprobe ${MODULE}"),
+}
+
+func module(s *command.Simple, _ track.View) *Finding {
+	p := s.Parsed()
+	switch s.Name {
+	case "insmod":
+		if len(p.Rest) > 0 {
+			return say(s, coi.High, "kernel module loaded from a file").at(s.Abs(p.Rest[0]), command.Use)
+		}
+	case "modprobe":
+		if p.Has("r", "remove", "n", "dry-run", "show", "show-depends", "D", "c", "showconfig", "V", "version", "h", "help") || len(p.Rest) == 0 {
+			return nil
+		}
+		n := strings.ReplaceAll(p.Rest[0], "-", "_")
+		if strings.ContainsAny(n, "$*{") || oneOf(n, modules...) || hasPrefixAny(n, "nf_", "nft_", "xt_", "ip_", "ip6", "snd_", "usb", "vfio", "nvidia", "dm_", "sch_", "cls_", "act_", "crypto_", "fs_", "net_", "virtio", "hid_", "i2c_", "spi_", "mt7", "ath", "iwl", "rtl", "zfs", "ipt_") {
+			return nil
+		}
+		return say(s, coi.High, "unknown kernel module "+cut(p.Rest[0], 40)+" loaded")
+	case "kmod":
+		if s.Arg("load", "insert", "insmod") {
+			return say(s, coi.Warning, "kernel module loaded")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,5 @@
+package detect_test
+
+import "testing"
+
+func TestPrivPtrace(t *testing.T) { check(t, "priv.ptrace") }

@@ -1,0 +1,100 @@
+package detect
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
+	"github.com/code-on-incus/coi/pkg/coi"
+)
+
+var privUID0 = Detector{
+	ID: "priv.uid0", Level: coi.High, Wants: files,
+	Title: "account with the rights of root",
+	Why:   "a second account with uid 0, or a new password for root, lasts longer than the exploit",
+	Detect: either(uid0, func(ev event.Event, v track.View) []Finding {
+		if ev.Type != event.Write && ev.Type != event.Rename && ev.Type != event.Create {
+			return nil
+		}
+		if !oneOf(target(ev), "/etc/passwd", "/etc/shadow") || v.Under(program.Account, program.Package) {
+			return nil
+		}
+		return one(Finding{Level: coi.High, Title: "account file written", Path: target(ev), Op: "write", PID: ev.PID})
+	}),
+	Fire: append(append(lines(coi.High, "sudo useradd -ou 0 -g 0 john", "useradd -o -u 0 -M x", "adduser --uid 0 x", "usermod -u 0 -o bob", "echo 'x::0:0::/root:/bin/bash' >> /etc/passwd", "printf 'r:$1$a$b:0:0:root:/root:/bin/sh\\n' | sudo tee -a /etc/passwd",
+		"sed -i 's/^root:x:/root::/' /etc/passwd", "echo root:pw | chpasswd", "passwd -d root", "usermod -p '$6$x' root", "echo 'root::1:0:::::' > /etc/shadow", "python3 -c \"open('/etc/passwd','a').write('x::0:0::/:/bin/sh')\"", "perl -e 'open(F,\">>/etc/passwd\");print F \"x::0:0::/:/bin/sh\"'"),
+		lines(coi.Warning, "usermod --password $(openssl passwd -1 nobody) nobody", "useradd -G wheel -s /bin/bash -p $(openssl passwd -1 x) art", "useradd -g 0 -M -d /root -s /bin/bash b", "cp /tmp/passwd /etc/passwd")...),
+		events(event.Event{Type: event.Write, PID: 3, Exe: "/tmp/x", Path: "/etc/passwd"})...),
+	Quiet: append(lines("", "useradd -m -u 1001 builder", "sudo usermod -aG docker $USER", "groupadd -f mock", "useradd --system --create-home --shell /usr/sbin/nologin media", "grep root /etc/passwd", "awk -F: '{print $1}' /etc/passwd", "useradd -u 1001 -r -g 0 -d /opt/app app", "sudo usermod --add-subuids 100000-165535 $USER", "echo 'u:pw' | chpasswd", "passwd bob", "getent passwd"),
+		events(event.Event{Type: event.Write, PID: 3, Exe: "/usr/sbin/useradd", Path: "/etc/passwd"})...),
+}
+
+var uidZeroLine = regexp.MustCompile(`(?m)^?["' ]?[A-Za-z0-9_.$-]+:[^:\n]*:0+:\d*:`)
+
+func uid0(s *command.Simple, v track.View) *Finding {
+	p := s.Parsed()
+	switch s.Name {
+	case "useradd", "usermod", "pw":
+		for _, u := range p.Values("u", "uid") {
+			if strings.Trim(u, "0") == "" && u != "" {
+				return say(s, coi.High, "account with uid 0")
+			}
+		}
+		if pw := p.Values("p", "password"); len(pw) > 0 && s.Name != "pw" {
+			if s.Name == "usermod" && len(p.Rest) > 0 && p.Rest[len(p.Rest)-1] == "root" {
+				return say(s, coi.High, "password of root replaced")
+			}
+			return say(s, coi.Warning, "password given on the command line")
+		}
+		gid := append(p.Values("g", "gid"), p.Values("G", "groups")...)
+		for _, g := range gid {
+			if (g == "0" || g == "root" || g == "wheel" && s.Name == "pw") && (oneOf("/root", p.Values("d", "home", "home-dir")...) || g != "0" || p.Has("M") || s.Name == "pw") {
+				return say(s, coi.Warning, "account in the group of root")
+			}
+		}
+		if s.Name == "pw" && p.Has("h") && (s.Fed || len(s.Stdin) > 0) {
+			return say(s, coi.Warning, "password of an account replaced")
+		}
+	case "chpasswd":
+		if s.Fed && (strings.HasPrefix(s.Feed, "root:") || strings.Contains(s.Feed, "\nroot:")) {
+			return say(s, coi.High, "password of root replaced")
+		}
+	case "passwd":
+		if p.Has("d", "delete", "stdin", "u", "unlock") && oneOf("root", p.Rest...) {
+			return say(s, coi.High, "password of root replaced")
+		}
+	}
+	if s.Class() == program.Account || packaged(s, v) {
+		return nil
+	}
+	for _, a := range s.Accesses() {
+		if !changes(a.Op) || !oneOf(a.Path, "/etc/passwd", "/etc/shadow", "/etc/gshadow", "/etc/master.passwd") {
+			continue
+		}
+		switch {
+		case a.Path != "/etc/passwd":
+			return say(s, coi.High, "password file written").at(a.Path, a.Op)
+		case a.Known && (uidZeroLine.MatchString(a.Text) || hasAny(a.Text, "root::", "root:x:", "^root", ":0:0")):
+			return say(s, coi.High, "account with uid 0 written").at(a.Path, a.Op)
+		case codeHas(s, ":0:"):
+			return say(s, coi.High, "account with uid 0 written").at(a.Path, a.Op)
+		}
+		return say(s, coi.Warning, "account file written").at(a.Path, a.Op)
+	}
+	if codeHas(s, ">>/etc/passwd") && codeHas(s, ":0:") {
+		return say(s, coi.High, "account with uid 0 written")
+	}
+	return nil
+}
+
+func codeHas(s *command.Simple, w string) bool {
+	for _, c := range s.Code {
+		if strings.Contains(c.Text, w) {
+			return true
+		}
+	}
+	return false
+}

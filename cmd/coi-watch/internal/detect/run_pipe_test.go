@@ -1,0 +1,5 @@
+package detect_test
+
+import "testing"
+
+func TestRunPipe(t *testing.T) { check(t, "run.pipe") }
