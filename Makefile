@@ -50,11 +50,11 @@ bench: build ## run all benchmarks and print ratios
 
 score: build ## hit rates and false alarms over a labelled corpus: CORPUS=DIR (SIGMA=DIR adds a run with rule files)
 	@test -n "$(CORPUS)" || { echo "usage: make score CORPUS=DIR"; exit 2; }
-	bin/coi-watch watch replay --score $(if $(SIGMA),--sigma $(SIGMA),$(if $(wildcard $(CORPUS)/sigma*),--sigma $(firstword $(wildcard $(CORPUS)/sigma*)))) $(wildcard $(CORPUS)/*.jsonl)
+	bin/coi-watch replay --score $(if $(SIGMA),--sigma $(SIGMA),$(if $(wildcard $(CORPUS)/sigma*),--sigma $(firstword $(wildcard $(CORPUS)/sigma*)))) $(wildcard $(CORPUS)/*.jsonl)
 
 detection-docs: build ## write docs/detection.md from a labelled corpus: CORPUS=DIR
 	@test -n "$(CORPUS)" || { echo "usage: make detection-docs CORPUS=DIR"; exit 2; }
-	bin/coi-watch watch replay --markdown $(if $(wildcard $(CORPUS)/sigma*),--sigma $(firstword $(wildcard $(CORPUS)/sigma*))) $(wildcard $(CORPUS)/*.jsonl) > docs/detection.md.new
+	bin/coi-watch replay --markdown $(if $(wildcard $(CORPUS)/sigma*),--sigma $(firstword $(wildcard $(CORPUS)/sigma*))) $(wildcard $(CORPUS)/*.jsonl) > docs/detection.md.new
 	mv docs/detection.md.new docs/detection.md
 
 score-live: build ## detection rates with real processes in real containers (root)
