@@ -44,10 +44,12 @@ func (b *begin) shieldWorkspace(in *plan.Input, wt *mount.Worktree) error {
 		return err
 	}
 	host := gitin.HostIdentity(b.c, b.home.User)
-	want := protect.Config{Workspace: protect.Tree{Root: b.ws.Root, Inside: in.Inside}, Protected: sec.Protected(), Watched: sec.Watched(),
+	want := protect.Config{
+		Workspace: protect.Tree{Root: b.ws.Root, Inside: in.Inside}, Protected: sec.Protected(), Watched: sec.Watched(),
 		Writable: sec.WritablePaths, HooksPaths: slices.DeleteFunc([]string{host.HooksPath}, func(p string) bool { return p == "" }),
 		Manifests: supervise.Manifests(b.home, b.container), Disabled: sec.DisableProtection, Strict: sec.StrictProtection,
-		FreeHooks: b.cfg.Git.WritableHooks, Also: s.masks.See}
+		FreeHooks: b.cfg.Git.WritableHooks, Also: s.masks.See,
+	}
 	if wt != nil && !beneath.Below(wt.Common, b.ws.Path) {
 		if s.common, err = beneath.Open(wt.Common); err != nil {
 			return err
@@ -85,9 +87,11 @@ func (b *begin) tellMasks() {
 
 func (b *begin) gitInside(in *plan.Input, host gitin.Host) error {
 	g := b.cfg.Git
-	git, err := gitin.New(gitin.Config{Name: g.Name, Email: g.Email, Seed: g.SeedHostIdentity, ReadOnly: g.ReadOnly, Strip: g.StripAttribution,
+	git, err := gitin.New(gitin.Config{
+		Name: g.Name, Email: g.Email, Seed: g.SeedHostIdentity, ReadOnly: g.ReadOnly, Strip: g.StripAttribution,
 		Patterns: g.StripAttributionPatterns, Branches: g.ProtectedBranches, Host: host, Workspace: in.Inside, Home: in.UIDs.Home,
-		Excludes: b.shield.protect.Excludes(), IdentityDir: b.home.Path("git-identity")})
+		Excludes: b.shield.protect.Excludes(), IdentityDir: b.home.Path("git-identity"),
+	})
 	if err != nil {
 		return err
 	}
@@ -103,9 +107,7 @@ func (b *begin) shieldDevices(in *plan.Input) error {
 		return err
 	}
 	for _, set := range []map[string]map[string]string{devices, s.masks.Devices(in.Inside, b.home.Path("masks")), s.git.Devices} {
-		for name, d := range set {
-			in.Extra[name] = d
-		}
+		maps.Copy(in.Extra, set)
 	}
 	in.Locked = s.protect.LockedInside()
 	for _, c := range s.masks.Covers() {

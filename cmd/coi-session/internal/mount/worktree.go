@@ -76,28 +76,33 @@ func openCommon(w *Workspace, gitdir, common string) (*Worktree, error) {
 	if err != nil {
 		return nil, err
 	}
-	fail := func(format string, a ...any) (*Worktree, error) {
+	if err := isCommon(w, gitdir, common, st); err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf(format, a...)
+		return nil, err
 	}
+	return &Worktree{GitDir: gitdir, Common: common, File: f, Info: st}, nil
+}
+
+// isCommon checks that a directory is what git makes for several worktrees.
+func isCommon(w *Workspace, gitdir, common string, st beneath.Info) error {
 	if filepath.Dir(gitdir) != filepath.Join(common, "worktrees") {
-		return fail("%s is not a worktree of %s", gitdir, common)
+		return fmt.Errorf("%s is not a worktree of %s", gitdir, common)
 	}
 	if st.UID != w.Info.UID && st.UID != os.Geteuid() {
-		return fail("%s belongs to uid %d", common, st.UID)
+		return fmt.Errorf("%s belongs to uid %d", common, st.UID)
 	}
 	c, err := beneath.Open(common)
 	if err != nil {
-		return fail("%w", err)
+		return err
 	}
 	defer func() { _ = c.Close() }()
 	if o, err := c.Stat("objects"); err != nil || !o.Mode.IsDir() {
-		return fail("%s has no objects", common)
+		return fmt.Errorf("%s has no objects", common)
 	}
 	if h, err := c.Stat("HEAD"); err != nil || !h.Mode.IsRegular() {
-		return fail("%s has no HEAD", common)
+		return fmt.Errorf("%s has no HEAD", common)
 	}
-	return &Worktree{GitDir: gitdir, Common: common, File: f, Info: st}, nil
+	return nil
 }
 
 // pointer reads a file of one path; a relative one is relative to its directory.

@@ -153,8 +153,10 @@ func TestHostChangeIsReported(t *testing.T) {
 	h.start()
 	h.write(".vscode/tasks.json", "edited on the host")
 	h.write(".envrc", "export X=1")
-	r, err := Check(End{Baseline: h.file("baseline.json"), Copies: h.file("copies"), Quarantine: h.file("quarantine"), UID: os.Getuid(), GID: os.Getgid(),
-		ByHost: func(string) bool { return true }})
+	r, err := Check(End{
+		Baseline: h.file("baseline.json"), Copies: h.file("copies"), Quarantine: h.file("quarantine"), UID: os.Getuid(), GID: os.Getgid(),
+		ByHost: func(string) bool { return true },
+	})
 	must(t, err)
 	if len(h.found(r, coi.Warning)) != 2 || len(h.found(r, coi.Critical)) != 0 || r.Quarantine != "" {
 		t.Errorf("report = %+v", r)

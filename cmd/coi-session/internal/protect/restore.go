@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 
@@ -62,5 +61,5 @@ func (c *checker) putFile(it item) error {
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != it.SHA256 {
 		return fmt.Errorf("the copy in %s is damaged", c.Copies)
 	}
-	return c.root(it.Tree).WriteNew(it.Path, data, os.FileMode(it.Mode.Perm()))
+	return c.root(it.Tree).WriteNew(it.Path, data, it.Mode.Perm())
 }

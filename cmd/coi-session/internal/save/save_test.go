@@ -56,8 +56,10 @@ func archive(t *testing.T, headers ...tar.Header) *bytes.Buffer {
 }
 
 func options(t *testing.T, dir string, stream io.Reader) Options {
-	return Options{Sessions: filepath.Join(dir, "sessions"), Paths: []string{".claude"}, Exclude: []string{".claude/.credentials.json"}, Stream: stream,
-		Meta: Meta{SessionID: idA, Tool: "claude", Identity: "/ws", Workspace: "/ws"}}
+	return Options{
+		Sessions: filepath.Join(dir, "sessions"), Paths: []string{".claude"}, Exclude: []string{".claude/.credentials.json"}, Stream: stream,
+		Meta: Meta{SessionID: idA, Tool: "claude", Identity: "/ws", Workspace: "/ws"},
+	}
 }
 
 func listing(t *testing.T, dir string) []string {

@@ -99,7 +99,7 @@ func (s *seeder) one(f tool.Seed) {
 			return
 		}
 		if b, ok := s.host(f.Path); ok {
-			s.add(f.Path, b, 0o600)
+			s.add(f.Path, b)
 		}
 	}
 }
@@ -124,7 +124,7 @@ func (s *seeder) settings(rel string) {
 		}
 	}
 	if s.own(rel, v); len(v.object.keys) > 0 {
-		s.add(rel, v.text(), 0o600)
+		s.add(rel, v.text())
 	}
 }
 
@@ -171,7 +171,7 @@ func (s *seeder) context(rel string) {
 		b = []byte(Block(string(b), s.in.Context))
 	}
 	if len(b) > 0 {
-		s.add(rel, b, 0o600)
+		s.add(rel, b)
 	}
 }
 
@@ -201,7 +201,7 @@ func (s *seeder) credentials() {
 		found := 0
 		for _, rel := range t.Credentials() {
 			if b, ok := s.host(rel); ok {
-				s.add(rel, b, 0o600)
+				s.add(rel, b)
 				found++
 			}
 		}
@@ -273,8 +273,8 @@ func (s *seeder) existing(rel string) ([]byte, bool) {
 	return s.in.Existing(path.Join(s.in.Home, rel))
 }
 
-func (s *seeder) add(rel string, content []byte, mode os.FileMode) {
-	s.addFile(bundle.File{Path: path.Join(s.in.Home, rel), Mode: mode, UID: s.in.UID, GID: s.in.UID, Content: content})
+func (s *seeder) add(rel string, content []byte) {
+	s.addFile(bundle.File{Path: path.Join(s.in.Home, rel), Mode: 0o600, UID: s.in.UID, GID: s.in.UID, Content: content})
 }
 
 func (s *seeder) addFile(f bundle.File) {

@@ -33,8 +33,10 @@ func input(t *testing.T, name, dir string) Input {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Input{Tool: row, HostHome: dir, Home: "/home/code", UID: 1000, Workspace: "/workspace", Strip: true,
-		Context: "You are in a sandbox.", ContextPath: "/home/code/SANDBOX_CONTEXT.md"}
+	return Input{
+		Tool: row, HostHome: dir, Home: "/home/code", UID: 1000, Workspace: "/workspace", Strip: true,
+		Context: "You are in a sandbox.", ContextPath: "/home/code/SANDBOX_CONTEXT.md",
+	}
 }
 
 func files(t *testing.T, in Input) (map[string]bundle.File, []string) {

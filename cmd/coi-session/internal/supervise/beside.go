@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/beneath"
-	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/mask"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/protect"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/save"
@@ -117,7 +116,7 @@ func (s *Supervisor) watchMasks(ctx context.Context) {
 		return
 	}
 	defer func() { _ = root.Close() }()
-	for wait := maskSoon; ; {
+	for {
 		begin := time.Now()
 		fresh, err := set.Scan(root, r.Plan.Inside, protect.MaxEntries)
 		if err != nil {
@@ -126,7 +125,7 @@ func (s *Supervisor) watchMasks(ctx context.Context) {
 		if len(fresh) > 0 {
 			s.cover(ctx, fresh)
 		}
-		wait = min(max(maskShare*time.Since(begin), maskSoon), maskLate)
+		wait := min(max(maskShare*time.Since(begin), maskSoon), maskLate)
 		if !pause(ctx, wait) {
 			return
 		}
@@ -147,8 +146,10 @@ func (s *Supervisor) cover(ctx context.Context, fresh []mask.Cover) {
 	if err := s.door.Freeze(ctx, r.Container); err != nil {
 		s.Log.Error("security", "freeze: %s", err.Error())
 	}
-	s.write(audit.Record{Type: audit.TypeFile, Level: coi.High, Category: audit.CategoryProtection, Title: "a secret cannot be hidden", Rule: "mask.failed",
-		Action: audit.Paused, Path: r.Plan.Inside + "/" + fresh[0].Path, Description: "a file that security.secret_paths names appeared and stayed readable", Text: err.Error()})
+	s.write(audit.Record{
+		Type: audit.TypeFile, Level: coi.High, Category: audit.CategoryProtection, Title: "a secret cannot be hidden", Rule: "mask.failed",
+		Action: audit.Paused, Path: r.Plan.Inside + "/" + fresh[0].Path, Description: "a file that security.secret_paths names appeared and stayed readable", Text: err.Error(),
+	})
 }
 
 func (s *Supervisor) plug(ctx context.Context, fresh []mask.Cover) error {
@@ -166,7 +167,7 @@ func (s *Supervisor) plug(ctx context.Context, fresh []mask.Cover) error {
 		if shift := inst.Devices["workspace"]["shift"]; shift != "" {
 			dev["shift"] = shift
 		}
-		devices[name] = incus.Device(dev)
+		devices[name] = dev
 		added = append(added, c.Path)
 	}
 	if len(added) == 0 {

@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"time"
@@ -58,11 +59,9 @@ const flagsTime = 3 * time.Second
 // removed. left names what stays because it changed.
 func (f Files) Clear(h home.Home, container string) (left []string, err error) {
 	flags := h.Path("immutable-locks", container+".json")
-	for until := time.Now().Add(flagsTime); time.Now().Before(until); {
-		if _, err := os.Lstat(flags); err != nil {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
+	ctx, stop := context.WithTimeout(context.Background(), flagsTime)
+	defer stop()
+	for _, err := os.Lstat(flags); err == nil && pause(ctx, 10*time.Millisecond); _, err = os.Lstat(flags) {
 	}
 	left, err = protect.RemovePlaceholders(f.Placeholders, Manifests(h, container))
 	if err != nil {

@@ -14,8 +14,10 @@ import (
 
 // MetaOf is the metadata of a session's save.
 func MetaOf(r record.Record) save.Meta {
-	return save.Meta{SessionID: r.SessionID, ContainerName: r.Container, Workspace: r.Workspace, Identity: r.Identity, Tool: r.Tool,
-		ProfileName: r.Profile, Persistent: r.Persistent, Slot: r.Slot, Image: r.Image, ResumeID: r.Plan.ResumeID}
+	return save.Meta{
+		SessionID: r.SessionID, ContainerName: r.Container, Workspace: r.Workspace, Identity: r.Identity, Tool: r.Tool,
+		ProfileName: r.Profile, Persistent: r.Persistent, Slot: r.Slot, Image: r.Image, ResumeID: r.Plan.ResumeID,
+	}
 }
 
 // SessionsBase is paths.sessions_dir of a record's session.

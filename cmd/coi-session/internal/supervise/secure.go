@@ -43,8 +43,10 @@ func (s *Supervisor) verify(ctx context.Context) {
 	r := s.file.Get()
 	s.elevated(ctx)
 	files := FilesOf(s.Home, r.Plan.StorageDir, r.Container, r.SessionID)
-	rep, err := protect.Check(protect.End{Baseline: files.Baseline, Copies: files.Copies, Quarantine: files.Quarantine,
-		UID: r.Plan.OwnerUID, GID: r.Plan.OwnerGID, Writable: r.Plan.Writable})
+	rep, err := protect.Check(protect.End{
+		Baseline: files.Baseline, Copies: files.Copies, Quarantine: files.Quarantine,
+		UID: r.Plan.OwnerUID, GID: r.Plan.OwnerGID, Writable: r.Plan.Writable,
+	})
 	if err != nil {
 		s.tell("the workspace is not verified: " + err.Error())
 		return
@@ -105,8 +107,10 @@ func (s *Supervisor) record(rep *protect.Report) {
 	}
 	var recs []audit.Record
 	for _, f := range rep.Findings {
-		rec := audit.Record{Type: audit.TypeFile, Level: f.Level, Category: audit.CategoryProtection, Title: f.Title, Rule: "endcheck.workspace",
-			Action: audit.Alerted, Path: f.Path, Description: "seen when the container had stopped"}
+		rec := audit.Record{
+			Type: audit.TypeFile, Level: f.Level, Category: audit.CategoryProtection, Title: f.Title, Rule: "endcheck.workspace",
+			Action: audit.Alerted, Path: f.Path, Description: "seen when the container had stopped",
+		}
 		if f.Item != nil {
 			rec.Action = audit.Blocked
 			rec.Evidence = map[string]any{"from": f.Item.From, "quarantine": rep.Quarantine + "/" + f.Item.Path, "sha256": f.Item.SHA256, "reason": f.Item.Reason}
@@ -114,8 +118,10 @@ func (s *Supervisor) record(rep *protect.Report) {
 		recs = append(recs, rec)
 	}
 	for _, part := range rep.NotVerified {
-		recs = append(recs, audit.Record{Type: audit.TypeFile, Level: coi.Warning, Category: audit.CategoryProtection, Title: "workspace not verified", Rule: "endcheck.unverified",
-			Action: audit.Logged, Text: part, Description: fmt.Sprintf("%d part(s) of the workspace could not be looked at", len(rep.NotVerified))})
+		recs = append(recs, audit.Record{
+			Type: audit.TypeFile, Level: coi.Warning, Category: audit.CategoryProtection, Title: "workspace not verified", Rule: "endcheck.unverified",
+			Action: audit.Logged, Text: part, Description: fmt.Sprintf("%d part(s) of the workspace could not be looked at", len(rep.NotVerified)),
+		})
 	}
 	s.write(recs...)
 }

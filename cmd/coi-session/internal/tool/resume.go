@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,12 +92,7 @@ func madeIn(saved *beneath.Root, rel string, workspaces []string) bool {
 	if json.Unmarshal(line, &head) != nil {
 		return false
 	}
-	for _, w := range workspaces {
-		if head.Payload.Cwd == w {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(workspaces, head.Payload.Cwd)
 }
 
 type newest struct {

@@ -4,8 +4,10 @@ import "slices"
 
 // table is a function so that no caller can change a row for the others.
 func table() []Tool {
-	return []Tool{claude(), codex(), opencode(), piLike("pi", "@mariozechner/pi-coding-agent", ".pi/agent", ".pi/agent/sessions"),
-		piLike("omp", "@oh-my-pi/pi-coding-agent", ".omp", ".omp"), gemini(), aider()}
+	return []Tool{
+		claude(), codex(), opencode(), piLike("pi", "@mariozechner/pi-coding-agent", ".pi/agent", ".pi/agent/sessions"),
+		piLike("omp", "@oh-my-pi/pi-coding-agent", ".omp", ".omp"), gemini(), aider(),
+	}
 }
 
 func claude() Tool {
@@ -37,7 +39,8 @@ func codex() Tool {
 		ModelFlag: "-m", EffortFlag: []string{"-c", "model_reasoning_effort="},
 		Checks: []Check{
 			{[]string{"--help"}, []string{"--dangerously-bypass-approvals-and-sandbox", "--sandbox", "--ask-for-approval", "--model", "--config", "resume", "exec"}},
-			{[]string{"resume", "--help"}, []string{"--last"}}, {[]string{"exec", "--help"}, []string{"--skip-git-repo-check", "resume"}},
+			{[]string{"resume", "--help"}, []string{"--last"}},
+			{[]string{"exec", "--help"}, []string{"--skip-git-repo-check", "resume"}},
 		},
 		forms: forms{
 			fresh: []string{}, resume: []string{"resume", "{id}"}, latest: []string{"resume", "--last"},

@@ -109,7 +109,7 @@ func (t Tool) Credentials() []string {
 	return out
 }
 
-// CanHeadless, CanResume say which forms the tool has.
+// CanHeadless reports whether the tool can answer one prompt and end.
 func (t Tool) CanHeadless() bool { return t.forms.canHeadless }
 
 // CanResume reports whether the tool can go on with an earlier conversation.
