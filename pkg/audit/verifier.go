@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,6 +10,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
 	"time"
 )
 
@@ -50,6 +52,12 @@ func hashOf(line []byte) (h hexHash) {
 	return h
 }
 
+// hashed is a line with its hash.
+type hashed struct {
+	line []byte // without the newline
+	hash hexHash
+}
+
 // file checks all lines of one file, up to limit bytes where it is not negative.
 func (v *verifier) file(f *os.File, limit int64) error {
 	v.name, v.line, v.next = filepath.Base(f.Name()), 0, 0
@@ -60,41 +68,89 @@ func (v *verifier) file(f *os.File, limit int64) error {
 	if limit >= 0 {
 		r = io.LimitReader(f, limit)
 	}
-	in := bufio.NewReaderSize(r, MaxLine)
-	peek := func() []byte { return peekLine(in) }
+	return v.blocks(r, f.Name())
+}
+
+// blockSize is how much is read and hashed at a time.
+const blockSize = 1 << 20
+
+// blocks reads whole lines block by block. The hashes of a block are made by
+// several goroutines; the links are followed by one. The last line of a block
+// waits for the next one, so that every line can be judged by its neighbour.
+func (v *verifier) blocks(r io.Reader, name string) error {
+	buf := make([]byte, blockSize+MaxLine)
+	held := 0
 	for {
-		line, err := in.ReadSlice('\n')
-		if len(line) == 0 && err == io.EOF {
+		n, err := io.ReadFull(r, buf[held:])
+		end := err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF)
+		if err != nil && !end {
+			return fmt.Errorf("read %s: %w", name, err)
+		}
+		data := buf[:held+n]
+		lines, rest := hashLines(data)
+		if !end && len(rest) > MaxLine {
+			if v.lines(lines); v.Fault == nil {
+				v.line++
+				v.lineAt = v.next
+				v.fault(Inserted, "a line longer than any record")
+			}
 			return nil
 		}
+		if !end {
+			last := lines[len(lines)-1]
+			lines = lines[:len(lines)-1]
+			rest = data[len(data)-len(rest)-len(last.line)-1:]
+		}
+		if v.lines(lines); v.Fault != nil {
+			return nil
+		}
+		if end {
+			if len(rest) > 0 {
+				v.line++
+				v.lineAt = v.next
+				v.fault(Torn, fmt.Sprintf("%d bytes without a newline at the end", len(rest)))
+			}
+			return nil
+		}
+		held = copy(buf, rest)
+	}
+}
+
+func (v *verifier) lines(lines []hashed) {
+	for i, l := range lines {
 		v.line++
-		v.lineAt, v.next = v.next, v.next+int64(len(line))
-		switch {
-		case err == io.EOF:
-			v.fault(Torn, fmt.Sprintf("%d bytes without a newline at the end", len(line)))
-			return nil
-		case errors.Is(err, bufio.ErrBufferFull):
-			v.fault(Inserted, "a line longer than any record")
-			return nil
-		case err != nil:
-			return fmt.Errorf("read %s: %w", f.Name(), err)
+		v.lineAt, v.next = v.next, v.next+int64(len(l.line))+1
+		var next []byte
+		if i+1 < len(lines) {
+			next = lines[i+1].line
 		}
-		v.check(line[:len(line)-1], peek)
-		if v.Fault != nil {
-			return nil
+		if v.check(l, next); v.Fault != nil {
+			return
 		}
 	}
 }
 
-// peekLine is the next line where it is in the buffer.
-func peekLine(in *bufio.Reader) []byte {
-	for _, n := range []int{4 << 10, 64 << 10, MaxLine} {
-		b, _ := in.Peek(n)
-		if i := bytes.IndexByte(b, '\n'); i >= 0 {
-			return b[:i]
+// hashLines splits data into whole lines with their hashes, and what is left.
+func hashLines(data []byte) (lines []hashed, rest []byte) {
+	for {
+		i := bytes.IndexByte(data, '\n')
+		if i < 0 {
+			break
 		}
+		lines = append(lines, hashed{line: data[:i]})
+		data = data[i+1:]
 	}
-	return nil
+	var wg sync.WaitGroup
+	each := len(lines)/runtime.GOMAXPROCS(0) + 1
+	for part := range slices.Chunk(lines, each) {
+		wg.Go(func() {
+			for i := range part {
+				part[i].hash = hashOf(part[i].line)
+			}
+		})
+	}
+	wg.Wait()
+	return lines, data
 }
 
 func (v *verifier) fault(kind, detail string) {
@@ -124,10 +180,11 @@ func parseLink(line []byte) (link, bool) {
 }
 
 // check is the heart: one line against the one before it.
-func (v *verifier) check(line []byte, peek func() []byte) {
+func (v *verifier) check(h hashed, next []byte) {
+	line := h.line
 	l, ok := parseLink(line)
 	if !ok {
-		v.odd(line, peek)
+		v.odd(line, next)
 		return
 	}
 	if v.Records == 0 && l.seq > 1 {
@@ -135,18 +192,19 @@ func (v *verifier) check(line []byte, peek func() []byte) {
 		v.pruneTo, v.pruneSeq = string(l.prev), v.seq
 	}
 	if l.seq != v.seq+1 || !bytes.Equal(l.prev, v.hash[:]) {
-		v.blame(line, l, peek)
+		v.blame(h.hash, l, next)
 		return
 	}
 	if at := min(len(line), 13+20+len(`"ts":""`)+len(TimeForm)+len(v.prefix)); !bytes.Contains(line[:at], v.prefix) {
 		v.fault(Foreign, "the record names another container")
 		return
 	}
-	v.accept(line, l)
+	v.accept(h, l)
 }
 
-func (v *verifier) accept(line []byte, l link) {
-	v.earlier, v.hash = v.hash, hashOf(line)
+func (v *verifier) accept(h hashed, l link) {
+	line := h.line
+	v.earlier, v.hash = v.hash, h.hash
 	v.seq = l.seq
 	v.Records++
 	if v.Records == 1 {
@@ -208,14 +266,13 @@ func (v *verifier) pruned(line []byte) {
 }
 
 // odd blames a line that is not in our form.
-func (v *verifier) odd(line []byte, peek func() []byte) {
-	line = bytes.Clone(line) // looking ahead moves the buffer
+func (v *verifier) odd(line, following []byte) {
 	var head struct{ V int }
 	if json.Unmarshal(line, &head) == nil && head.V > Version {
 		v.fault(Foreign, fmt.Sprintf("record of version %d; this program understands %d", head.V, Version))
 		return
 	}
-	if next, ok := parseLink(peek()); ok && bytes.Equal(next.prev, v.hash[:]) && next.seq == v.seq+1 {
+	if next, ok := parseLink(following); ok && bytes.Equal(next.prev, v.hash[:]) && next.seq == v.seq+1 {
 		v.fault(Inserted, "this line was not written by coi")
 		return
 	}
@@ -227,10 +284,8 @@ func (v *verifier) odd(line []byte, peek func() []byte) {
 }
 
 // blame says which line is wrong when two neighbours do not fit.
-func (v *verifier) blame(line []byte, l link, peek func() []byte) {
-	line = bytes.Clone(line) // looking ahead moves the buffer
-	l, _ = parseLink(line)
-	next, hasNext := parseLink(peek())
+func (v *verifier) blame(own hexHash, l link, following []byte) {
+	next, hasNext := parseLink(following)
 	switch {
 	case v.line == 1 && l.seq != v.seq+1 && v.Records > 0:
 		v.fault(Swapped, fmt.Sprintf("%s begins with record %d, expected %d", v.name, l.seq, v.seq+1))
@@ -246,14 +301,13 @@ func (v *verifier) blame(line []byte, l link, peek func() []byte) {
 	case v.Records == 0:
 		v.fault(Changed, "prev of the first record must be 64 zeros")
 	default:
-		v.blameChange(line, l, next, hasNext)
+		v.blameChange(own, l, next, hasNext)
 	}
 }
 
 // blameChange decides between a changed line before and a changed line here:
 // when the line after this one links to it, this one is as it was written.
-func (v *verifier) blameChange(line []byte, l, next link, hasNext bool) {
-	own := hashOf(line)
+func (v *verifier) blameChange(own hexHash, l, next link, hasNext bool) {
 	whole := hasNext && bytes.Equal(next.prev, own[:]) || !hasNext && v.head.Seq == l.seq && v.head.Hash == string(own[:])
 	if whole {
 		v.Fault = &v.before

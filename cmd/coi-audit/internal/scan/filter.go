@@ -76,7 +76,7 @@ func (f *Filter) judge(line []byte, own bool) verdict {
 			if len(f.Rules)+len(f.Actions) > 0 && !f.tails(h, line) {
 				return no
 			}
-			if !f.rest(line) {
+			if !f.rest(line, true) {
 				return no
 			}
 			return valid(line)
@@ -85,7 +85,7 @@ func (f *Filter) judge(line []byte, own bool) verdict {
 	if !Valid(line) || own && gjson.GetBytes(line, "v").Int() > audit.Version {
 		return bad
 	}
-	if f.All() || f.foreign(line) && f.rest(line) {
+	if f.All() || f.foreign(line) && f.rest(line, false) {
 		return yes
 	}
 	return no
@@ -163,12 +163,12 @@ func (f *Filter) inRules(rule string) bool {
 }
 
 // rest checks what needs a JSON reader.
-func (f *Filter) rest(line []byte) bool {
+func (f *Filter) rest(line []byte, own bool) bool {
 	if len(f.PIDs) > 0 && !f.pid(line) {
 		return false
 	}
 	for _, e := range f.Where {
-		if !e.Match(line) {
+		if own && !e.MatchOwn(line) || !own && !e.Match(line) {
 			return false
 		}
 	}

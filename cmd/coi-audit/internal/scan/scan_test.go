@@ -152,7 +152,7 @@ func TestShortWays(t *testing.T) {
 		f.Prepare()
 		var want []string
 		for _, line := range all {
-			if Valid([]byte(line)) && f.foreign([]byte(line)) && f.rest([]byte(line)) {
+			if Valid([]byte(line)) && f.foreign([]byte(line)) && f.rest([]byte(line), false) {
 				want = append(want, line)
 			}
 		}

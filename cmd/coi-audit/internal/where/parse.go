@@ -78,7 +78,7 @@ func (p *parser) term() (term, error) {
 	if p.eat("!") {
 		p.space()
 		path, err := p.path()
-		return term{path: path, op: absent}, err
+		return newTerm(path, absent), err
 	}
 	path, err := p.path()
 	if err != nil {
@@ -90,9 +90,18 @@ func (p *parser) term() (term, error) {
 			continue
 		}
 		p.i += len(o.text)
-		return p.comparison(term{path: path, op: o.op})
+		return p.comparison(newTerm(path, o.op))
 	}
-	return term{path: path, op: present}, nil
+	return newTerm(path, present), nil
+}
+
+func newTerm(path string, o op) term {
+	t := term{path: path, op: o}
+	first, _, _ := strings.Cut(path, ".")
+	if first != "" && strings.Trim(first, "abcdefghijklmnopqrstuvwxyz0123456789_") == "" {
+		t.key = []byte(`"` + first + `":`)
+	}
+	return t
 }
 
 func (p *parser) comparison(t term) (term, error) {

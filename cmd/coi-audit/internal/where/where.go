@@ -10,6 +10,7 @@
 package where
 
 import (
+	"bytes"
 	"cmp"
 	"regexp"
 	"strconv"
@@ -24,11 +25,17 @@ type Expr struct {
 }
 
 // Match reports whether a JSON object satisfies the expression.
-func (e *Expr) Match(line []byte) bool {
+func (e *Expr) Match(line []byte) bool { return e.match(line, false) }
+
+// MatchOwn is Match for a line that our own encoder wrote: its keys hold no
+// escapes, so that most lines are turned down by a search for the key.
+func (e *Expr) MatchOwn(line []byte) bool { return e.match(line, true) }
+
+func (e *Expr) match(line []byte, own bool) bool {
 	for _, all := range e.any {
 		ok := true
 		for i := range all {
-			if !all[i].match(line) {
+			if !all[i].match(line, own) {
 				ok = false
 				break
 			}
@@ -57,6 +64,7 @@ const (
 
 type term struct {
 	path  string
+	key   []byte // first field of path in quotes with its colon; nil if it is no plain word
 	op    op
 	value value
 	re    *regexp.Regexp
@@ -79,7 +87,10 @@ type value struct {
 	isTime bool
 }
 
-func (t *term) match(line []byte) bool {
+func (t *term) match(line []byte, own bool) bool {
+	if own && t.key != nil && !bytes.Contains(line, t.key) {
+		return t.op == absent
+	}
 	f := gjson.GetBytes(line, t.path)
 	truth := f.Exists() && f.Type != gjson.Null && f.Type != gjson.False
 	switch t.op {

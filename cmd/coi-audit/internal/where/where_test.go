@@ -34,6 +34,9 @@ func TestMatch(t *testing.T) {
 		if got := e.Match([]byte(line)); got != want {
 			t.Errorf("%s is %v; want %v", expr, got, want)
 		}
+		if got := e.MatchOwn([]byte(line)); got != want {
+			t.Errorf("%s is %v by the short way; want %v", expr, got, want)
+		}
 	}
 }
 
