@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/code-on-incus/coi/pkg/coi"
 	"github.com/code-on-incus/coi/test/internal/house"
 	"github.com/code-on-incus/coi/test/internal/model"
 )
@@ -36,7 +37,7 @@ func TestClaudeAnswers(t *testing.T) {
 	if asked == 0 {
 		t.Error("the endpoint was never asked")
 	}
-	gone(t, 10*time.Second)
+	gone(t, 10*time.Second, coi.Hash8(dir))
 
 	configure(t, config(""))
 	probe := fmt.Sprintf("curl -s -m 5 http://169.254.0.1:%d/ ; echo code $?", m.Port())

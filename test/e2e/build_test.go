@@ -90,7 +90,7 @@ func TestBuildInterruptedAtMirror(t *testing.T) {
 	if got := fingerprint(t, house.Image); got != before {
 		t.Errorf("%s is %s now; want %s", house.Image, got, before)
 	}
-	gone(t, time.Second)
+	gone(t, time.Second, "build")
 }
 
 // A project neither changes the default image nor takes another's name.
@@ -114,7 +114,7 @@ func unchanged(t *testing.T, before string) {
 	if got := fingerprint(t, "e2e-custom"); got != before || before == "" {
 		t.Errorf("e2e-custom is %q now; want %q as before", got, before)
 	}
-	gone(t, 5*time.Second)
+	gone(t, 5*time.Second, "build")
 }
 
 // interrupted runs coi until a word is in its build log, sends SIGINT, and

@@ -43,7 +43,7 @@ func workspace(t *testing.T) string {
 	return dir
 }
 
-// do runs coi in a workspace with a deadline of two minutes.
+// do runs coi in a workspace with a deadline of five minutes.
 func do(t *testing.T, dir string, args ...string) house.Result {
 	t.Helper()
 	return doIn(t, house.Call{Dir: dir, Args: args})
@@ -51,7 +51,7 @@ func do(t *testing.T, dir string, args ...string) house.Result {
 
 func doIn(t *testing.T, c house.Call) house.Result {
 	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
 	return the.Do(ctx, c)
 }
@@ -66,13 +66,16 @@ func must(t *testing.T, dir string, args ...string) house.Result {
 	return r
 }
 
-// gone waits until no container of this workspace's name pattern is left.
-func gone(t *testing.T, within time.Duration) {
+// gone waits until no container of this run is left whose name starts like this
+// after the prefix.
+func gone(t *testing.T, within time.Duration, start string) {
 	t.Helper()
 	err := house.Eventually(t.Context(), within, func() error {
 		names, err := the.Containers()
-		if err == nil && len(names) > 0 {
-			err = fmt.Errorf("containers %v are left", names)
+		for _, n := range names {
+			if strings.HasPrefix(n, the.Prefix+start) {
+				err = fmt.Errorf("container %s is left", n)
+			}
 		}
 		return err
 	})

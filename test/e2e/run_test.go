@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/code-on-incus/coi/pkg/coi"
 	"github.com/code-on-incus/coi/test/internal/house"
 )
 
@@ -20,7 +21,7 @@ func TestRun(t *testing.T) {
 	if !strings.HasPrefix(r.Stdout, "Linux ") {
 		t.Errorf("%s\nwant the kernel's name", r)
 	}
-	gone(t, 5*time.Second)
+	gone(t, 5*time.Second, coi.Hash8(dir))
 }
 
 func TestRunPassesStreamsAndCode(t *testing.T) {
