@@ -255,9 +255,7 @@ func (s *Simple) others(p program.Parsed, add adder) {
 			if _, v, ok := strings.Cut(a, "="); ok {
 				a = v
 			}
-			if strings.HasPrefix(a, "@") {
-				a = a[1:]
-			}
+			a = strings.TrimPrefix(a, "@")
 			if strings.HasPrefix(a, "/") || strings.HasPrefix(a, "~/") || strings.HasPrefix(a, "./") || strings.HasPrefix(a, "../") || strings.HasPrefix(a, ".") && len(a) > 2 {
 				add(Some, a)
 			}

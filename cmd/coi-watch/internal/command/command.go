@@ -5,6 +5,7 @@
 package command
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
@@ -117,21 +118,14 @@ func (s *Simple) Sources(i int) []*Simple {
 
 // Is reports whether the program is one of names (canonical).
 func (s *Simple) Is(names ...string) bool {
-	for _, n := range names {
-		if s.Name == n {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(names, s.Name)
 }
 
 // Arg reports whether a word of the arguments equals one of words.
 func (s *Simple) Arg(words ...string) bool {
 	for _, a := range s.Argv[min(1, len(s.Argv)):] {
-		for _, w := range words {
-			if a == w {
-				return true
-			}
+		if slices.Contains(words, a) {
+			return true
 		}
 	}
 	return false

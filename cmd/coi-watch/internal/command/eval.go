@@ -1,6 +1,7 @@
 package command
 
 import (
+	"maps"
 	"path"
 	"strconv"
 	"strings"
@@ -535,9 +536,7 @@ func (e *eval) abs(p string) string {
 // wire follows the redirections in order and says where each descriptor leads.
 func (e *eval) wire(s *Simple, f frame) map[int]string {
 	m := map[int]string{}
-	for fd, p := range e.fds {
-		m[fd] = p
-	}
+	maps.Copy(m, e.fds)
 	if f.n > 1 && f.pos > 0 {
 		m[0] = "pipe"
 	}

@@ -19,7 +19,7 @@ func (e *eval) follow(s *Simple, f frame) value {
 	if out, ok := e.function(s, f); ok {
 		return out
 	}
-	if out, ok := e.output(s, f); ok {
+	if out, ok := e.output(s); ok {
 		return out
 	}
 	switch s.Name {

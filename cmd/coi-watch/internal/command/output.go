@@ -16,7 +16,7 @@ import (
 
 // output is the standard output of programs that print constants or change
 // them in a known way. ok is false for all others.
-func (e *eval) output(s *Simple, f frame) (out value, ok bool) {
+func (e *eval) output(s *Simple) (out value, ok bool) {
 	args := s.Argv[1:]
 	switch s.Name {
 	case "echo":
@@ -204,7 +204,6 @@ func (e *eval) decode(s *Simple) (value, bool) {
 	case "rev":
 		t = reverse(in.s)
 	case "tr":
-		decoding = false
 		t, decoding = translate(s.Argv[1:], in.s)
 		if t == "" {
 			return value{from: in.from, decoded: in.decoded}, true

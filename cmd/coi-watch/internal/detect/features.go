@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
@@ -96,10 +97,8 @@ func looksHost(h string) bool {
 		return false
 	}
 	dots := strings.Split(h, ".")
-	for _, d := range dots {
-		if d == "" {
-			return false
-		}
+	if slices.Contains(dots, "") {
+		return false
 	}
 	last := dots[len(dots)-1]
 	return len(dots) == 4 && strings.Trim(h, "0123456789.") == "" || len(last) >= 2 && strings.Trim(last, "abcdefghijklmnopqrstuvwxyz") == "" && len(dots) >= 2 && !oneOf(last, "py", "js", "sh", "go", "rb", "txt", "json", "log", "so", "socket", "path", "system")

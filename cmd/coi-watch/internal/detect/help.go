@@ -2,6 +2,7 @@ package detect
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
@@ -154,12 +155,7 @@ func hasPrefixAny(s string, list ...string) bool {
 }
 
 func oneOf(s string, list ...string) bool {
-	for _, w := range list {
-		if s == w {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(list, s)
 }
 
 // hostIn reports whether a host is one of the names or below one of them.
@@ -194,15 +190,6 @@ func packaged(s *command.Simple, v track.View) bool {
 // changes are the operations that alter a file.
 func changes(op command.Op) bool {
 	return op == command.Write || op == command.Append || op == command.Link
-}
-
-// fileEvent reports events about one file, with the operation.
-func fileEvent(ev event.Event) bool {
-	switch ev.Type {
-	case event.Open, event.Write, event.Create, event.Rename, event.Delete, event.Attrib:
-		return true
-	}
-	return false
 }
 
 // files is what file detectors want besides exec.

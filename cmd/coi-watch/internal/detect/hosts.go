@@ -16,14 +16,11 @@ oastify.com burpcollaborator.net interact.sh oast.pro oast.live oast.site oast.o
 localhost.run serveo.net trycloudflare.com loca.lt lhr.life bore.pub typedwebhook.tools webhook-test.com webhookrelay.com hookdeck.com pipedream.com requestinspector.com httpdump.app
 eo.pipedream.net ptsv2.com ptsv3.com dnslog.link log.xn--9tr.com bxss.me xss.ht b-cdn.workers pingb.in exfil.dev smee.io`)
 
-// chats are message services whose hooks take any text: sending one's own build
-// result there is everyday work, sending files and command output is not.
-var chats = []string{"hooks.slack.com", "discord.com", "discordapp.com", "api.telegram.org", "webhook.office.com", "chat.googleapis.com"}
-
 func dropHost(h string) bool    { return hostIn(h, drops) || hostIn(h, catchers) }
 func catcherHost(h string) bool { return hostIn(h, catchers) }
 
-// chatHook reports links that post into a chat.
+// chatHook reports links that post into a chat. Sending one's own build result
+// there is everyday work; sending files and command output is not.
 func chatHook(link string) bool {
 	l := strings.ToLower(link)
 	return hasAny(l, "hooks.slack.com/", "discord.com/api/webhooks", "discordapp.com/api/webhooks", "api.telegram.org/bot", "webhook.office.com/", "chat.googleapis.com/v1/spaces")

@@ -102,13 +102,13 @@ func assigned(s *command.Simple) []string {
 
 // flags are the letters of all short options.
 func flags(s *command.Simple) string {
-	out := ""
+	var out strings.Builder
 	for _, a := range s.Argv[min(1, len(s.Argv)):] {
 		if strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "--") {
-			out += a[1:]
+			out.WriteString(a[1:])
 		}
 	}
-	return out
+	return out.String()
 }
 
 // watchers are services that record or guard; fences are firewalls.

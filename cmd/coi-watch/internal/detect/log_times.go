@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
@@ -28,10 +29,8 @@ func times(s *command.Simple, _ track.View) *Finding {
 	bin := func(f string) bool {
 		return hasPrefixAny(f, "/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/", "/usr/local/bin/", "/usr/local/sbin/", "/lib/", "/usr/lib/", "/etc/")
 	}
-	for _, r := range p.Values("r", "reference") {
-		if bin(r) {
-			return say(s, coi.Warning, "file times copied from a system program")
-		}
+	if slices.ContainsFunc(p.Values("r", "reference"), bin) {
+		return say(s, coi.Warning, "file times copied from a system program")
 	}
 	set := p.Has("t", "d", "r", "date", "reference", "time")
 	for _, f := range p.Rest {

@@ -38,17 +38,18 @@ func cronCommand(s *command.Simple, v track.View) *Finding {
 		if p.Has("l", "r", "e", "i", "V", "h") && len(p.Rest) == 0 {
 			return nil
 		}
-		fed := s.Feed
+		var fed strings.Builder
+		fed.WriteString(s.Feed)
 		if len(p.Rest) > 0 && p.Rest[0] != "-" {
 			t, _ := madeText(v, s.Abs(p.Rest[0]))
-			fed += t
+			fed.WriteString(t)
 		} else if len(s.Stdin) == 0 && !s.Fed {
 			return nil
 		}
 		for _, in := range s.Stdin {
-			fed += "\n" + strings.Join(in.Argv, " ")
+			fed.WriteString("\n" + strings.Join(in.Argv, " "))
 		}
-		if hot.MatchString(fed) {
+		if hot.MatchString(fed.String()) {
 			return say(s, coi.High, "scheduled command with network or shell words")
 		}
 		return say(s, coi.Warning, "scheduled commands replaced")

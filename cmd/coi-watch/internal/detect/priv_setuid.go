@@ -2,6 +2,7 @@ package detect
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
@@ -19,10 +20,8 @@ var privSetuid = Detector{
 		if ev.Type != event.Attrib || ev.Mode&0o4000 == 0 || ev.Mode&0o111 == 0 || v.Under(program.Package) || ev.Mode&0o170000 == 0o040000 {
 			return nil
 		}
-		for _, n := range v.Names() {
-			if n == "install" {
-				return nil
-			}
+		if slices.Contains(v.Names(), "install") {
+			return nil
 		}
 		return one(Finding{Level: coi.High, Title: "setuid bit set", Path: ev.Path, Op: "attrib", PID: ev.PID})
 	}),
@@ -106,7 +105,7 @@ func modeBits(mode string) (u, g bool) {
 		d := mode[len(mode)-4] - '0'
 		return d&4 != 0, d&2 != 0
 	}
-	for _, part := range strings.Split(mode, ",") {
+	for part := range strings.SplitSeq(mode, ",") {
 		i := strings.IndexAny(part, "+=")
 		if i < 0 || !strings.Contains(part[i:], "s") {
 			continue

@@ -1,6 +1,8 @@
 package detect
 
 import (
+	"slices"
+
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
@@ -17,10 +19,8 @@ var privSudoers = Detector{
 		if ev.Type != event.Write && ev.Type != event.Rename && ev.Type != event.Create || !paths.Any(v.PathClasses(target(ev)), paths.Sudoers) || v.Under(program.Package) {
 			return nil
 		}
-		for _, n := range v.Names() {
-			if n == "visudo" {
-				return nil
-			}
+		if slices.Contains(v.Names(), "visudo") {
+			return nil
 		}
 		return one(Finding{Level: coi.Warning, Title: "sudo rules written", Path: target(ev), Op: "write", PID: ev.PID})
 	}),

@@ -1,6 +1,8 @@
 package detect
 
 import (
+	"slices"
+
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
@@ -53,23 +55,19 @@ func decodeRun(s *command.Simple, v track.View) *Finding {
 		return say(s, coi.High, "decoded text run by "+s.Name)
 	}
 	if takes && notFilter(s) {
-		for _, d := range textInputs(s) {
-			if decoderStage(d) {
-				return say(s, coi.High, "decoded text run by "+s.Name)
-			}
+		if slices.ContainsFunc(textInputs(s), decoderStage) {
+			return say(s, coi.High, "decoded text run by "+s.Name)
 		}
 	}
-	if s.Decoded && !takes && len(s.Argv) > 0 && s.Prog != "" && !textual(s) && s.Subst == false && ranDecoded(s) {
+	if s.Decoded && !takes && len(s.Argv) > 0 && s.Prog != "" && !textual(s) && !s.Subst && ranDecoded(s) {
 		return say(s, coi.High, "decoded file run")
 	}
 	if s.DecodedName {
 		return say(s, coi.High, "decoded text run")
 	}
 	if s.Dynamic {
-		for _, d := range s.From {
-			if decoderStage(d) {
-				return say(s, coi.High, "decoded text run")
-			}
+		if slices.ContainsFunc(s.From, decoderStage) {
+			return say(s, coi.High, "decoded text run")
 		}
 	}
 	for _, c := range s.Code {

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
@@ -68,12 +69,7 @@ func devtcp(s *command.Simple, _ track.View) *Finding {
 
 // readsDevNet reports commands that read a network path by name.
 func readsDevNet(s *command.Simple) bool {
-	for _, a := range s.Argv {
-		if command.DevNet(a) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.Argv, command.DevNet)
 }
 
 // runsText reports shells that were given their text: -c or a script.

@@ -1,6 +1,8 @@
 package detect
 
 import (
+	"slices"
+
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
@@ -105,10 +107,8 @@ func reach(c *command.Command, s *command.Simple, up bool) *command.Simple {
 // flows reports whether the output of a reaches b: by pipe, or by a file that a
 // writes and b reads.
 func flows(a, b *command.Simple) bool {
-	for _, p := range b.Stdin {
-		if p == a {
-			return true
-		}
+	if slices.Contains(b.Stdin, a) {
+		return true
 	}
 	outs := map[string]bool{}
 	for _, fd := range []int{1, 2} {

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
@@ -67,10 +68,8 @@ func relayTool(s *command.Simple, _ track.View) *Finding {
 			return say(s, coi.Critical, "connection handed to "+v[0]).to(outHost(s))
 		}
 	case "telnetd", "tcpserver", "in.telnetd", "udpsvd", "tcpsvd", "xinetd":
-		for _, a := range s.Argv[1:] {
-			if program.ShellPath(a) {
-				return say(s, coi.High, "shell offered on a port by "+s.Name)
-			}
+		if slices.ContainsFunc(s.Argv[1:], program.ShellPath) {
+			return say(s, coi.High, "shell offered on a port by "+s.Name)
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@
 package event
 
 import (
+	"slices"
 	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/wiring"
@@ -53,12 +54,7 @@ var Types = []Type{
 
 // Valid reports whether t is one of Types.
 func (t Type) Valid() bool {
-	for _, v := range Types {
-		if t == v {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(Types, t)
 }
 
 // Flags of an executed file (exe_flags).
@@ -143,10 +139,5 @@ type Event struct {
 
 // Has reports whether the executed file carries a flag.
 func (e Event) Has(flag string) bool {
-	for _, f := range e.ExeFlags {
-		if f == flag {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(e.ExeFlags, flag)
 }

@@ -123,7 +123,7 @@ var patterns, rooted, homes = index()
 func index() (all []pattern, rooted, homes map[string][]int) {
 	rooted, homes = map[string][]int{}, map[string][]int{}
 	for _, t := range table {
-		for _, p := range strings.Fields(t.patterns) {
+		for p := range strings.FieldsSeq(t.patterns) {
 			x := pattern{class: t.class}
 			if rest, ok := strings.CutPrefix(p, "~/"); ok {
 				x.home, p = true, rest

@@ -4,8 +4,10 @@ package pattern
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -156,10 +158,8 @@ func (p *Pattern) Match(in Input) bool {
 		}
 	}
 	for _, c := range p.Unless.Chain {
-		for _, n := range in.Chain {
-			if n == c {
-				return false
-			}
+		if slices.Contains(in.Chain, c) {
+			return false
 		}
 	}
 	return true
@@ -169,10 +169,8 @@ func (p *Pattern) Match(in Input) bool {
 func (p *Pattern) Test() error {
 	hit := func(line string) bool {
 		for _, s := range command.ParseText(line, command.Env{}).Simples {
-			for _, in := range Inputs(s, nil) {
-				if p.Match(in) {
-					return true
-				}
+			if slices.ContainsFunc(Inputs(s, nil), p.Match) {
+				return true
 			}
 		}
 		return false
@@ -195,9 +193,7 @@ func Inputs(s *command.Simple, chain []string) []Input {
 	who := map[string]string{"class": string(s.Class()), "name": s.Name}
 	with := func(kv ...string) map[string]string {
 		m := map[string]string{}
-		for k, v := range who {
-			m[k] = v
-		}
+		maps.Copy(m, who)
 		for i := 0; i+1 < len(kv); i += 2 {
 			m[kv[i]] = kv[i+1]
 		}

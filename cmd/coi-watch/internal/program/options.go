@@ -1,6 +1,9 @@
 package program
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Spec says how a program reads its command line: which options take a value.
 type Spec struct {
@@ -93,12 +96,7 @@ func (p *Parsed) operands(argv []string, from int) {
 }
 
 func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(list, s)
 }
 
 func words(s string) []string { return strings.Fields(s) }

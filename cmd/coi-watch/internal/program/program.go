@@ -69,7 +69,7 @@ var byName = func() map[string]Class {
 		Other, Archiver, Reader, Editor, Search, Init, Build, Database, Compiler, Package, Account,
 		Runtime, Uploader, Downloader, SSH, VCS, Debugger, Interpreter, Relay, Shell,
 	} {
-		for _, n := range strings.Fields(classes[c]) {
+		for n := range strings.FieldsSeq(classes[c]) {
 			m[n] = c
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -23,6 +24,7 @@ type Row struct {
 	Expect   string   `json:"expect,omitempty"`
 	Category string   `json:"category,omitempty"`
 	Hard     []string `json:"hard_negative,omitempty"`
+	Plain    bool     `json:"-"` // a command line without labels
 }
 
 // Verdict is what one row or event line means.
@@ -42,15 +44,15 @@ func Judge(r io.Reader, cfg engine.Config, each func(Verdict) error) error {
 	var recording *engine.Engine
 	for n := 1; ; n++ {
 		line, err := readLine(in)
-		if err == io.EOF && len(line) == 0 {
+		if errors.Is(err, io.EOF) && len(line) == 0 {
 			return nil
 		}
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("line %d: %w", n, err)
 		}
 		text := strings.TrimRight(string(line), "\r\n")
 		if strings.TrimSpace(text) == "" {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			continue
@@ -63,7 +65,7 @@ func Judge(r io.Reader, cfg engine.Config, each func(Verdict) error) error {
 		if jerr := each(v); jerr != nil {
 			return jerr
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 	}
@@ -78,7 +80,7 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 		if len(out) > event.MaxLine {
 			return nil, event.ErrTooLong
 		}
-		if err == bufio.ErrBufferFull {
+		if errors.Is(err, bufio.ErrBufferFull) {
 			continue
 		}
 		return out, err
@@ -112,7 +114,7 @@ func one(text string, cfg engine.Config, recording **engine.Engine) (Verdict, er
 			}
 		}
 	}
-	return Line(Row{Cmd: text}, cfg), nil
+	return Line(Row{Cmd: text, Plain: true}, cfg), nil
 }
 
 func describe(ev event.Event) string {

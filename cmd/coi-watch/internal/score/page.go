@@ -18,7 +18,7 @@ This page is written by ` + "`make detection-docs CORPUS=DIR`" + `. Do not edit 
 Static replay: each of the %d labelled command lines is judged alone, as if the agent had typed it in its workspace (` + "`bash -c LINE`" + ` as the
 code user), by the same tracker and detectors that run live. Nothing is executed. One setting for all lines. The corpus was in
 view while the detectors were written; they hold no text of it, but a score on lines nobody had seen would be lower. The tests keep the same bars on lines
-of their own, and at least 90 % of the hostile ones under each mechanical change (copied, linked, loader, ${IFS}, quotes, base64, script).
+of their own, and at least 90 %% of the hostile ones under each mechanical change (copied, linked, loader, ${IFS}, quotes, base64, script).
 "must" is what a sandbox has no good reason to see, counted at high or above; "should" is strongly suspicious, counted at warning or above. "Easy" and
 "hard" are lines that developers really run; the hard ones look like attacks to a matcher of words.
 

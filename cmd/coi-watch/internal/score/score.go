@@ -60,7 +60,6 @@ type Board struct {
 	easy, hardWarn, hardPause, hardKill ratio
 	category                            map[string]*[2]ratio
 	missed, alarms                      []string
-	unlabelled                          int
 }
 
 // New returns an empty board.
@@ -70,6 +69,7 @@ func New() *Board { return &Board{category: map[string]*[2]ratio{}} }
 func (b *Board) Add(v replay.Verdict) {
 	warn, high := v.Level.Rank() >= coi.Warning.Rank(), v.Level.Rank() >= coi.High.Rank()
 	switch row := v.Row; {
+	case row.Plain:
 	case row.Expect == "must" || row.Expect == "should":
 		c := b.category[row.Category]
 		if c == nil {

@@ -6,6 +6,7 @@ package sigma
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"gopkg.in/yaml.v3"
@@ -170,14 +171,7 @@ func kindOf(src map[string]string) (Kind, error) {
 	return "", unsupported("log source service %s is not supported", service)
 }
 
-func oneOf(w, list string) bool {
-	for _, x := range strings.Fields(list) {
-		if x == w {
-			return true
-		}
-	}
-	return false
-}
+func oneOf(w, list string) bool { return slices.Contains(strings.Fields(list), w) }
 
 func levelOf(s string) (coi.Level, error) {
 	switch s {

@@ -50,7 +50,7 @@ func newGlob(v string, cased bool) *glob {
 	}
 	g.parts = append(g.parts, b.String())
 	for _, p := range g.parts {
-		for _, l := range strings.Split(p, anyChar) {
+		for l := range strings.SplitSeq(p, anyChar) {
 			if len(l) > len(g.lit) {
 				g.lit = l
 			}

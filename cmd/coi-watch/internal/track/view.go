@@ -1,6 +1,7 @@
 package track
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
@@ -81,10 +82,8 @@ func (v View) Names() []string {
 // Under reports whether the process or a parent is of one of the classes.
 func (v View) Under(classes ...program.Class) bool {
 	for _, n := range v.Names() {
-		for _, c := range classes {
-			if program.ClassOf(n) == c {
-				return true
-			}
+		if slices.Contains(classes, program.ClassOf(n)) {
+			return true
 		}
 	}
 	return false
