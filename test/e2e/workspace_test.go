@@ -46,7 +46,7 @@ func repository(t *testing.T, dir string) {
 	}
 }
 
-func listing(t *testing.T, dir string) string {
+func wsListing(t *testing.T, dir string) string {
 	t.Helper()
 	var out []string
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
@@ -65,7 +65,7 @@ func listing(t *testing.T, dir string) string {
 func cleared(t *testing.T, dir, want string) {
 	t.Helper()
 	err := house.Eventually(t.Context(), 10*time.Second, func() error {
-		if got := listing(t, dir); got != want {
+		if got := wsListing(t, dir); got != want {
 			return fmt.Errorf("the workspace holds\n%s\nwant\n%s", got, want)
 		}
 		return nil
@@ -75,8 +75,8 @@ func cleared(t *testing.T, dir, want string) {
 	}
 }
 
-// ended waits until a container is gone.
-func ended(t *testing.T, container string) {
+// wsEnded waits until a container is gone.
+func wsEnded(t *testing.T, container string) {
 	t.Helper()
 	err := house.Eventually(t.Context(), time.Minute, func() error {
 		names, err := the.Containers()
@@ -101,7 +101,7 @@ func TestProtectedPaths(t *testing.T) {
 		t.Fatal(err)
 	}
 	give(t, dir, ".vscode/tasks.json", "{}")
-	before := listing(t, dir)
+	before := wsListing(t, dir)
 	paths := ".git/hooks/x .git/config.worktree .git/info/attributes .vscode/x .idea/x .envrc .mcp.json .claude/settings.json .claude/hooks/x .github/hooks/x .coi/config.toml .coi/profiles/x hooks-here/y"
 	script := `for p in ` + paths + `; do mkdir -p "$(dirname $p)" 2>/dev/null; echo evil 2>/dev/null >"$p" && echo "WROTE $p"; done
 for d in .git .git/info .claude .github .coi; do perl -e 'exit !rename($ARGV[0], "$ARGV[0].moved")' $d && echo "MOVED $d"; done
@@ -123,7 +123,7 @@ func TestPlantedHookIsPutBack(t *testing.T) {
 	dir := workspace(t)
 	repository(t, dir)
 	give(t, dir, ".git/hooks/pre-push", "#!/bin/sh\nexit 0\n")
-	before := listing(t, dir)
+	before := wsListing(t, dir)
 	r := must(t, dir, "run", "--", "sh", "-c", `sudo umount /workspace/.git/hooks && printf '#!/bin/sh\n' | sudo tee .git/hooks/pre-commit >/dev/null && echo evil | sudo tee .git/hooks/pre-push >/dev/null
 git init -q sub && printf evil >sub/.git/hooks/post-checkout && git -C sub config core.fsmonitor ./evil && sudo cp /bin/true bits && sudo chmod u+s bits; ls .git/hooks/pre-commit`)
 	if !strings.Contains(r.Stdout, "pre-commit") {
@@ -234,7 +234,7 @@ save = [".ag"]
 		t.Fatalf("%s: %v", r, err)
 	}
 	give(t, dir, "go", "")
-	ended(t, started.Container)
+	wsEnded(t, started.Container)
 	saved := filepath.Join(the.Home.Dir, "sessions-custom", started.SessionID)
 	talk, err := os.ReadFile(filepath.Join(saved, ".ag/talk"))
 	if err != nil || string(talk) != "first\n" {
@@ -247,7 +247,7 @@ save = [".ag"]
 		t.Errorf("loose modes: %s, %v", out, err)
 	}
 	r = must(t, dir, "shell", "--resume", "--background")
-	ended(t, strings.TrimSpace(r.Stdout))
+	wsEnded(t, strings.TrimSpace(r.Stdout))
 	resumed, err := os.ReadFile(filepath.Join(dir, "resumed"))
 	if err != nil || !strings.HasPrefix(string(resumed), "first\n") || !strings.Contains(string(resumed), "elsewhere': No such file") || !strings.Contains(string(resumed), "/workspace/go") {
 		t.Errorf("resumed = %q, %v; want the talk, and a container without the other file", resumed, err)
