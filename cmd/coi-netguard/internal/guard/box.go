@@ -33,7 +33,9 @@ type box struct {
 	inSet      bool   // its chains and sets are in the table
 	entry      string // what the port map says: "", "drop" or its chain
 	counts     counts
-	vethName   string            // for other goroutines; set before its index is known
+	vethName   string // for other goroutines; set before its index is known
+	made       time.Time
+	flowsLost  bool              // the kernel's notes of its flows are not complete
 	letThrough uint64            // sum of the counters of passing rules, as last read
 	kernel     map[string]uint64 // counters as last read
 
@@ -93,7 +95,7 @@ func (g *Guard) reconcile(name string) {
 
 // newBox is a container as found; the counts of an earlier guard go on.
 func (g *Guard) newBox(name string) *box {
-	b := &box{name: name, names: newNames(), kernel: map[string]uint64{}, status: run.NetStatus{SchemaVersion: run.Schema, Container: name, State: run.NetPending, Denied: map[string]int{}, Problems: []string{}}}
+	b := &box{name: name, made: time.Now(), names: newNames(), kernel: map[string]uint64{}, status: run.NetStatus{SchemaVersion: run.Schema, Container: name, State: run.NetPending, Denied: map[string]int{}, Problems: []string{}}}
 	var old run.NetStatus
 	if run.Read(g.path(name, run.NetStatusFile), &old) == nil && old.Container == name {
 		b.status.Dropped, b.status.Passed = old.Dropped, old.Passed
@@ -127,6 +129,7 @@ func (g *Guard) prepare() error {
 			continue
 		}
 		g.boxes[name] = b
+		b.flowsLost = true // it may have had flows before we came
 		b.spec, b.vethName = spec, spec.Veth
 		p, gens, err := g.wanted(b, spec)
 		if err != nil {

@@ -3,10 +3,12 @@ package guard
 import (
 	"errors"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/nft"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/policy"
 )
 
@@ -48,12 +50,74 @@ func (g *Guard) tighten(b *box, old, now *policy.Policy) {
 		err = g.cutAll(b)
 	case now.Held():
 		return
-	default:
+	case g.mayForbid(b, old, now):
 		err = g.cutForbidden(b, now)
 	}
 	if err != nil {
 		g.o.Recorder.Log(b.name, true, "open flows could not be ended: "+err.Error())
 	}
+}
+
+// mayForbid reports whether a flow that the container began can be one that the
+// new policy forbids. The packet path notes where flows went; walking the
+// kernel's whole connection table instead takes ten times as long.
+func (g *Guard) mayForbid(b *box, old, now *policy.Policy) bool {
+	before, _ := old.HostPorts()
+	after, _ := now.HostPorts()
+	// A note ends a day after its last new flow; the flow itself may go on.
+	if b.flowsLost || time.Since(b.made) > policy.FlowLife-time.Hour || before.String() != after.String() {
+		return true
+	}
+	for _, is6 := range []bool{false, true} {
+		set := nft.Set{Name: now.Chain("flow4")}
+		src := now.V4
+		if is6 {
+			set.Name, src = now.Chain("flow6"), now.V6
+		}
+		if g.read.Elems(g.env.Table, &set) != nil || len(set.Elems) >= policy.MaxFlows {
+			return true
+		}
+		for _, e := range set.Elems {
+			u, ok := usedFlow(e, is6)
+			if !ok {
+				return true
+			}
+			k := policy.Packet{Src: src, Dst: u.dst, Proto: u.proto, Port: u.port, Type: 8}
+			if is6 {
+				k.Type = 128
+			}
+			b.mu.Lock()
+			d := policy.Decide(now, g.facts, b.names.ever, k)
+			b.mu.Unlock()
+			if d.Verdict != policy.Pass {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// noted is an element of a set of flows.
+type noted struct {
+	dst   netip.Addr
+	proto uint8
+	port  uint16
+}
+
+func usedFlow(e nft.Elem, is6 bool) (noted, bool) {
+	n := 4
+	if is6 {
+		n = 16
+	}
+	if len(e.Key) < n+8 {
+		return noted{}, false
+	}
+	dst, ok := netip.AddrFromSlice(e.Key[:n])
+	u := noted{dst: dst, proto: e.Key[n]}
+	if u.proto == unix.IPPROTO_TCP || u.proto == unix.IPPROTO_UDP {
+		u.port = uint16(e.Key[n+4])<<8 | uint16(e.Key[n+5])
+	}
+	return u, ok
 }
 
 func (g *Guard) cutForbidden(b *box, p *policy.Policy) error {

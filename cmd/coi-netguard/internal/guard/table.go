@@ -106,6 +106,8 @@ func (g *Guard) writeTable(old *nft.Table) error {
 	}
 	g.tableIn = true
 	for _, x := range g.boxes {
+		// Without the old table nobody knows which flows there are.
+		x.flowsLost = x.flowsLost || old == nil
 		if x.inSet = x.part != nil; x.inSet {
 			x.entry = x.part.Out
 		} else {

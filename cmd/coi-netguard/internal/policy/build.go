@@ -29,6 +29,12 @@ const (
 	outSize  = 4096
 )
 
+// FlowLife is how long a noted destination is remembered after its last new flow.
+const FlowLife = flowLife
+
+// MaxFlows is how many destinations of one container the packet path notes.
+const MaxFlows = outSize
+
 // Chain names the chain or set of a container.
 func (p *Policy) Chain(name string) string { return name + "_" + strconv.Itoa(p.N) }
 
