@@ -53,6 +53,8 @@ func (s *Supervisor) save(ctx context.Context, container string) (save.Result, e
 			return save.Result{}, fmt.Errorf("read the container's files: %w", err)
 		}
 		defer func() { _ = tree.Close() }()
+		// A container that no longer answers costs the save, not the end.
+		defer context.AfterFunc(ctx, func() { _ = tree.Close() })()
 		in, out := io.Pipe()
 		go func() { _ = out.CloseWithError(save.Stream(tree, r.Plan.HomeDir, o.Paths, out)) }()
 		defer func() { _ = in.Close() }()

@@ -8,6 +8,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/guard"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/protect"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
 	"github.com/code-on-incus/coi/pkg/audit"
 	"github.com/code-on-incus/coi/pkg/coi"
 	"github.com/code-on-incus/coi/pkg/run"
@@ -15,6 +16,12 @@ import (
 
 // endCheckTime is how long the monitor may take for its part of the end check.
 const endCheckTime = 10 * time.Second
+
+// How long saving may take; a kill does not wait for more.
+const (
+	saveTime     = 5 * time.Minute
+	killSaveTime = 10 * time.Second
+)
 
 // secure verifies the workspace and saves the conversation of a container whose
 // processes are dead; stopped tells when Incus has finished stopping it.
@@ -27,6 +34,12 @@ func (s *Supervisor) secure(ctx context.Context, inst incus.Instance, end *run.E
 	if err := stopped(); err != nil {
 		return safe // told as the reason why the container is kept
 	}
+	limit := saveTime
+	if end.Reason == record.AskKill {
+		limit = killSaveTime
+	}
+	ctx, stop := context.WithTimeout(ctx, limit)
+	defer stop()
 	res, err := s.save(ctx, inst.Name)
 	if err != nil {
 		safe.Outcome, safe.Text = failed, err.Error()
