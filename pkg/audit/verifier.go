@@ -72,22 +72,27 @@ func (v *verifier) file(f *os.File, limit int64) error {
 }
 
 // blockSize is how much is read and hashed at a time.
-const blockSize = 1 << 20
+const blockSize = 512 << 10
 
 // blocks reads whole lines block by block. The hashes of a block are made by
 // several goroutines; the links are followed by one. The last line of a block
 // waits for the next one, so that every line can be judged by its neighbour.
 func (v *verifier) blocks(r io.Reader, name string) error {
-	buf := make([]byte, blockSize+MaxLine)
+	buf := make([]byte, blockSize)
+	lines := make([]hashed, 0, blockSize/200)
 	held := 0
 	for {
+		if held > len(buf)/2 && len(buf) < blockSize+MaxLine {
+			buf = append(buf, make([]byte, blockSize+MaxLine-len(buf))...)
+		}
 		n, err := io.ReadFull(r, buf[held:])
 		end := err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF)
 		if err != nil && !end {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
 		data := buf[:held+n]
-		lines, rest := hashLines(data)
+		var rest []byte
+		lines, rest = hashLines(lines[:0], data)
 		if !end && len(rest) > MaxLine {
 			if v.lines(lines); v.Fault == nil {
 				v.line++
@@ -131,7 +136,7 @@ func (v *verifier) lines(lines []hashed) {
 }
 
 // hashLines splits data into whole lines with their hashes, and what is left.
-func hashLines(data []byte) (lines []hashed, rest []byte) {
+func hashLines(lines []hashed, data []byte) ([]hashed, []byte) {
 	for {
 		i := bytes.IndexByte(data, '\n')
 		if i < 0 {

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 )
 
@@ -63,11 +62,13 @@ func (b *bench) once(keep bool, name string, args ...string) (cost, error) {
 		return cost{}, fmt.Errorf("%s (the bench needs it): %w", name, err)
 	}
 	_ = w.Close()
+	peak := watchMemory(cmd.Process.Pid)
 	if keep {
 		_, err = io.Copy(&out, r)
 	} else {
 		_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r}, make([]byte, 1<<20))
 	}
+	rss := peak()
 	werr := cmd.Wait()
 	wall := time.Since(start)
 	_ = r.Close()
@@ -75,10 +76,37 @@ func (b *bench) once(keep bool, name string, args ...string) (cost, error) {
 		return cost{}, fmt.Errorf("%v: %w %w: %s", cmd.Args, err, werr, stderr.String())
 	}
 	c := cost{wall: wall, cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), out: out.Bytes()}
-	if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		c.rss = u.Maxrss
-	}
+	c.rss = rss
 	return c, nil
+}
+
+// watchMemory reads the peak of a process's memory until it is told to stop.
+// The figure of wait4 will not do: it holds the memory of the bench, which the
+// process shared before its exec.
+func watchMemory(pid int) (peak func() int64) {
+	stop, result := make(chan struct{}), make(chan int64)
+	go func() {
+		tick := time.NewTicker(2 * time.Millisecond)
+		defer tick.Stop()
+		var kib int64
+		for {
+			if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)); err == nil {
+				if _, rest, ok := bytes.Cut(b, []byte("VmHWM:")); ok {
+					var n int64
+					if _, err := fmt.Sscan(string(rest[:min(len(rest), 40)]), &n); err == nil {
+						kib = n
+					}
+				}
+			}
+			select {
+			case <-stop:
+				result <- kib
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() int64 { close(stop); return <-result }
 }
 
 func exists(path string) bool {
