@@ -9,13 +9,21 @@ import (
 var authDenied = Detector{
 	ID: "auth.deny", Level: coi.Warning, Wants: []event.Type{event.Authlog},
 	Title: "sudo or su refused again and again", Why: "guessing passwords looks like this",
-	// The sensor counts refusals: n.count within 60 s.
-	Detect: func(ev event.Event, _ track.View) []Finding {
-		if !authDeny.MatchString(ev.Text) || ev.N["count"] < 5 {
+	Detect: func(ev event.Event, v track.View) []Finding {
+		if !authDeny.MatchString(ev.Text) || v.Refused() < 5 {
 			return nil
 		}
 		return one(Finding{Level: coi.Warning, Title: "sudo or su refused again and again", Evidence: map[string]string{"text": ev.Text}})
 	},
-	Fire:  events(event.Event{Type: event.Authlog, Text: "sudo: code : 3 incorrect password attempts", N: map[string]float64{"count": 5}}),
-	Quiet: events(event.Event{Type: event.Authlog, Text: "sudo: code : 1 incorrect password attempt", N: map[string]float64{"count": 1}}),
+	Fire:  events(refusals(5)...),
+	Quiet: events(refusals(1)...),
+}
+
+// refusals are n log lines of sudo that say no.
+func refusals(n int) []event.Event {
+	var out []event.Event
+	for i := range n {
+		out = append(out, event.Event{Type: event.Authlog, Mono: int64(i + 1), Text: "sudo: code : 3 incorrect password attempts"})
+	}
+	return out
 }

@@ -12,11 +12,11 @@ import (
 )
 
 var exfilDNS = Detector{
-	ID: "exfil.dns", Level: coi.High, Wants: []event.Type{event.Exec, event.Net},
+	ID: "exfil.dns", Level: coi.High, Wants: []event.Type{event.Exec, event.Net, event.DNS},
 	Title: "data in names asked for",
 	Why:   "labels made from data carry it out through the resolver",
 	Detect: either(dnsOut, func(ev event.Event, _ track.View) []Finding {
-		if ev.Type == event.Net && strings.HasPrefix(ev.Op, "dns.tunnel") {
+		if ev.Type != event.Exec && strings.HasPrefix(ev.Op, "dns.tunnel") {
 			return one(Finding{Level: coi.High, Title: "data in names under " + ev.Name, Host: ev.Name})
 		}
 		return nil

@@ -78,6 +78,9 @@ type Tracker struct {
 	graph  wiring.Graph
 	living int
 	now    int64
+	busy   int64 // mono since which nearly all processors are used, 0: they are not
+	out    int64 // mono of the last connection to outside
+	denied int   // refusals of sudo and su within a minute
 }
 
 type sample struct {
@@ -111,12 +114,49 @@ func (t *Tracker) Apply(ev event.Event) View {
 			t.graph = *ev.Wiring
 			v.verdicts = wiring.Judge(t.graph)
 		}
+	case event.Counter:
+		t.load(ev)
+	case event.Connect:
+		if ev.Dir != "in" && Outside(ev.Peer) {
+			t.out = max(t.now, 1)
+		}
+	case event.Authlog:
+		if refused(ev.Text) {
+			t.denied = int(t.Count("auth.refused", 1, time.Minute))
+		}
 	case event.DNS:
 		if ev.Peer != "" && ev.Name != "" && len(t.names) < MaxNames {
 			t.names[ev.Peer] = ev.Name
 		}
 	}
 	return v
+}
+
+// busyShare is the share of the allowed processors that counts as all of them.
+const busyShare = 0.85
+
+// load follows how long the processors have been busy.
+func (t *Tracker) load(ev event.Event) {
+	cores := ev.N["cores"]
+	if cores <= 0 {
+		return
+	}
+	switch {
+	case ev.N["cpu_cores"]/cores < busyShare:
+		t.busy = 0
+	case t.busy == 0:
+		t.busy = max(t.now, 1)
+	}
+}
+
+// refused reports log lines of sudo and su that say no.
+func refused(text string) bool {
+	for _, w := range []string{"NOT in sudoers", "incorrect password attempt", "FAILED su", "FAILED SU", "command not allowed", "a password is required", "user NOT authorized"} {
+		if strings.Contains(text, w) {
+			return true
+		}
+	}
+	return false
 }
 
 func (t *Tracker) exec(ev event.Event) *command.Command {

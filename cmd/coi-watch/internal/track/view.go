@@ -3,6 +3,7 @@ package track
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
@@ -146,3 +147,28 @@ func (v View) Forks() int { return len(v.t.forks) }
 
 // Now is the time of the newest event, in ns of CLOCK_MONOTONIC.
 func (v View) Now() int64 { return v.t.now }
+
+// Busy is how long nearly all allowed processors have been in use without a
+// break.
+func (v View) Busy() time.Duration {
+	if v.t.busy == 0 {
+		return 0
+	}
+	return time.Duration(v.t.now - v.t.busy)
+}
+
+// Outbound reports whether the container ever connected to outside.
+func (v View) Outbound() bool { return v.t.out != 0 }
+
+// Refused is the number of refusals of sudo and su within the last minute.
+func (v View) Refused() int { return v.t.denied }
+
+// Runs reports whether a living process is of one of the classes.
+func (v View) Runs(classes ...program.Class) bool {
+	for _, p := range v.t.procs {
+		if p.Gone == 0 && slices.Contains(classes, p.Class) {
+			return true
+		}
+	}
+	return false
+}
