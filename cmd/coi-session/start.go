@@ -361,8 +361,14 @@ func (b *begin) mapping(sources []string) (uidmap.Decision, error) {
 func configuredMounts(c *config.Config) []mount.Mount {
 	var out []mount.Mount
 	for _, m := range c.Mounts {
-		out = append(out, mount.Mount{Host: m.Host, Container: m.Container, ReadOnly: m.ReadOnly, Shift: m.Shift,
-			Resolved: m.Target.Path, Overlap: m.Overlap || m.Trusted, Origin: fmt.Sprintf("%v: ", m.Origin)})
+		want := mount.Mount{
+			Host: m.Host, Container: m.Container, ReadOnly: m.ReadOnly, Shift: m.Shift,
+			Resolved: m.Target.Path, Overlap: m.Overlap || m.Trusted, Origin: fmt.Sprintf("%v: ", m.Origin),
+		}
+		if !m.Trusted && m.Target.Path != "" {
+			want.Approved = m.Target.Open
+		}
+		out = append(out, want)
 	}
 	return out
 }

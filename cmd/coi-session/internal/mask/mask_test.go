@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -52,6 +53,23 @@ func TestMatch(t *testing.T) {
 	var e *cli.Error
 	if _, err := New([]string{"", "**", "/etc", "../x", "[a", "ok"}); !errors.As(err, &e) || e.Code != 5 || len(e.Lines) != 4 {
 		t.Errorf("bad globs: %v", err)
+	}
+}
+
+// R-OWN-03: a pattern made to be slow is not.
+func TestMatchIsLinear(t *testing.T) {
+	s, err := New([]string{strings.Repeat("a*", 120) + "b", strings.Repeat("**/", 80) + "b"})
+	must(t, err)
+	name := strings.Repeat(strings.Repeat("a", 200)+"/", 20) + "c"
+	begin := time.Now()
+	if _, ok := s.Match(name); ok {
+		t.Error("matched")
+	}
+	if took := time.Since(begin); took > 2*time.Second {
+		t.Errorf("one match took %s", took)
+	}
+	if _, err := New([]string{strings.Repeat("a", maxGlob+1)}); err == nil {
+		t.Error("a pattern without bounds was accepted")
 	}
 }
 

@@ -135,6 +135,7 @@ func TestMounts(t *testing.T) {
 func TestRefusedMounts(t *testing.T) {
 	f := setup(t)
 	data := filepath.Join(f.dir, "home/data")
+	other := func() (*os.File, error) { return os.Open(f.ws) }
 	must(t, unix.Mkfifo(filepath.Join(data, "fifo"), 0o600))
 	f.env.Writable = []string{filepath.Join(f.dir, "home/src")}
 	must(t, os.MkdirAll(filepath.Join(f.dir, "home/src/other"), 0o755))
@@ -156,6 +157,7 @@ func TestRefusedMounts(t *testing.T) {
 		"dots":            {Mount{Host: data, Container: "/a/../b"}, 5},
 		"workspace":       {Mount{Host: data, Container: "/workspace"}, 5},
 		"swapped":         {Mount{Host: data, Container: "/x", Resolved: "/elsewhere"}, 1},
+		"other object":    {Mount{Host: data, Container: "/x", Approved: other}, 1},
 		"other container": {Mount{Host: filepath.Join(f.dir, "home/src/other"), Container: "/x"}, 1},
 	} {
 		if _, err := f.build(t, tt.m); code(err) != tt.want {

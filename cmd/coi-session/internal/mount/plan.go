@@ -25,6 +25,9 @@ type Mount struct {
 	ReadOnly  bool
 	Shift     *bool
 	Resolved  string // what the trust gate resolved Host to; "" when it did not look
+	// Approved opens the object that was approved, comparing device and inode;
+	// nil when nothing had to be approved.
+	Approved func() (*os.File, error)
 	// Overlap is set when a writable way to locked paths was approved or the
 	// mount is written in a trusted file.
 	Overlap bool
@@ -147,6 +150,9 @@ func (p *Plan) refuse(s *Source, env Env, bad func(int, string, ...any) *cli.Err
 	if s.mount.Resolved != "" && s.mount.Resolved != s.Path {
 		return bad(coi.ExitFailed, "it led to %s when it was approved and now leads to %s", cli.Escape(s.mount.Resolved), cli.Escape(s.Path))
 	}
+	if e := s.approved(bad); e != nil {
+		return e
+	}
 	if t := s.Info.Mode.Type(); t != 0 && t != fs.ModeDir {
 		return bad(coi.ExitFailed, "neither a file nor a directory")
 	}
@@ -166,6 +172,22 @@ func (p *Plan) refuse(s *Source, env Env, bad func(int, string, ...any) *cli.Err
 		if beneath.Below(s.Path, d) {
 			return bad(coi.ExitFailed, "%s can be written by another running container", cli.Escape(d))
 		}
+	}
+	return nil
+}
+
+// approved compares the source with the object that the trust gate looked at.
+func (s *Source) approved(bad func(int, string, ...any) *cli.Error) *cli.Error {
+	if s.mount.Approved == nil {
+		return nil
+	}
+	f, err := s.mount.Approved()
+	if err != nil {
+		return bad(coi.ExitFailed, "%s", cli.Escape(err.Error()))
+	}
+	defer func() { _ = f.Close() }()
+	if st, err := beneath.StatFile(f); err != nil || !st.Same(s.Info) {
+		return bad(coi.ExitFailed, "replaced since it was approved")
 	}
 	return nil
 }
