@@ -238,7 +238,8 @@ func (ld *loader) decide(p *part) {
 		a := p.asked[n]
 		switch {
 		case item.Kind == "overlap":
-			elems(p.layer.vals[a.key].v)[a.elem].seen.overlap = approved
+			// An approval of other items uncovers nothing here.
+			elems(p.layer.vals[a.key].v)[a.elem].seen.overlap = approved && item.Needed
 		case item.Kind == "tool-domain":
 			ld.toolAllowed = ld.toolAllowed && (!item.Needed || approved)
 		case item.Needed && !approved:

@@ -367,3 +367,16 @@ func TestDiskQuotaOfAProject(t *testing.T) {
 		}
 	}
 }
+
+// R-TRU-03: an approval of other items does not uncover what a mount inside the
+// workspace leads to.
+func TestApprovalUncoversOnlyWhatItNames(t *testing.T) {
+	w := newWorld(t)
+	w.write("src/.env", "")
+	w.write("~/a/x", "")
+	w.user("[security]\nsecret_paths = [\".env\"]\n")
+	w.project("[[mounts]]\nhost = \"src\"\ncontainer = \"/mnt/src\"\n[[mounts]]\nhost = \"~/a\"\ncontainer = \"/mnt/a\"\n")
+	w.approve()
+	c := w.load()
+	check(t, want{"mounted, still covered", len(c.Mounts) == 2 && c.Mounts[0].InWorkspace && !c.Mounts[0].Overlap})
+}
