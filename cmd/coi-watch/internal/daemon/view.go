@@ -31,7 +31,7 @@ type views struct {
 
 func (v *views) threat(r audit.Record) {
 	v.threats = append(v.threats, r)
-	if len(v.threats) > maxThreats {
+	if len(v.threats) >= 2*maxThreats {
 		v.threats = slices.Clone(v.threats[len(v.threats)-maxThreats:])
 	}
 }
@@ -62,7 +62,7 @@ func (c *container) writeView() {
 	for _, n := range c.connections() {
 		v.Network.Connections = append(v.Network.Connections, n)
 	}
-	for _, t := range c.view.threats {
+	for _, t := range c.view.threats[max(0, len(c.view.threats)-maxThreats):] {
 		v.Threats = append(v.Threats, view.Threat{
 			TS: t.TS, Level: string(t.Level), Rule: t.Rule, Action: t.Action, Title: t.Title, ID: t.ID, Argv: r.Argv(t.Argv), Path: t.Path, Peer: t.Peer, Port: t.Port,
 		})

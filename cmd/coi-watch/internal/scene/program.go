@@ -70,7 +70,7 @@ func flags(r bpf.Record, given string) []string {
 	switch {
 	case memfd:
 		out = append(out, event.FlagMemfd)
-	case r.Nlink == 0:
+	case r.Nlink == 0 && r.Ino != 0:
 		out = append(out, event.FlagDeleted)
 	}
 	if r.Mode&setidBits != 0 {
