@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/code-on-incus/coi/pkg v0.0.0
+	github.com/google/go-cmp v0.7.0
 	github.com/google/renameio/v2 v2.0.2
 	github.com/mattn/go-runewidth v0.0.31
 	github.com/rogpeppe/go-internal v1.16.0

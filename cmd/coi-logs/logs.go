@@ -15,6 +15,7 @@ import (
 	"github.com/code-on-incus/coi/pkg/home"
 	"github.com/code-on-incus/coi/pkg/logs"
 	"github.com/code-on-incus/coi/pkg/pick"
+	"github.com/code-on-incus/coi/pkg/run"
 	"github.com/code-on-incus/coi/pkg/when"
 )
 
@@ -42,11 +43,11 @@ func (l *logsCmd) Run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	dir := h.Logs()
-	name, err := l.Find(c, l.Name, dir)
+	name, err := l.Find(c, l.Name, h.Logs())
 	if err != nil {
 		return err
 	}
+	dir := folder(h, name)
 	pair := merge.Pair{
 		Out:  filepath.Join(dir, name+logs.StdoutSuffix),
 		Err:  filepath.Join(dir, name+logs.StderrSuffix),
@@ -85,6 +86,20 @@ func (l *logsCmd) print(c *cli.Context, pair merge.Pair, filter merge.Filter, na
 		return cli.Fail(coi.ExitFailed, "no logs for %s", name).Hint("coi list --all")
 	}
 	return nil
+}
+
+// folder is where the session of a container writes its logs: paths.logs_dir
+// of the time it was started, which its record keeps.
+func folder(h home.Home, container string) string {
+	var rec struct {
+		Plan struct {
+			LogsDir string `json:"logs_dir"`
+		} `json:"plan"`
+	}
+	if run.Read(h.Run(container+run.SessionFile), &rec) != nil || !filepath.IsAbs(rec.Plan.LogsDir) {
+		return h.Logs()
+	}
+	return filepath.Clean(rec.Plan.LogsDir)
 }
 
 // refused names a file that is not what a log has to be.

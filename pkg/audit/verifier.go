@@ -200,11 +200,20 @@ func (v *verifier) check(h hashed, next []byte) {
 		v.blame(h.hash, l, next)
 		return
 	}
-	if at := min(len(line), 13+20+len(`"ts":""`)+len(TimeForm)+len(v.prefix)); !bytes.Contains(line[:at], v.prefix) {
+	if !v.ours(line) {
 		v.fault(Foreign, "the record names another container")
 		return
 	}
 	v.accept(h, l)
+}
+
+// ours reports whether a line names this container. The name stands at a
+// place that depends on nothing but the digits of seq.
+func (v *verifier) ours(line []byte) bool {
+	const start = len(`{"v":1,"seq":`)
+	comma := bytes.IndexByte(line[start:start+20], ',')
+	at := start + comma + len(`,"ts":""`) + len(TimeForm)
+	return comma > 0 && at < len(line) && bytes.HasPrefix(line[at:], v.prefix)
 }
 
 func (v *verifier) accept(h hashed, l link) {
