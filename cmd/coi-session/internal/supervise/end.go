@@ -57,10 +57,29 @@ func (s *Supervisor) end(ctx context.Context, next ending) error {
 	if why := s.keepWhy(ctx, inst, next, safe); why != "" {
 		return s.keep(end, inst, why)
 	}
-	if err := s.door.Delete(ctx, inst.Name); err != nil {
+	if err := s.remove(ctx, inst.Name); err != nil {
 		return s.keep(end, inst, "it cannot be deleted: "+err.Error())
 	}
 	return s.finish(end, Report{Outcome: "deleted"})
+}
+
+// removeTime bounds the tries to delete a container. One whose processes the
+// monitor killed counts as running until Incus has been through its own hooks.
+const removeTime = 15 * time.Second
+
+// remove deletes a stopped container, trying again while Incus is busy with it.
+func (s *Supervisor) remove(ctx context.Context, name string) error {
+	limited, stop := context.WithTimeout(ctx, removeTime)
+	defer stop()
+	for {
+		err := s.door.Delete(ctx, name)
+		if err == nil || errors.Is(err, incus.ErrNotFound) {
+			return nil
+		}
+		if !pause(limited, 200*time.Millisecond) {
+			return err
+		}
+	}
 }
 
 // closeNet shuts the network of the container. Its failure is told and does not
