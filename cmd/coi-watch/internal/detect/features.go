@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -23,9 +24,15 @@ var (
 	}
 	// strongHands join a socket to a program's standard streams.
 	strongHands = []string{
-		"dup2", "dup3", ">&s", ">&c", ">&$", "<&3", ">&3", "<&4", "stdin=s", "stdin=f", "stdin=c", "fdopen($c", "stdin->fdopen", "stdout->fdopen", "$~->fdopen", "reopen(", "0=>$", "0 => $",
-		"sh.stdin", ".stdin.pipe", ".pipe(sh", "cmd.stdin", ".stdin=c", ".stdin = c", "pipe(cp.stdin", "stdio:[s", "stdio: [s", "stdio:[c", "stdio: [c", "stdin: s", "stdin: c", "redirecterrorstream", "getoutputstream",
+		"dup2", "dup3", ">&s", ">&c", ">&$", "<&3", ">&3", "<&4", "<&%d", "fdopen($c", "stdin->fdopen", "stdout->fdopen", "$~->fdopen", "stdin.reopen(", "0=>$",
+		"sh.stdin", "p.stdin)", "pipe(cp.stdin", ".pipe(sh", ".stdin=c", "stdio:[s", "stdio:[c", ":err]=>tcps", "outputstream<<", "\"<&\",$", "process.stdin)",
 	}
+	// received is text that came from the other side.
+	received = []string{
+		"recv", "gets", "receive", "readline(", "socket_read", "fgetc", "getline", "<>", ".on('data'", ".on(\"data\"", "fread(", "getinputstream", "read_line", "$d", "read(c", "read(s", "stdin=\"piped\"",
+	}
+	// shellWords name a shell.
+	shellWords = []string{"/bin/sh", "/bin/bash", "/bin/zsh", "/bin/dash", "/bin/ksh", "sh -i", "bash -i", "'sh'", `"sh"`, `"bash"`, "'bash'", "cmd.exe", "zsh -i"}
 	// hands start programs.
 	hands = []string{
 		"pty.spawn", "subprocess", "os.system", "popen", "/bin/sh", "/bin/bash", "/bin/zsh", "bash -i", "sh -i", "cmd.exe", "system(", "exec(", "execve", "execl", "shell_exec", "passthru", "proc_open", "spawn", "child_process", "processbuilder",
@@ -57,8 +64,21 @@ func squeeze(s string) string {
 }
 
 type codeTraits struct {
-	net, hand, strong, decode, eval, fetch bool
-	loopback                               bool // every address constant is this machine
+	net, hand, strong, shell, received, decode, eval, fetch bool
+	loopback                                                bool // every address constant is this machine
+}
+
+// joined reports a socket handed over as a standard stream: stdin=s,
+// stdin=c.fileno(), but not stdin=PIPE.
+var joinedStream = regexp.MustCompile(`stdin[=:]([a-z]\w{0,7})(?:\.fileno\(\)|\(\))?[,)}\]]`)
+
+func joinsSocket(q string) bool {
+	for _, m := range joinedStream.FindAllStringSubmatch(q, 8) {
+		if !oneOf(m[1], "pipe", "none", "devnull", "sys", "true", "false", "inherit", "open", "null", "stdin") {
+			return true
+		}
+	}
+	return false
 }
 
 func traits(c command.Code) codeTraits {
@@ -66,7 +86,8 @@ func traits(c command.Code) codeTraits {
 	q := squeeze(t)
 	has := func(list []string) bool { return hasAny(t, list...) || hasAny(q, list...) }
 	x := codeTraits{
-		net: has(netWords) && hasAny(q, netActs...), strong: hasAny(q, strongHands...), hand: has(hands),
+		net: has(netWords) && hasAny(q, netActs...), strong: hasAny(q, strongHands...) || joinsSocket(q), hand: has(hands),
+		shell: hasAny(t, shellWords...), received: hasAny(q, received...),
 		decode: c.Decoded || has(decodes), eval: has(evals), fetch: has(fetches),
 	}
 	if oneOf(c.Lang, "ruby", "perl", "php", "julia", "") && strings.Count(t, "`") >= 2 {

@@ -43,6 +43,9 @@ python3 /tmp/a.py`,
 		`ruby -e 'system("bundle exec rake")'`, `perl -ne 'print if /socket/'`,
 		`node -e "const {execSync}=require('child_process');console.log(execSync('git rev-parse HEAD').toString())"`,
 		`awk 'BEGIN{system("date")}'`,
+		"python3 - <<'E'\nimport socket, subprocess, time\np = subprocess.Popen(['npm','start'], stdin=subprocess.PIPE)\nfor _ in range(9):\n    try: socket.create_connection(('localhost', 3000)).close(); break\n    except OSError: time.sleep(1)\nE",
+		"python3 - <<'E'\nimport socket, subprocess\np = subprocess.Popen(['bash','-c','./server'], stdin=subprocess.PIPE)\ns = socket.create_connection(('127.0.0.1', 9000)); s.sendall(b'x'); print(s.recv(9))\nE",
+		"cat > t.js <<'E'\nconst net=require('net'),{spawn}=require('child_process');const p=spawn('node',['srv.js']);net.connect(3000,'127.0.0.1').on('data',d=>console.log(d))\nE\nnode t.js",
 	),
 }
 
@@ -59,22 +62,36 @@ func inline(s *command.Simple, v track.View) *Finding {
 		return f
 	}
 	for _, c := range s.Code {
-		t := traits(c)
-		if !t.net || !t.hand && !t.strong {
+		l := inlineLevel(traits(c), c.File)
+		if l == "" {
 			continue
 		}
-		if scripted(s) && !(t.strong && t.hand) {
-			continue // a whole program may well do both
-		}
-		if t.loopback && level == coi.Critical {
-			level = coi.High
-		}
-		if scripted(s) && level == coi.Critical {
-			level = coi.High
+		if l.Rank() < level.Rank() {
+			level = l
 		}
 		return say(s, level, "code that gives a shell to the network").to(codeHost(c))
 	}
 	return nil
+}
+
+// inlineLevel judges the features of program text: a connection alone, or a
+// program started beside one, is everyday work; handing one to the other is not.
+func inlineLevel(t codeTraits, file bool) coi.Level {
+	switch {
+	case !t.net || !t.hand && !t.strong:
+		return ""
+	case file && !(t.strong && t.shell && !t.loopback):
+		return "" // a whole program may well do both
+	case file, t.loopback && t.strong:
+		return coi.High
+	case t.loopback:
+		return ""
+	case t.strong, t.received:
+		return coi.Critical
+	case t.shell:
+		return coi.High
+	}
+	return ""
 }
 
 // codeHost is the first address constant of code.
