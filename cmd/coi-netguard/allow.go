@@ -32,7 +32,7 @@ func (c *allowCmd) Run(x *cli.Context) error { return c.change(x, false) }
 func (c *denyCmd) Run(x *cli.Context) error { return c.change(x, true) }
 
 // live reads the destinations; a wrong one is exit 2 and says what works.
-func (c *entryArgs) live(deny bool) ([]guard.Live, error) {
+func (c *entryArgs) live() ([]guard.Live, error) {
 	if c.For < 0 {
 		return nil, cli.Usage("--for %s: is in the past", c.For)
 	}
@@ -61,7 +61,7 @@ func (c *entryArgs) live(deny bool) ([]guard.Live, error) {
 }
 
 func (c *entryArgs) change(x *cli.Context, deny bool) error {
-	entries, err := c.live(deny)
+	entries, err := c.live()
 	if err != nil {
 		return err
 	}

@@ -55,6 +55,7 @@ func (c *runCmd) Run(x *cli.Context) error {
 	}
 	defer lock.Unlock()
 	debug.SetMemoryLimit(memoryGoal)
+	debug.SetGCPercent(40)
 	for _, d := range []string{h.Audit(), h.Logs()} {
 		if _, err := h.Ensure(d); err != nil {
 			return err

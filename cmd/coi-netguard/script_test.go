@@ -6,12 +6,10 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
-
-	"github.com/code-on-incus/coi/pkg/cli"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"coi-netguard": main, "coi-hosts": func() { os.Exit(cli.Main(append([]string{"coi-hosts"}, os.Args[1:]...), cli.Std(), commands()...)) }})
+	testscript.Main(m, map[string]func(){"coi-netguard": main, "coi-hosts": main})
 }
 
 // TestScripts runs the stories of the client verbs, with files only: no daemon and

@@ -105,8 +105,10 @@ func orEmpty(list []string) []string {
 
 func oneStatus(f *client.Files) statusOfOne {
 	s := f.Status
-	one := statusOfOne{Name: f.Name, Mode: f.Spec.Policy.Mode, State: s.State, Phase: s.Phase, Generation: s.Generation, Veth: f.Spec.Veth, IPv4: s.IPv4, IPv6: s.IPv6, Ruleset: s.Ruleset,
-		CheckedAt: s.CheckedAt, Denied: s.Denied, Top: f.View.Top, Addresses: s.Addresses, DNSQueries: s.DNSQueries, DNSRefused: s.DNSRefused, Problems: orEmpty(s.Problems), Error: s.Error}
+	one := statusOfOne{
+		Name: f.Name, Mode: f.Spec.Policy.Mode, State: s.State, Phase: s.Phase, Generation: s.Generation, Veth: f.Spec.Veth, IPv4: s.IPv4, IPv6: s.IPv6, Ruleset: s.Ruleset,
+		CheckedAt: s.CheckedAt, Denied: s.Denied, Top: f.View.Top, Addresses: s.Addresses, DNSQueries: s.DNSQueries, DNSRefused: s.DNSRefused, Problems: orEmpty(s.Problems), Error: s.Error,
+	}
 	if one.State == "" {
 		one.State = run.NetPending
 	}

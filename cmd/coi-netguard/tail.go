@@ -117,8 +117,10 @@ func (p *tailPrinter) line(line string) {
 	if category != "network" && category != "dns" {
 		return
 	}
-	a := attempt{Time: r.Get("ts").String(), Container: r.Get("container").String(), Rule: rule, Verdict: r.Get("action").String(), Process: r.Get("exe").String(),
-		Address: r.Get("peer").String(), Port: r.Get("port").Int(), Proto: r.Get("proto").String(), Count: r.Get("count").Int(), Dest: r.Get("name").String()}
+	a := attempt{
+		Time: r.Get("ts").String(), Container: r.Get("container").String(), Rule: rule, Verdict: r.Get("action").String(), Process: r.Get("exe").String(),
+		Address: r.Get("peer").String(), Port: r.Get("port").Int(), Proto: r.Get("proto").String(), Count: r.Get("count").Int(), Dest: r.Get("name").String(),
+	}
 	if a.Dest == "" {
 		a.Dest = r.Get("dns.name").String()
 	}

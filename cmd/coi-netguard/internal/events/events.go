@@ -109,8 +109,10 @@ func refused(rule string) bool {
 }
 
 func (b *Book) record(p packets.Packet, f *policy.Facts, names Names) audit.Record {
-	r := audit.Record{TS: p.At, Source: audit.SourceGuard, Type: audit.TypeNet, Category: audit.CategoryNetwork, Rule: p.Rule, Action: audit.Blocked,
-		Level: level(p.Rule, p, f), Proto: packets.ProtoName(p.Proto), Local: local(p), Peer: p.Dst.String(), Port: int(p.Port)}
+	r := audit.Record{
+		TS: p.At, Source: audit.SourceGuard, Type: audit.TypeNet, Category: audit.CategoryNetwork, Rule: p.Rule, Action: audit.Blocked,
+		Level: level(p.Rule, p, f), Proto: packets.ProtoName(p.Proto), Local: local(p), Peer: p.Dst.String(), Port: int(p.Port),
+	}
 	if n := names(p.Dst); len(n) > 0 {
 		r.Name = n[0]
 	}
@@ -207,8 +209,10 @@ func (b *Book) Tick(now time.Time) {
 		}
 		n := c.counted - c.logged
 		c.logged = c.counted
-		b.sink(b.container, audit.Record{Source: audit.SourceGuard, Type: audit.TypeNet, Category: audit.CategoryNetwork, Rule: rule, Action: audit.Blocked, Level: coi.Info,
-			Title: fmt.Sprintf("blocked: %d more packets, over the rate of the log", n), Count: int(n), Until: c.at})
+		b.sink(b.container, audit.Record{
+			Source: audit.SourceGuard, Type: audit.TypeNet, Category: audit.CategoryNetwork, Rule: rule, Action: audit.Blocked, Level: coi.Info,
+			Title: fmt.Sprintf("blocked: %d more packets, over the rate of the log", n), Count: int(n), Until: c.at,
+		})
 	}
 	b.scan.forget(now)
 	b.dns.tick(now)

@@ -57,8 +57,10 @@ func (s *scan) add(b *Book, p packets.Packet) {
 }
 
 func (b *Book) finding(rule string, level coi.Level, title string, p packets.Packet, value, threshold float64) {
-	b.sink(b.container, audit.Record{TS: p.At, Source: audit.SourceGuard, Type: audit.TypeNet, Category: audit.CategoryNetwork, Rule: rule, Level: level, Action: audit.Alerted,
-		Title: title, Proto: packets.ProtoName(p.Proto), Local: local(p), Peer: p.Dst.String(), Port: int(p.Port), N: &audit.Numbers{Value: value, Threshold: threshold, WindowS: scanWindow.Seconds()}})
+	b.sink(b.container, audit.Record{
+		TS: p.At, Source: audit.SourceGuard, Type: audit.TypeNet, Category: audit.CategoryNetwork, Rule: rule, Level: level, Action: audit.Alerted,
+		Title: title, Proto: packets.ProtoName(p.Proto), Local: local(p), Peer: p.Dst.String(), Port: int(p.Port), N: &audit.Numbers{Value: value, Threshold: threshold, WindowS: scanWindow.Seconds()},
+	})
 }
 
 func (s *scan) forget(now time.Time) {

@@ -199,8 +199,10 @@ func (b *Book) rule(q resolve.Query, now time.Time) {
 }
 
 func (b *Book) dnsRecord(rule string, level coi.Level, title string, q resolve.Query, now time.Time) audit.Record {
-	return audit.Record{TS: now, Source: audit.SourceGuard, Type: audit.TypeNet, Category: audit.CategoryDNS, Rule: rule, Level: level, Title: title, Action: audit.Alerted,
-		DNS: &audit.DNS{Name: q.Name, QType: dns.TypeToString[q.Type], Result: q.Result}}
+	return audit.Record{
+		TS: now, Source: audit.SourceGuard, Type: audit.TypeNet, Category: audit.CategoryDNS, Rule: rule, Level: level, Title: title, Action: audit.Alerted,
+		DNS: &audit.DNS{Name: q.Name, QType: dns.TypeToString[q.Type], Result: q.Result},
+	}
 }
 
 func (b *Book) dnsFinding(rule string, level coi.Level, title string, q resolve.Query, now time.Time, key string) {

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -53,11 +52,6 @@ func (b *box) veth() string {
 		return ""
 	}
 	return b.spec.Veth
-}
-
-func (b *box) lease4() netip.Addr {
-	a, _ := netip.ParseAddr(b.status.IPv4)
-	return a
 }
 
 // reconcile makes one container what its files want it to be.

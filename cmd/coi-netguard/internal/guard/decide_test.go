@@ -36,8 +36,12 @@ func TestDecideEqualsKernel(t *testing.T) {
 		func(s *run.Net) { s.Policy.BlockPrivate, s.Policy.BlockMetadata = false, false },
 		func(s *run.Net) {
 			s.Policy.Mode, s.Policy.IPv6 = "allowlist", true
-			s.Policy.Allowed = []run.Dest{{Dest: "198.51.100.0/24", Ports: []string{"80", "8000-8100"}, Trusted: true}, {Dest: "10.9.0.0/16", Ports: []string{"443"}, Trusted: true},
-				{Dest: "203.0.113.10", Trusted: true}, {Dest: "2001:db8:1::/48", Ports: []string{"443"}, Trusted: true}}
+			s.Policy.Allowed = []run.Dest{
+				{Dest: "198.51.100.0/24", Ports: []string{"80", "8000-8100"}, Trusted: true},
+				{Dest: "10.9.0.0/16", Ports: []string{"443"}, Trusted: true},
+				{Dest: "203.0.113.10", Trusted: true},
+				{Dest: "2001:db8:1::/48", Ports: []string{"443"}, Trusted: true},
+			}
 			s.Policy.Hosts = []run.HostEntry{{IP: "host", Names: []string{"host.lan"}, Ports: []string{"8080"}}, {IP: "10.1.2.3", Names: []string{"db.lan"}, Ports: []string{"5432"}}}
 		},
 		func(s *run.Net) { s.Policy.Mode = "allowlist"; s.Policy.AllowLocal = true },
@@ -118,11 +122,15 @@ func compareKernel(t *testing.T, w *world, g *guard.Guard, c *lab.Container, nam
 
 func randomPacket(r *rand.Rand, p *policy.Policy, f *policy.Facts, sport uint16) (policy.Packet, uint16) {
 	pick := func(list []string) netip.Addr { return netip.MustParseAddr(list[r.IntN(len(list))]) }
-	dst4 := []string{lab.Public, lab.Public2, lab.Private, lab.Metadata, lab.Resolver, lab.HostAddr, "169.254.0.1", "192.0.2.1", "192.0.2.255", "255.255.255.255", "224.0.0.251", "239.1.2.3", "0.0.0.0", "0.1.2.3",
+	dst4 := []string{
+		lab.Public, lab.Public2, lab.Private, lab.Metadata, lab.Resolver, lab.HostAddr, "169.254.0.1", "192.0.2.1", "192.0.2.255", "255.255.255.255", "224.0.0.251", "239.1.2.3", "0.0.0.0", "0.1.2.3",
 		"127.0.0.1", "127.9.9.9", "168.63.129.16", "100.100.100.200", "192.0.0.192", "192.0.0.8", "240.0.0.1", "192.88.99.1", "172.16.0.1", "172.31.255.255", "172.32.0.1", "192.168.1.1", "100.64.0.1", "100.128.0.1", "198.18.0.1",
-		"198.20.0.1", "10.213.9.9", "10.0.0.1", "11.0.0.1", "1.1.1.1", "9.9.9.9", "198.51.100.77", "10.1.2.3", "8.8.4.4"}
-	dst6 := []string{lab.Public6, lab.Private6, lab.HostAddr6, "2001:db8::1", "fe80::1", "fe80::2", "ff02::1", "::1", "fc00::1", "fd00:ec2::254", "fd20:ce::254", "2001::1", "100::1", "2002::1", "64:ff9b::a00:1", "64:ff9b::c633:640a",
-		"64:ff9b:1::1", "::ffff:10.0.0.1", "4000::1", "5f00::1", "3fff::1", "2606:4700:4700::1111", "fd63:6f69::9", "8000::1"}
+		"198.20.0.1", "10.213.9.9", "10.0.0.1", "11.0.0.1", "1.1.1.1", "9.9.9.9", "198.51.100.77", "10.1.2.3", "8.8.4.4",
+	}
+	dst6 := []string{
+		lab.Public6, lab.Private6, lab.HostAddr6, "2001:db8::1", "fe80::1", "fe80::2", "ff02::1", "::1", "fc00::1", "fd00:ec2::254", "fd20:ce::254", "2001::1", "100::1", "2002::1", "64:ff9b::a00:1", "64:ff9b::c633:640a",
+		"64:ff9b:1::1", "::ffff:10.0.0.1", "4000::1", "5f00::1", "3fff::1", "2606:4700:4700::1111", "fd63:6f69::9", "8000::1",
+	}
 	k := policy.Packet{Port: []uint16{22, 53, 80, 443, 853, 5432, 8050, 8080, 4444, 20053, uint16(1 + r.IntN(65535))}[r.IntN(11)]}
 	six := r.IntN(3) == 0
 	if six {

@@ -127,7 +127,7 @@ func (g *Guard) openNow(b *box, p *policy.Policy, name string, ports policy.Port
 				}
 			}
 		}
-		class, _ := b.names.class(union(merged))
+		class := b.names.class(union(merged))
 		expires := now.Add(life)
 		if open && o.expires.After(expires) {
 			expires = o.expires
@@ -214,7 +214,7 @@ func (g *Guard) remap(b *box, p *policy.Policy, whole bool) error {
 		want := p.Mode == policy.Allowlist && len(o.names) > 0 && now.Before(o.expires)
 		class := o.class
 		if want {
-			class, _ = b.names.class(union(o.names))
+			class = b.names.class(union(o.names))
 		}
 		if !whole && want == o.inMap && (!want || class == o.class) {
 			continue

@@ -69,8 +69,10 @@ func (g *Guard) packet(p packets.Packet) {
 		b.flow(p)
 		if policy.IsMetadata(p.Dst) {
 			// Nothing was blocked, so this is the only trace.
-			g.o.Recorder.Append(b.name, audit.Record{TS: p.At, Source: audit.SourceGuard, Type: audit.TypeNet, Category: audit.CategoryNetwork, Rule: "net.metadata", Level: coi.Warning, Action: audit.Alerted,
-				Title: "connection to the metadata address " + p.Dst.String(), Description: "it answers with cloud credentials", Proto: packets.ProtoName(p.Proto), Peer: p.Dst.String(), Port: int(p.Port)})
+			g.o.Recorder.Append(b.name, audit.Record{
+				TS: p.At, Source: audit.SourceGuard, Type: audit.TypeNet, Category: audit.CategoryNetwork, Rule: "net.metadata", Level: coi.Warning, Action: audit.Alerted,
+				Title: "connection to the metadata address " + p.Dst.String(), Description: "it answers with cloud credentials", Proto: packets.ProtoName(p.Proto), Peer: p.Dst.String(), Port: int(p.Port),
+			})
 		}
 		return
 	}
@@ -199,8 +201,10 @@ func (b *box) touch() {
 
 // found records a finding about a container, or about all.
 func (g *Guard) found(container, rule string, level coi.Level, title, description string, evidence map[string]any) {
-	g.o.Recorder.Append(container, audit.Record{Source: audit.SourceGuard, Type: audit.TypeNet, Category: audit.CategoryNetwork, Rule: rule, Level: level, Action: audit.Alerted,
-		Title: title, Description: description, Evidence: evidence})
+	g.o.Recorder.Append(container, audit.Record{
+		Source: audit.SourceGuard, Type: audit.TypeNet, Category: audit.CategoryNetwork, Rule: rule, Level: level, Action: audit.Alerted,
+		Title: title, Description: description, Evidence: evidence,
+	})
 }
 
 // Seen implements resolve.Guard.

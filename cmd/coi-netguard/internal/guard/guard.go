@@ -97,8 +97,10 @@ func New(o Options) (*Guard, error) {
 	if o.Recorder == nil {
 		o.Recorder = discard{}
 	}
-	g := &Guard{o: o, boxes: map[string]*box{}, wake: make(chan func(), 64), problems: map[string]string{}, ready: func() {},
-		books: books{byName: map[string]*events.Book{}, byIndex: map[uint32]*box{}}}
+	g := &Guard{
+		o: o, boxes: map[string]*box{}, wake: make(chan func(), 64), problems: map[string]string{}, ready: func() {},
+		books: books{byName: map[string]*events.Book{}, byIndex: map[uint32]*box{}},
+	}
 	var err error
 	if g.conn, err = nft.Open(); err != nil {
 		return nil, err

@@ -161,8 +161,10 @@ func (w *world) start() *guard.Guard {
 
 // spec is a spec with the defaults of a session.
 func (w *world) spec(name string, change func(*run.Net)) run.Net {
-	s := run.Net{SchemaVersion: 1, Container: name, Project: "default", Veth: coi.VethName(w.home.VethTag(), "default", name), Phase: run.NetPolicy,
-		Policy: run.Policy{Mode: "restricted", BlockPrivate: true, BlockMetadata: true, DNSQPS: 1000, RefreshMinutes: 30, Connections: 8192, SNI: "off"}, Events: run.NetEvents{Enabled: true, PerSecond: 100, DNSThreshold: 100}}
+	s := run.Net{
+		SchemaVersion: 1, Container: name, Project: "default", Veth: coi.VethName(w.home.VethTag(), "default", name), Phase: run.NetPolicy,
+		Policy: run.Policy{Mode: "restricted", BlockPrivate: true, BlockMetadata: true, DNSQPS: 1000, RefreshMinutes: 30, Connections: 8192, SNI: "off"}, Events: run.NetEvents{Enabled: true, PerSecond: 100, DNSThreshold: 100},
+	}
 	if change != nil {
 		change(&s)
 	}

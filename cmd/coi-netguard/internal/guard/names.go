@@ -53,15 +53,15 @@ func entriesOf(p *policy.Policy) string {
 
 func newNames() *names { return &names{addrs: map[netip.Addr]*opened{}} }
 
-// class finds or makes the class of a port list; made tells it is new.
-func (n *names) class(ports policy.Ports) (class int, made bool) {
+// class finds or makes the class of a port list.
+func (n *names) class(ports policy.Ports) int {
 	for i, c := range n.classes {
 		if slices.Equal(c, ports) {
-			return i, false
+			return i
 		}
 	}
 	n.classes = append(n.classes, ports)
-	return len(n.classes) - 1, true
+	return len(n.classes) - 1
 }
 
 // classesFor are the classes to build: those of the entries of p by themselves

@@ -270,11 +270,13 @@ func TestScan(t *testing.T) {
 func TestRulesText(t *testing.T) {
 	w := newWorld(t)
 	g := w.start()
-	for i, change := range []func(*run.Net){nil, allowlist(run.Dest{Dest: "a.example.com", Ports: []string{"80", "8000-8100"}}, run.Dest{Dest: "198.51.100.0/24", Ports: []string{"443"}}),
+	for i, change := range []func(*run.Net){
+		nil, allowlist(run.Dest{Dest: "a.example.com", Ports: []string{"80", "8000-8100"}}, run.Dest{Dest: "198.51.100.0/24", Ports: []string{"443"}}),
 		func(s *run.Net) {
 			s.Policy.IPv6, s.Policy.AllowLocal = true, true
 			s.Policy.AllowedPorts = []string{"22"}
-		}, func(s *run.Net) { s.Policy.Mode = "open" }} {
+		}, func(s *run.Net) { s.Policy.Mode = "open" },
+	} {
 		w.put(w.spec(fmt.Sprintf("coi-text-%d", i), change))
 	}
 	w.local("coi-text-0", guard.Local{Deny: []guard.Live{{Dest: "203.0.113.0/24", Ports: []string{"25"}}, {Dest: "203.0.113.9"}}})

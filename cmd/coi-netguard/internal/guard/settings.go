@@ -20,8 +20,10 @@ type Settings struct {
 
 // Defaults are the settings of an empty configuration.
 func Defaults() Settings {
-	return Settings{Pool4: netip.MustParsePrefix("10.213.0.0/16"), Pool6: netip.MustParsePrefix("fd63:6f69::/64"),
-		Mark: 0x02000000, ManageForeign: true, LogRate: 100, NewRate: 50}
+	return Settings{
+		Pool4: netip.MustParsePrefix("10.213.0.0/16"), Pool6: netip.MustParsePrefix("fd63:6f69::/64"),
+		Mark: 0x02000000, ManageForeign: true, LogRate: 100, NewRate: 50,
+	}
 }
 
 // ReadSettings reads the user's configuration. No project has a say in it. A

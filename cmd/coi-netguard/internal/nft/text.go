@@ -349,23 +349,23 @@ func (p *printer) dynset(e *expr.Dynset) {
 	if e.Operation == unix.NFT_DYNSET_OP_UPDATE {
 		verb = "update"
 	}
-	key := p.key()
+	parts := []string{p.key()}
 	if e.Timeout > 0 {
-		key += " timeout " + strconv.Itoa(int(e.Timeout/time.Second)) + "s"
+		parts[0] += " timeout " + strconv.Itoa(int(e.Timeout/time.Second)) + "s"
 	}
 	for _, x := range e.Exprs {
 		switch x := x.(type) {
 		case *expr.Limit:
-			key += " " + limit(x)
+			parts = append(parts, limit(x))
 		case *expr.Connlimit:
-			key += " " + connlimit(x)
+			parts = append(parts, connlimit(x))
 		case *expr.Counter:
-			key += " counter"
+			parts = append(parts, "counter")
 		default:
-			key += fmt.Sprintf(" unknown-%T", x)
+			parts = append(parts, fmt.Sprintf("unknown-%T", x))
 		}
 	}
-	p.put("%s @%s { %s }", verb, e.SetName, key)
+	p.put("%s @%s { %s }", verb, e.SetName, strings.Join(parts, " "))
 }
 
 func (p *printer) cmp(e *expr.Cmp) {
@@ -508,6 +508,8 @@ func (p *printer) payload(e *expr.Payload) {
 		}
 	}
 	bits := e.Len * 8
-	p.loads = append(p.loads, load{text: fmt.Sprintf("@%s,%d,%d", map[expr.PayloadBase]string{expr.PayloadBaseNetworkHeader: "nh", expr.PayloadBaseTransportHeader: "th"}[e.Base], e.Offset*8, bits),
-		show: func(b []byte) string { return "0x" + hex.EncodeToString(b) }})
+	p.loads = append(p.loads, load{
+		text: fmt.Sprintf("@%s,%d,%d", map[expr.PayloadBase]string{expr.PayloadBaseNetworkHeader: "nh", expr.PayloadBaseTransportHeader: "th"}[e.Base], e.Offset*8, bits),
+		show: func(b []byte) string { return "0x" + hex.EncodeToString(b) },
+	})
 }

@@ -35,9 +35,11 @@ const (
 var silent = []string{"spoof.src", "spoof.nd", "base.no-policy", "bcast", "ct.invalid", "in.new", "hold", "v6.off"}
 
 // answered are the rules that refuse with a reset or an ICMP error.
-var answered = []string{"host.service", "sibling", "user.deny", "conn.limit", "dot", "doh", "port.cap", "port.class", "icmp", "allowlist.default",
+var answered = []string{
+	"host.service", "sibling", "user.deny", "conn.limit", "dot", "doh", "port.cap", "port.class", "icmp", "allowlist.default",
 	"dnat.blocked", "route.not-uplink", "block.onlink", "block.this-net", "block.loopback", "block.link-local", "block.metadata", "block.reserved", "block.multicast",
-	"block.class-e", "block.sixtofour", "block.mapped", "block.v6-other", "block.private", "block.cgnat", "block.benchmark"}
+	"block.class-e", "block.sixtofour", "block.mapped", "block.v6-other", "block.private", "block.cgnat", "block.benchmark",
+}
 
 // Rules lists the names of all rules that refuse.
 func Rules() []string { return slices.Concat(silent, answered) }

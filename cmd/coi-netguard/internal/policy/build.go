@@ -146,8 +146,10 @@ func (b *builder) out() {
 			add("block", dstIn(is6, "hard"+suffix(is6)), goTo("b_slug"))
 		}
 	}
-	add("conn.limit", state(expr.CtStateBitNEW), stmts{meta(expr.MetaKeyIIFNAME, reg1),
-		dynset(opAdd, p.Chain("cl"), 0, &expr.Connlimit{Count: uint32(p.Connections), Flags: expr.NFT_CONNLIMIT_F_INV})}, goTo("d_conn.limit"))
+	add("conn.limit", state(expr.CtStateBitNEW), stmts{
+		meta(expr.MetaKeyIIFNAME, reg1),
+		dynset(opAdd, p.Chain("cl"), 0, &expr.Connlimit{Count: uint32(p.Connections), Flags: expr.NFT_CONNLIMIT_F_INV}),
+	}, goTo("d_conn.limit"))
 	if p.Mode != Open {
 		r = append(r, b.closedRanges()...)
 	}

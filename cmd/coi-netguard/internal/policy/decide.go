@@ -226,8 +226,10 @@ func Key(rule string) string {
 		}
 		return "network.mode"
 	}
-	return map[string]string{"v6.off": "network.ipv6", "port.cap": "network.allowed_ports", "port.class": "network.allowed_domains", "allowlist.default": "network.allowed_domains",
+	return map[string]string{
+		"v6.off": "network.ipv6", "port.cap": "network.allowed_ports", "port.class": "network.allowed_domains", "allowlist.default": "network.allowed_domains",
 		"allow.name": "network.allowed_domains", "allow.literal": "network.allowed_domains", "conn.limit": "network.connections", "host.port": "network.hosts", "host.service": "network.hosts",
 		"local.allow": "network.allow_local_network_access", "metadata.allow": "network.block_metadata_endpoint", "dot": "network.mode", "doh": "network.mode",
-		"default.open": "network.mode", "default.restricted": "network.mode", "dns.rate": "network.dns_queries_per_second"}[rule]
+		"default.open": "network.mode", "default.restricted": "network.mode", "dns.rate": "network.dns_queries_per_second",
+	}[rule]
 }

@@ -9,12 +9,20 @@ import (
 //go:embed doh.txt
 var dohText string
 
-// DoH are the addresses, DoHNames the names of resolvers that answer DNS over
-// HTTPS for anybody (doh.txt).
-var DoH, DoHNames = readDoH(dohText)
+// DoH are the addresses of resolvers that answer DNS over HTTPS for anybody (doh.txt).
+var DoH = readDoH(dohText).addrs
 
-func readDoH(text string) (addrs []netip.Addr, names map[string]bool) {
-	names = map[string]bool{}
+// DoHNames are their names.
+var DoHNames = readDoH(dohText).names
+
+type resolvers struct {
+	addrs []netip.Addr
+	names map[string]bool
+}
+
+func readDoH(text string) resolvers {
+	var addrs []netip.Addr
+	names := map[string]bool{}
 	for line := range strings.SplitSeq(text, "\n") {
 		line, _, _ = strings.Cut(line, "#")
 		for word := range strings.FieldsSeq(line) {
@@ -25,5 +33,5 @@ func readDoH(text string) (addrs []netip.Addr, names map[string]bool) {
 			}
 		}
 	}
-	return addrs, names
+	return resolvers{addrs, names}
 }

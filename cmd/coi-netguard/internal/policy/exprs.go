@@ -2,7 +2,6 @@ package policy
 
 import (
 	"encoding/binary"
-	"net/netip"
 	"time"
 
 	"github.com/google/nftables/expr"
@@ -82,6 +81,7 @@ func in(set string) expr.Any { return &expr.Lookup{SourceRegister: reg1, SetName
 func notIn(set string) expr.Any {
 	return &expr.Lookup{SourceRegister: reg1, SetName: set, Invert: true}
 }
+
 func vmap(set string) expr.Any {
 	return &expr.Lookup{SourceRegister: reg1, SetName: set, IsDestRegSet: true}
 }
@@ -144,13 +144,17 @@ func unmarked(bit uint32) stmts {
 }
 
 func setMark(bit uint32) stmts {
-	return stmts{meta(expr.MetaKeyMARK, reg1), &expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4, Mask: native(^bit), Xor: native(bit)},
-		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg1}}
+	return stmts{
+		meta(expr.MetaKeyMARK, reg1), &expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4, Mask: native(^bit), Xor: native(bit)},
+		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg1},
+	}
 }
 
 func clearMark(bit uint32) stmts {
-	return stmts{meta(expr.MetaKeyMARK, reg1), &expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4, Mask: native(^bit), Xor: native(0)},
-		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg1}}
+	return stmts{
+		meta(expr.MetaKeyMARK, reg1), &expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4, Mask: native(^bit), Xor: native(0)},
+		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: reg1},
+	}
 }
 
 func perSecond(rate uint64, burst uint32) *expr.Limit {
@@ -172,8 +176,8 @@ func drop() stmts             { return stmts{&expr.Verdict{Kind: expr.VerdictDro
 func counter() stmts          { return stmts{&expr.Counter{}} }
 
 func logTo(group uint16, prefix string) expr.Any {
-	return &expr.Log{Key: 1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_PREFIX | 1<<unix.NFTA_LOG_SNAPLEN | 1<<unix.NFTA_LOG_QTHRESHOLD,
-		Group: group, Snaplen: 128, QThreshold: 1, Data: []byte(prefix)}
+	return &expr.Log{
+		Key:   1<<unix.NFTA_LOG_GROUP | 1<<unix.NFTA_LOG_PREFIX | 1<<unix.NFTA_LOG_SNAPLEN | 1<<unix.NFTA_LOG_QTHRESHOLD,
+		Group: group, Snaplen: 128, QThreshold: 1, Data: []byte(prefix),
+	}
 }
-
-func addrKey(a netip.Addr) []byte { return a.AsSlice() }

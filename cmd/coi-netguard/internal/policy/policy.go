@@ -92,9 +92,11 @@ func bad(key, format string, a ...any) *Error { return &Error{key, fmt.Sprintf(f
 // FromSpec reads a spec. Whoever wrote it, what the user's own files may not open
 // for a project stays closed: an untrusted literal in a closed range is refused.
 func FromSpec(s *run.Net) (*Policy, error) {
-	p := &Policy{Container: s.Container, Project: s.Project, SessionID: s.SessionID, Veth: s.Veth, Phase: s.Phase, Mode: s.Policy.Mode,
+	p := &Policy{
+		Container: s.Container, Project: s.Project, SessionID: s.SessionID, Veth: s.Veth, Phase: s.Phase, Mode: s.Policy.Mode,
 		BlockPrivate: s.Policy.BlockPrivate, BlockMetadata: s.Policy.BlockMetadata, AllowLocal: s.Policy.AllowLocal, IPv6: s.Policy.IPv6,
-		DNSRate: s.Policy.DNSQPS, Refresh: s.Policy.RefreshMinutes, Connections: s.Policy.Connections, Events: s.Events}
+		DNSRate: s.Policy.DNSQPS, Refresh: s.Policy.RefreshMinutes, Connections: s.Policy.Connections, Events: s.Events,
+	}
 	if err := p.head(s); err != nil {
 		return nil, err
 	}

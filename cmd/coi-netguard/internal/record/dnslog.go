@@ -23,7 +23,6 @@ type dnsLog struct {
 	red *redact.Redactor
 
 	mu    sync.Mutex
-	since time.Time
 	lines map[string]map[dnsKey]*dnsLine
 	stop  chan struct{}
 	ended chan struct{}

@@ -74,8 +74,10 @@ func (r *Recorder) work() {
 			trails[j.container] = t
 		}
 		if n := r.takeDropped(); n > 0 {
-			j.recs = append(j.recs, audit.Record{Type: audit.TypeAudit, Category: audit.CategorySensor, Rule: "sensor.lost", Level: "warning", Action: audit.Alerted,
-				Title: fmt.Sprintf("%d network events were not recorded", n)})
+			j.recs = append(j.recs, audit.Record{
+				Type: audit.TypeAudit, Category: audit.CategorySensor, Rule: "sensor.lost", Level: "warning", Action: audit.Alerted,
+				Title: fmt.Sprintf("%d network events were not recorded", n),
+			})
 		}
 		// The appender keeps what it cannot write now and says so through report.
 		_, _ = t.Append(j.recs...)

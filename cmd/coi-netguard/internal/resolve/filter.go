@@ -21,7 +21,7 @@ const (
 
 // pass gives the upstream's answer on as it is, without what is for the
 // resolver's own link: its OPT record and the authority of its answers.
-func (r *Resolver) pass(ctx context.Context, v *View, m, reply *dns.Msg, q *Query) {
+func (r *Resolver) pass(ctx context.Context, v *View, reply *dns.Msg, q *Query) {
 	up, _, err := r.lookup(ctx, v, q)
 	if err != nil {
 		reply.Rcode, q.Result, q.Rule = dns.RcodeServerFailure, "upstream", "dns.upstream"

@@ -90,7 +90,7 @@ func (r *Resolver) Handle(ctx context.Context, client netip.Addr, packet []byte,
 	reply := new(dns.Msg)
 	reply.SetReply(&m)
 	reply.RecursionAvailable = true
-	r.decide(ctx, v, &m, reply, &q)
+	r.decide(ctx, v, reply, &q)
 	out := r.pack(reply, m.IsEdns0(), tcp)
 	q.Bytes = len(out)
 	r.guard.Seen(q)
@@ -163,7 +163,7 @@ func blocked(m *dns.Msg, why string) {
 }
 
 // decide fills the reply, in the order of the table of questions.
-func (r *Resolver) decide(ctx context.Context, v *View, m, reply *dns.Msg, q *Query) {
+func (r *Resolver) decide(ctx context.Context, v *View, reply *dns.Msg, q *Query) {
 	p := v.Policy
 	if refusedType(q.Type) {
 		reply.Rcode, q.Result = dns.RcodeRefused, "refused"
@@ -179,7 +179,7 @@ func (r *Resolver) decide(ctx context.Context, v *View, m, reply *dns.Msg, q *Qu
 		return
 	}
 	if p.Mode == policy.Open {
-		r.pass(ctx, v, m, reply, q)
+		r.pass(ctx, v, reply, q)
 		return
 	}
 	if odd(q.Name) || p.Mode == policy.Restricted && (q.Name == "use-application-dns.net" || policy.DoHNames[q.Name]) {
@@ -192,7 +192,7 @@ func (r *Resolver) decide(ctx context.Context, v *View, m, reply *dns.Msg, q *Qu
 			reply.Rcode, q.Result = dns.RcodeNameError, "blocked"
 			return
 		}
-		r.pass(ctx, v, m, reply, q)
+		r.pass(ctx, v, reply, q)
 		return
 	}
 	ports := policy.Ports(nil)
