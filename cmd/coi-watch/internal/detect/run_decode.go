@@ -1,7 +1,9 @@
 package detect
 
 import (
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
@@ -71,18 +73,37 @@ func decodeRun(s *command.Simple, v track.View) *Finding {
 		}
 	}
 	for _, c := range s.Code {
-		t := traits(c)
-		q := squeeze(lowered(c))
-		if t.decode && t.eval && !scripted(s) && (c.Decoded || hasAny(q, "exec(", "eval(", "evaldecode", "os.system(", "popen(", "newfunction(", "iex", "loadstring", "assert(", "system(", "exec\"")) && decodesHere(q) {
+		if !scripted(s) && evaluates(squeeze(lowered(c))) {
 			return say(s, coi.High, "decoded code run by "+s.Name)
 		}
 	}
 	return nil
 }
 
-// decodesHere reports code with a decoder call, other than by escapes alone.
-func decodesHere(q string) bool {
-	return hasAny(q, "b64decode", "base64", "decode64", "unhexlify", "fromhex", "hex2bin", "atob(", "fromcharcode", "decompress", "gzinflate", "rot13", "codecs.decode", "marshal.loads", "pack(\"h", "pack('h", "pack(\"m", "unpack(\"u", "unpack('u", "unpack(\"m", "'hex'", "\"hex\"")
+const (
+	runWords    = `(?:\bexec|\beval|system|popen|\bfunction|\bassert|iex|invoke-expression|loadstring|\bload|instance_eval|subprocess\.\w+|child_process[^;]{0,20}|execsync|shell_exec|passthru|runinthiscontext|compile)`
+	decodeWords = `(?:b64decode|base64|decode64|unhexlify|fromhex|hex2bin|atob\(|fromcharcode|decompress|gzinflate|rot13|codecs\.decode|marshal\.loads|decode_base64|pack\(["']?[hmu]|unpack\(["']?[hmu]|buffer\.from)`
+)
+
+var (
+	runsDecoded  = regexp.MustCompile(runWords + `[("'\s{]{0,4}[^;]{0,60}` + decodeWords)
+	decodedValue = regexp.MustCompile(`([a-z_$]\w*)=[^;]{0,60}` + decodeWords)
+)
+
+// evaluates reports code that runs what it decodes: the decoder stands in the
+// argument of eval, or fills a variable that is.
+func evaluates(q string) bool {
+	if runsDecoded.MatchString(q) {
+		return true
+	}
+	for _, m := range decodedValue.FindAllStringSubmatch(q, 8) {
+		for _, w := range []string{"exec(", "eval(", "eval", "system(", "popen(", "iex", "loadstring(", "assert(", "shell_exec(", "function("} {
+			if i := strings.Index(q, w+m[1]); i >= 0 && !(i > 0 && q[i-1] == '.' && w == "exec(") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // ranDecoded reports files that this text decoded and now runs.
