@@ -35,6 +35,7 @@ type Judge interface {
 	Process(ev event.Event) []detect.Finding
 	Problems() []string
 	Reload() error
+	Forget() // what was said once may be said again
 }
 
 // Options are what the daemon is made with.

@@ -41,6 +41,7 @@ func (j wordJudge) Process(ev event.Event) []detect.Finding {
 }
 func (wordJudge) Problems() []string { return nil }
 func (wordJudge) Reload() error      { return nil }
+func (wordJudge) Forget()            {}
 
 // memTrail keeps records.
 type memTrail struct {

@@ -217,6 +217,7 @@ func (r *responder) thaw(number int) {
 func (r *responder) thawed(title string) {
 	r.pending = false
 	r.dedup.clear()
+	r.c.judge.Forget()
 	r.c.status.Frozen, r.c.status.FrozenTitle, r.c.status.FrozenLevel = nil, "", ""
 	if err := r.hold(false, ""); err != nil {
 		r.c.d.logf("%s: %v", r.c.name, err)
