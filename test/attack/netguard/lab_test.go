@@ -138,8 +138,10 @@ func (l *netlab) put(name, phase, mode string, generation int) run.NetStatus {
 }
 
 func (l *netlab) spec(name string) run.Net {
-	return run.Net{SchemaVersion: 1, Generation: 1, Container: name, Project: "default", Veth: coi.VethName(l.at.VethTag(), "default", name), Phase: run.NetPolicy,
-		Policy: run.Policy{Mode: "restricted", BlockPrivate: true, BlockMetadata: true, RefreshMinutes: 30, SNI: "off"}}
+	return run.Net{
+		SchemaVersion: 1, Generation: 1, Container: name, Project: "default", Veth: coi.VethName(l.at.VethTag(), "default", name), Phase: run.NetPolicy,
+		Policy: run.Policy{Mode: "restricted", BlockPrivate: true, BlockMetadata: true, RefreshMinutes: 30, SNI: "off"},
+	}
 }
 
 func (l *netlab) status(name string, st *run.NetStatus) bool {

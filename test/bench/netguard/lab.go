@@ -104,7 +104,7 @@ func (l *lab) close() {
 }
 
 func (l *lab) until(ok func() bool) {
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); !ok(); <-time.After(time.Millisecond) {
 		if time.Now().After(end) {
 			check(fmt.Errorf("it did not come to be"))
 		}
@@ -112,9 +112,13 @@ func (l *lab) until(ok func() bool) {
 }
 
 func (l *lab) write(name, mode string, generation int) {
-	s := filesOf.Net{SchemaVersion: 1, Generation: generation, Container: name, Project: "default", Veth: coi.VethName(l.at.VethTag(), "default", name), Phase: "policy",
-		Policy: filesOf.Policy{Mode: mode, BlockPrivate: true, BlockMetadata: true, DNSQPS: 1000, RefreshMinutes: 30, Connections: 100000, SNI: "off",
-			Allowed: []filesOf.Dest{{Dest: "*.example.com", Ports: []string{"80", "443"}, Trusted: true}, {Dest: public, Trusted: true}}}}
+	s := filesOf.Net{
+		SchemaVersion: 1, Generation: generation, Container: name, Project: "default", Veth: coi.VethName(l.at.VethTag(), "default", name), Phase: "policy",
+		Policy: filesOf.Policy{
+			Mode: mode, BlockPrivate: true, BlockMetadata: true, DNSQPS: 1000, RefreshMinutes: 30, Connections: 100000, SNI: "off",
+			Allowed: []filesOf.Dest{{Dest: "*.example.com", Ports: []string{"80", "443"}, Trusted: true}, {Dest: public, Trusted: true}},
+		},
+	}
 	l.specs[name] = s
 	check(filesOf.Write(l.at.Run(name+filesOf.NetFile), &s))
 }

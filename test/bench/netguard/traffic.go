@@ -21,9 +21,9 @@ func role(args []string) {
 	case "serve":
 		serve()
 	case "send":
-		fmt.Println(send(args[1]))
+		_, _ = fmt.Fprintln(os.Stdout, send(args[1]))
 	case "connect":
-		fmt.Println(connect(args[1]))
+		_, _ = fmt.Fprintln(os.Stdout, connect(args[1]))
 	case "ask":
 		n, err := strconv.Atoi(args[2])
 		check(err)
@@ -105,7 +105,7 @@ func ask(server string, n, rate int, kind string) []time.Duration {
 		check(err)
 		if rate > 0 {
 			next = next.Add(time.Second / time.Duration(rate))
-			time.Sleep(time.Until(next))
+			<-time.After(time.Until(next))
 		}
 		begin := time.Now()
 		check(c.SetDeadline(begin.Add(4 * time.Second)))
