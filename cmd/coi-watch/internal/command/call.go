@@ -1,0 +1,106 @@
+package command
+
+import (
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// call is one simple command of the text.
+func (e *eval) call(c *syntax.CallExpr, rd []*syntax.Redirect, f frame) value {
+	e.beginWords()
+	owner := &Simple{}
+	savedOwn := e.own
+	e.own = owner
+	env := append([]Assign(nil), f.env...)
+	for _, a := range c.Assigns {
+		v := e.assign(a)
+		if a.Name != nil {
+			env = append(env, Assign{a.Name.Value, v.s})
+		}
+	}
+	var argv []string
+	var words [][]*Simple
+	dynamic, decName := false, false
+	for i, w := range c.Args {
+		e.dyn = false
+		before := e.taint
+		e.taint = nil
+		fs := e.fields(w)
+		for range fs {
+			words = append(words, e.taint)
+		}
+		e.taint = merge(before, e.taint)
+		if i == 0 {
+			dynamic, decName = e.dyn, e.dec
+		}
+		argv = append(argv, fs...)
+	}
+	from := e.taint
+	if len(c.Args) > 0 && dynamic && len(argv) > 0 && !strings.Contains(argv[0], "$") {
+		dynamic = false
+	}
+	redirs, stdin, piped := e.redirs(rd, owner)
+	from = merge(from, e.taint)
+	e.own = savedOwn
+	f.redirs = append(append([]Redir(nil), f.redirs...), redirs...)
+	if piped {
+		f.stdin, f.piped = stdin, true
+	}
+	f.env = env
+	if len(argv) == 0 {
+		if notable(env) || len(redirs) > 0 {
+			*owner = Simple{}
+			e.fill(owner, nil, f)
+			e.cmd.Simples = append(e.cmd.Simples, owner)
+			e.store(redirs, text(""))
+		}
+		return value{known: true, from: from}
+	}
+	*owner = Simple{Dynamic: dynamic, From: from, wordFrom: words, wordsDecoded: e.dec, DecodedName: decName}
+	outs := e.outs
+	e.outs = nil
+	out := e.simple(argv, owner, value{}, f)
+	for _, fn := range outs {
+		fn(owner)
+	}
+	e.store(redirs, out)
+	return out
+}
+
+// simple records a command and follows what it hands on. s may be nil.
+func (e *eval) simple(argv []string, s *Simple, _ value, f frame) value {
+	if !e.spend(f) {
+		return value{}
+	}
+	if s == nil {
+		s = &Simple{}
+	}
+	e.fill(s, argv, f)
+	e.cmd.Simples = append(e.cmd.Simples, s)
+	s.Len = max(s.Len, 0)
+	out := e.follow(s, f)
+	out.from = merge(merge(out.from, []*Simple{s}), s.Inputs())
+	out.decoded = out.decoded || f.decoded
+	return out
+}
+
+func (e *eval) fill(s *Simple, argv []string, f frame) {
+	s.Argv, s.CWD = argv, e.cwd
+	s.Redirs, s.Env = f.redirs, f.env
+	s.Pipe, s.Pos, s.Len = f.pipe, f.pos, f.n
+	s.Background, s.Loop, s.Subst, s.Func = f.bg, f.loop, f.sub, f.fn
+	s.Remote, s.Nested, s.Root = f.remote, f.nested, f.root
+	s.Decoded = s.Decoded || f.decoded
+	s.Parent, s.Owner = f.parent, f.owner
+	if f.piped {
+		s.Stdin = f.stdin.from
+		s.Feed, s.Fed = f.stdin.s, f.stdin.known
+		s.Decoded = s.Decoded || f.stdin.decoded
+	}
+	if len(argv) > 0 {
+		s.Prog = argv[0]
+		e.identify(s)
+	}
+	s.FDs = e.wire(s, f)
+}

@@ -1,0 +1,182 @@
+package command
+
+import (
+	"strings"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
+)
+
+// embedded follows programs that are no interpreters but take commands: vim
+// -c ':!x', tar --to-command, git -c core.sshCommand, gdb -ex 'shell x'.
+func (e *eval) embedded(s *Simple, f frame) {
+	p := s.Parsed()
+	var cmds []string
+	switch s.Name {
+	case "vim":
+		for _, c := range p.Values("c", "cmd") {
+			c = strings.TrimLeft(c, ": ")
+			if t, ok := strings.CutPrefix(c, "!"); ok {
+				cmds = append(cmds, t)
+			} else if strings.HasPrefix(c, "py") || strings.HasPrefix(c, "lua") || strings.HasPrefix(c, "rub") || strings.HasPrefix(c, "perl") {
+				_, t, _ := strings.Cut(c, " ")
+				e.code(s, "", t, s.Decoded, f)
+			}
+		}
+	case "gdb":
+		for _, c := range p.Values("ex", "eval-command", "iex") {
+			if t, ok := strings.CutPrefix(c, "!"); ok {
+				cmds = append(cmds, t)
+			} else if t, ok := strings.CutPrefix(c, "shell "); ok {
+				cmds = append(cmds, t)
+			} else if t, ok := strings.CutPrefix(c, "python "); ok {
+				e.code(s, "python", t, s.Decoded, f)
+			}
+		}
+	case "tar":
+		for _, c := range p.Values("to-command", "use-compress-program", "I", "checkpoint-action", "rsh-command", "info-script", "F") {
+			cmds = append(cmds, strings.TrimPrefix(c, "exec="))
+		}
+	case "git":
+		for _, c := range p.Values("c") {
+			k, v, _ := strings.Cut(c, "=")
+			if k = strings.ToLower(k); strings.HasSuffix(k, "command") || strings.HasSuffix(k, "pager") || strings.HasSuffix(k, "editor") || strings.HasPrefix(k, "alias.") {
+				cmds = append(cmds, strings.TrimPrefix(v, "!"))
+			}
+		}
+	case "rsync", "scp", "sftp":
+		cmds = append(cmds, p.Values("e", "rsh")...)
+	case "sqlite3", "psql", "mysql":
+		for _, a := range append(s.Argv[1:], s.Feed) {
+			if _, t, ok := strings.Cut(a, ".shell "); ok {
+				cmds = append(cmds, t)
+			} else if _, t, ok := strings.Cut(a, "\\! "); ok {
+				cmds = append(cmds, t)
+			} else if _, t, ok := strings.Cut(a, "PROGRAM '"); ok {
+				t, _, _ = strings.Cut(t, "'")
+				cmds = append(cmds, t)
+			}
+		}
+	case "make":
+		for _, c := range p.Values("eval") {
+			if _, t, ok := strings.Cut(c, "\n\t"); ok {
+				cmds = append(cmds, strings.TrimLeft(t, "-@"))
+			}
+		}
+	case "npm", "go":
+		e.runsOwnFile(s, f)
+	case "gcc", "rustc", "ghc", "crystal":
+		e.compiled(s)
+	case "crontab":
+		if s.Fed {
+			e.cronText(s, f)
+		}
+	case "nc", "ncat", "socat":
+		cmds = append(cmds, relayCommands(s)...)
+	}
+	g := f.inner(s)
+	g.stdin, g.piped, g.redirs, g.n = value{}, false, nil, 0
+	for _, c := range cmds {
+		if f.depth < MaxDepth {
+			e.walk(c, g)
+		}
+	}
+	if !program.Known(s.Name) {
+		e.unknownCode(s, f)
+	}
+}
+
+// runsOwnFile is go run FILE of a file that the text made.
+func (e *eval) runsOwnFile(s *Simple, f frame) {
+	if s.Name != "go" || len(s.Argv) < 3 || s.Argv[1] != "run" {
+		return
+	}
+	for _, a := range s.Argv[2:] {
+		if src, ok := e.scriptText(s, e.abs(a)); ok && strings.HasSuffix(a, ".go") {
+			e.code(s, "go", src, s.Decoded, f)
+		}
+	}
+}
+
+// compiled remembers that an output file carries the code of its source.
+func (e *eval) compiled(s *Simple) {
+	p := program.Parse(program.Spec{Short: "oILlDxO"}, s.Argv, false)
+	out := "a.out"
+	if v := p.Values("o"); len(v) > 0 {
+		out = v[0]
+	}
+	src := ""
+	for _, a := range p.Rest {
+		if f := e.files[e.abs(a)]; f != nil && f.known {
+			src += f.s
+		}
+	}
+	if len(p.Rest) > 0 && p.Rest[0] == "-" && s.Fed {
+		src = s.Feed
+	}
+	if src != "" {
+		e.files[e.abs(out)] = &file{value: value{s: "#!c\n" + src, known: true, from: []*Simple{s}}}
+	}
+}
+
+// cronText walks the commands of a crontab given on standard input.
+func (e *eval) cronText(s *Simple, f frame) {
+	g := f.inner(s)
+	g.stdin, g.piped, g.redirs, g.n = value{}, false, nil, 0
+	for line := range strings.Lines(s.Feed) {
+		w := strings.Fields(line)
+		n := 5
+		if len(w) > 0 && strings.HasPrefix(w[0], "@") {
+			n = 1
+		}
+		if len(w) > n && f.depth < MaxDepth && !strings.HasPrefix(w[0], "#") {
+			e.walk(strings.Join(w[n:], " "), g)
+		}
+	}
+}
+
+// relayCommands are the programs that a relay hands its connection to.
+func relayCommands(s *Simple) []string {
+	p := s.Parsed()
+	var out []string
+	switch s.Name {
+	case "nc", "ncat":
+		for _, v := range p.Values("e", "c", "exec", "sh-exec") {
+			if strings.Contains(v, " ") {
+				out = append(out, v)
+			}
+		}
+	case "socat":
+		for _, a := range s.Argv[1:] {
+			k, v, _ := strings.Cut(a, ":")
+			if k = strings.ToLower(k); k == "exec" || k == "system" || k == "shell" {
+				out = append(out, strings.Trim(strings.SplitN(v, ",", 2)[0], `"'`))
+			}
+		}
+	}
+	return out
+}
+
+// unknownCode takes the program text of a program nobody knows by the shape of
+// its options.
+func (e *eval) unknownCode(s *Simple, f frame) {
+	for i := 1; i < len(s.Argv); i++ {
+		if t := s.Argv[i]; len(t) > 24 && (strings.HasPrefix(t, "-e") || strings.HasPrefix(t, "-c") || strings.HasPrefix(t, "-r") || strings.HasPrefix(t, "-E")) && strings.ContainsAny(t, "(;=") {
+			e.code(s, "", t[2:], s.Decoded, f)
+		}
+		if i+1 == len(s.Argv) {
+			break
+		}
+		switch s.Argv[i] {
+		case "-c", "-e", "-r", "-E", "--eval", "-x", "eval":
+			t := s.Argv[i+1]
+			if len(t) > 12 && strings.ContainsAny(t, "(=;`{ ") {
+				e.code(s, "", t, s.Decoded, f)
+				if s.Argv[i] == "-c" && !strings.Contains(t, "import") && f.depth < MaxDepth {
+					if w := strings.Fields(t); len(w) > 0 && program.Known(w[0]) {
+						e.shell(s, t, f)
+					}
+				}
+			}
+		}
+	}
+}
