@@ -80,6 +80,9 @@ func (d *desk) ended(name string, timeout time.Duration) (record.Record, error) 
 	defer stop()
 	var rec record.Record
 	err := run.Wait(ctx, record.Path(d.home, name), func(b []byte) bool {
+		if b == nil {
+			return true // a start that was being undone takes its record away
+		}
 		var r record.Record
 		if json.Unmarshal(b, &r) != nil || r.Ended == nil {
 			return false
