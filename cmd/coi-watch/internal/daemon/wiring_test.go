@@ -21,12 +21,12 @@ func (realNames) Known() []string              { return append(program.Names(pro
 // own, in which a listener waits on an address that is not loopback. The attack
 // is run there with a renamed shell beside it.
 const outside = `R=$DIR/root; mkdir -p $R; unshare -mpfn bash -c '
-mount -t tmpfs none $0; cd $0; mkdir usr etc dev proc tmp work; ln -s usr/bin bin; ln -s usr/lib lib; ln -s usr/lib64 lib64; ln -s usr/sbin sbin
-for d in usr etc dev; do mount --rbind /$d $d; done; mount -t proc proc proc; mount --bind $1 work; cp /bin/bash work/worker
+mount -t tmpfs none $0; cd $0; mkdir usr etc dev proc tmp ws; ln -s usr/bin bin; ln -s usr/lib lib; ln -s usr/lib64 lib64; ln -s usr/sbin sbin
+for d in usr etc dev; do mount --rbind /$d $d; done; mount -t proc proc proc; mount --bind $1 ws; cp /bin/bash ws/worker
 ip link set lo up; ip addr add 198.51.100.7/32 dev lo
-exec chroot $0 /bin/bash /work/init' $R $DIR`
+exec chroot $0 /bin/bash /ws/init' $R $DIR`
 
-const initScript = `cd /work; PATH=/usr/bin:/bin
+const initScript = `cd /ws; PATH=/usr/bin:/bin
 perl -e 'use IO::Socket::INET; my $l=IO::Socket::INET->new(LocalAddr=>"198.51.100.7",LocalPort=>4242,Listen=>5,ReuseAddr=>1) or die; while(my $c=$l->accept){push @k,$c}' &
 until (exec 9<>/dev/tcp/198.51.100.7/4242) 2>/dev/null; do sleep 0.05; done; sleep 1
 bash ./attack; sleep 1000`
