@@ -176,7 +176,11 @@ func TestContainersDoNotReachEachOther(t *testing.T) {
 	if err != nil || net.ParseIP(ip) == nil {
 		t.Fatalf("the server printed %q, %v; want its address", ip, err)
 	}
-	r := must(t, t.TempDir(), "run", "--", "sh", "-c", probe(ip, 8098))
+	client, err := the.Workspace(t.Name() + "-client")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := must(t, client, "run", "--", "sh", "-c", probe(ip, 8098))
 	if r.Stdout != "closed\n" {
 		t.Errorf("%s\nwant the other container closed", r)
 	}
