@@ -285,7 +285,10 @@ type Watch struct {
 	Redact        []SecretHash  `json:"redact"`
 	Deadline      *time.Time    `json:"deadline,omitempty"`
 	Thaw          int           `json:"thaw"`
-	Endcheck      bool          `json:"endcheck"`
+	// Closing is set before the session stops the container: from then on init
+	// takes its mounts down, which is no attack. The end check follows.
+	Closing  bool `json:"closing,omitempty"`
+	Endcheck bool `json:"endcheck"`
 }
 
 // WatchStatus is run/<c>.watch.status.json: what is armed, frozen and lost.

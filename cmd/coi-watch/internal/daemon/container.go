@@ -45,7 +45,8 @@ type container struct {
 	auth    auth
 	users   users
 	net     netState
-	mounts  map[string]int // mounts on locked paths when the container began
+	mounts  map[string]int       // mounts on locked paths when the container began
+	missing map[string]time.Time // since when one of them is away, unseen
 	armedAt time.Time
 	ended   bool
 }

@@ -81,11 +81,16 @@ func (c *container) checkMounts() {
 		return
 	}
 	is := c.mountsOn(c.cfg.Locked)
-	if is == nil {
+	if is == nil || c.cfg.Closing {
 		return
 	}
 	for p, n := range is {
 		was, known := c.mounts[p]
+		if n >= was {
+			delete(c.missing, p)
+		} else if !c.missingLong(p) {
+			continue
+		}
 		ev := event.Event{Type: event.Umount, Path: p, Op: "umount", N: map[string]float64{"result": 0}}
 		switch {
 		case !known || n == was:
@@ -97,6 +102,24 @@ func (c *container) checkMounts() {
 		c.scene.Stamp(&ev, "mounts", 0)
 		c.judgeEvent(ev)
 	}
+}
+
+// shutdownTime is how long a container that powers itself off may live on
+// without its mounts: init takes them down first and is gone soon after.
+const shutdownTime = 6 * time.Second
+
+// missingLong reports whether a mount that nobody was seen to take away has
+// been missing for longer than a shutdown takes.
+func (c *container) missingLong(path string) bool {
+	if c.missing == nil {
+		c.missing = map[string]time.Time{}
+	}
+	since, known := c.missing[path]
+	if !known {
+		c.missing[path] = time.Now()
+		return false
+	}
+	return time.Since(since) > shutdownTime
 }
 
 // setFlags sets the immutable flag on what the session asks for.

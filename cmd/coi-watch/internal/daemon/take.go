@@ -43,6 +43,9 @@ func (c *container) take(it *item) {
 }
 
 func (c *container) judgeEvent(ev event.Event) {
+	if ev.Type == event.Umount && c.cfg.Closing {
+		return
+	}
 	for _, f := range c.judge.Process(ev) {
 		c.resp.found(f, ev)
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/wiring"
 	"github.com/code-on-incus/coi/pkg/coi"
 )
 
@@ -33,6 +34,15 @@ func under(p string, list []string) bool {
 	return false
 }
 
+// byInit reports whether a child of init took the mount away, as at every
+// power-off. Whoever hides behind init gains nothing: a lock that stays away in
+// a container that lives on is reported by the look at the mounts, and the
+// files under it are immutable meanwhile.
+func byInit(ev event.Event, v track.View) bool {
+	parent := v.Process(ev.PPID)
+	return ev.PPID != 0 && parent != nil && parent.Role == string(wiring.Relay) && parent.Name == "systemd" && v.Process(parent.PPID) == nil
+}
+
 func locked(ev event.Event, v track.View) []Finding {
 	list := v.Settings().Locked
 	if ev.Type != event.Exec {
@@ -40,7 +50,7 @@ func locked(ev event.Event, v track.View) []Finding {
 			return nil
 		}
 		level := coi.Critical
-		if ev.N["result"] < 0 {
+		if ev.N["result"] < 0 || ev.Type == event.Umount && byInit(ev, v) {
 			level = coi.Warning
 		}
 		return one(Finding{Level: level, Title: "locked path: " + string(ev.Type), Path: ev.Path, Op: string(ev.Type), PID: ev.PID})
