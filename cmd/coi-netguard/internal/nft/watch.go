@@ -3,6 +3,8 @@ package nft
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"slices"
 
 	"github.com/mdlayher/netlink"
@@ -82,12 +84,23 @@ func (w *watcher) foreign(msgs []netlink.Message) (c Change) {
 			}
 			return nil
 		})
-		if err != nil || by != w.pid {
+		if err != nil || !thread(w.pid, by) {
 			c.Own, c.Other = c.Own || w.touched.Own, c.Other || w.touched.Other
 		}
 		w.touched = Change{}
 	}
 	return c
+}
+
+// thread reports whether id is a thread of the process: the kernel names the
+// thread that sent a transaction (net/netfilter/nf_tables_api.c), and here any
+// may have.
+func thread(pid, id int) bool {
+	if id == pid {
+		return true
+	}
+	_, err := os.Stat(fmt.Sprintf("/proc/%d/task/%d", pid, id))
+	return id > 0 && err == nil
 }
 
 func (w *watcher) look(data []byte) {
