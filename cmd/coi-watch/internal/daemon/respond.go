@@ -271,7 +271,7 @@ func (r *responder) record(f detect.Finding, ev event.Event, action string) stri
 		rec.Evidence["folder"] = evidence.Folder(c.name, rec.ID)
 	}
 	if acted && r.circles(f.Rule, time.Now()) {
-		rec.Description += " It froze this container three times in ten minutes: coi watch allow " + rec.ID + " lets it pass."
+		rec.Description += ". It froze this container three times in ten minutes: coi watch allow " + rec.ID + " lets it pass."
 	}
 	c.view.threat(rec)
 	c.d.Trail.Put(c.name, rec)

@@ -47,7 +47,9 @@ func (c *container) judgeEvent(ev event.Event) {
 		return
 	}
 	for _, f := range c.judge.Process(ev) {
-		c.resp.found(f, ev)
+		if f, tell := c.soften(f, ev); tell {
+			c.resp.found(f, ev)
+		}
 	}
 	if ev.Type == event.Exec && ev.Sensor == "exec" {
 		c.delay.add(ev.Mono)

@@ -1,0 +1,34 @@
+package daemon
+
+import (
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/detect"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/pkg/coi"
+	"github.com/code-on-incus/coi/pkg/run"
+)
+
+// soften turns what init does while coi shuts its container down into a record:
+// it unmounts everything, locked paths too, and ending a container for that
+// would cut the shutdown short. Who writes, covers or renames a locked path
+// meanwhile is judged as ever, and the check after the end compares the files.
+// False means that there is nothing to tell: the start of umount, which its
+// system call follows.
+func (c *container) soften(f detect.Finding, ev event.Event) (detect.Finding, bool) {
+	if f.Rule != "escape.locked" || f.Op != string(event.Umount) || !c.byInit(ev) || !c.goingDown() {
+		return f, true
+	}
+	f.Level, f.Title, f.Why = coi.Info, "unmounted by the shutdown", "coi stops the container, and its init unmounts what was mounted"
+	return f, ev.Type != event.Exec
+}
+
+// byInit reports whether init or a child of it did this; what was only noticed
+// afterwards has no process.
+func (c *container) byInit(ev event.Event) bool {
+	return ev.PID == 0 || ev.PID == c.scene.Init || ev.PPID == c.scene.Init
+}
+
+// goingDown reports whether the supervisor has begun to end the session.
+func (c *container) goingDown() bool {
+	var s run.Session
+	return run.Read(c.d.Home.Run(c.name+run.SessionFile), &s) == nil && s.Phase == run.Saving
+}
