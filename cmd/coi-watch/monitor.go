@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/coi"
 	"github.com/code-on-incus/coi/pkg/home"
+	"github.com/code-on-incus/coi/pkg/pick"
 	"github.com/code-on-incus/coi/pkg/run"
 )
 
@@ -22,9 +24,10 @@ import (
 type monitorGrammar struct {
 	cli.Globals
 	cli.Format
-	Container string `arg:"" optional:"" help:"Which container; needless when only one is watched."`
-	Watch     int    `placeholder:"N" help:"Show it again every N seconds."`
-	Once      bool   `help:"Show it once; so it is off a terminal."`
+	pick.Flags
+	Name  string `arg:"" optional:"" name:"container" help:"Container or alias; needless when only one is watched."`
+	Watch int    `placeholder:"N" help:"Show it again every N seconds."`
+	Once  bool   `help:"Show it once; so it is off a terminal."`
 }
 
 func monitorCommand() cli.Command {
@@ -49,7 +52,7 @@ func (m *monitorGrammar) Run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	name, err := pickContainer(h, m.Container)
+	name, err := m.which(c, h)
 	if err != nil {
 		return err
 	}
@@ -68,26 +71,33 @@ func (m *monitorGrammar) Run(c *cli.Context) error {
 	return m.live(c, h, name)
 }
 
-// pickContainer is the container that was named, or the only one there is.
-func pickContainer(h home.Home, name string) (string, error) {
-	names, err := run.Names(h.Run(), run.WatchFile)
+// which is the container that was named, that of the workspace, or the only one
+// that is watched.
+func (m *monitorGrammar) which(c *cli.Context, h home.Home) (string, error) {
+	watched, err := run.Names(h.Run(), run.WatchFile)
 	if err != nil {
 		return "", err
 	}
-	switch {
-	case name != "":
-		for _, n := range names {
-			if n == name {
-				return n, nil
-			}
+	name, err := m.Find(c, m.Name)
+	if err != nil {
+		var e *cli.Error
+		if errors.As(err, &e) && e.Code == coi.ExitNoContainer && len(watched) == 1 && m.unnamed(c) {
+			return watched[0], nil
 		}
-		return "", cli.Fail(coi.ExitNoContainer, "no container %q is watched", name).Hint("coi list")
-	case len(names) == 0:
-		return "", cli.Fail(coi.ExitNoContainer, "no container is watched").Hint("coi list")
-	case len(names) > 1:
-		return "", cli.Usage("which container? %s", strings.Join(names, " "))
+		return "", err
 	}
-	return names[0], nil
+	if !slices.Contains(watched, name) {
+		if len(watched) == 1 && m.unnamed(c) {
+			return watched[0], nil
+		}
+		return "", cli.Fail(coi.ExitNoContainer, "%s is not watched", name).Hint("coi list")
+	}
+	return name, nil
+}
+
+// unnamed reports whether nothing typed or exported says which container.
+func (m *monitorGrammar) unnamed(c *cli.Context) bool {
+	return m.Name == "" && m.Flags == (pick.Flags{}) && c.Getenv("COI_CONTAINER") == ""
 }
 
 // readView reads the view of a container and says whether anybody still keeps
