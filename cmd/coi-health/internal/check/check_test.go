@@ -278,3 +278,28 @@ func TestSettings(t *testing.T) {
 		t.Error("no auto_pause=true")
 	}
 }
+
+// make install puts coi and the other programs into two places: coi is found
+// in bin from libexec/coi, the others in libexec/coi from bin.
+func TestBinariesOfAnInstallation(t *testing.T) {
+	for _, from := range []string{"bin", "libexec/coi"} {
+		t.Run(from, func(t *testing.T) {
+			prefix := t.TempDir()
+			for _, name := range programs() {
+				dir := filepath.Join(prefix, "libexec", "coi")
+				if name == "coi" {
+					dir = filepath.Join(prefix, "bin")
+				}
+				if err := os.MkdirAll(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(dir, name), nil, 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if r := binaries(&facts.Facts{Exec: filepath.Join(prefix, from)}); r.Status != OK {
+				t.Errorf("%s: %s", r.Status, r.Message)
+			}
+		})
+	}
+}

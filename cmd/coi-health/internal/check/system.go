@@ -207,14 +207,10 @@ func timezone(f *facts.Facts) Result {
 func binaries(f *facts.Facts) Result {
 	var open, missing []string
 	for _, name := range programs() {
-		path := filepath.Join(f.Exec, name)
-		st, err := os.Stat(path)
-		if err != nil {
-			path = filepath.Join(f.Exec, "..", "libexec", "coi", name)
-			if st, err = os.Stat(path); err != nil {
-				missing = append(missing, name)
-				continue
-			}
+		path, st := find(f.Exec, name)
+		if st == nil {
+			missing = append(missing, name)
+			continue
 		}
 		sys, isUnix := st.Sys().(*syscall.Stat_t)
 		foreign := isUnix && sys.Uid != 0 && int(sys.Uid) != os.Getuid()
@@ -230,6 +226,19 @@ func binaries(f *facts.Facts) Result {
 		return warn("not installed: "+strings.Join(missing, ", "), "make install, or install the package again")
 	}
 	return ok("%d programs in %s", len(programs()), f.Exec)
+}
+
+// find looks for a program where make install puts one: coi in PREFIX/bin, all
+// others in PREFIX/libexec/coi, and dir may be either.
+func find(dir, name string) (string, os.FileInfo) {
+	for _, path := range []string{
+		filepath.Join(dir, name), filepath.Join(dir, "..", "libexec", "coi", name), filepath.Join(dir, "..", "..", "bin", name),
+	} {
+		if st, err := os.Stat(path); err == nil {
+			return path, st
+		}
+	}
+	return "", nil
 }
 
 // programs lists the binaries behind all verbs.
