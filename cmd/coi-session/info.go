@@ -196,7 +196,7 @@ func (n *infoCmd) showContainer(d *desk, inst incus.Instance) error {
 	rows := [][2]string{{"name", v.Name}, {"status", v.Status}, {"workspace", v.Workspace}, {"slot", fmt.Sprint(v.Slot)}, {"tool", v.Tool},
 		{"session id", v.SessionID}, {"mode", mode}, {"image", v.Image}, {"profile", v.Profile}, {"alias", v.Alias},
 		{"network", v.Network.Mode + ", guard " + v.Network.Guard}, {"address", v.Network.IPv4}, {"watcher", v.Watcher.State + " " + strings.Join(v.Watcher.Sources, " ")},
-		{"limits", strings.Join(v.Limits, ", ")}, {"time left", v.TimeLeft}, {"ports", strings.Join(v.Ports, " ")}, {"protected", v.Protected}}
+		{"limits", strings.Join(v.Limits, ", ")}, {"time left", v.TimeLeft}, {"ports", strings.Join(v.Ports, " ")}, {"protected", strings.TrimPrefix(v.Protected, "protected: ")}}
 	for _, m := range v.Mounts {
 		rows = append(rows, [2]string{"mount", m})
 	}

@@ -184,7 +184,7 @@ func classify(err error) error {
 		return fmt.Errorf("%w: %w", ErrChanged, err)
 	case strings.Contains(err.Error(), "is busy running"):
 		return fmt.Errorf("%w: %w", ErrBusy, err)
-	case api.StatusErrorCheck(err, http.StatusConflict), strings.Contains(err.Error(), "already exists"):
+	case api.StatusErrorCheck(err, http.StatusConflict), strings.Contains(err.Error(), "already exists"), strings.Contains(err.Error(), "UNIQUE constraint failed"):
 		return fmt.Errorf("%w: %w", ErrExists, err)
 	case api.StatusErrorCheck(err, http.StatusForbidden):
 		return fmt.Errorf("%w: %w", ErrDenied, err)
