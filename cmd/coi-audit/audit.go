@@ -245,7 +245,7 @@ func (a *auditCmd) existing(trails []*trail, filter *scan.Filter, bad *scan.Bad,
 	}
 	for n := 0; ; {
 		line, err := src.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return n, nil
 		}
 		if err != nil {

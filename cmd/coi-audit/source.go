@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 
 	"github.com/code-on-incus/coi/cmd/coi-audit/internal/scan"
@@ -107,7 +108,7 @@ type ring struct {
 func (r *ring) Next() ([]byte, error) {
 	for !r.read {
 		line, err := r.src.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			r.read = true
 			break
 		}

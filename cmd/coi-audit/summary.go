@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"time"
 
@@ -36,7 +37,7 @@ func (a *auditCmd) summarise(c *cli.Context, h home.Home) error {
 	}
 	for {
 		line, err := src.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

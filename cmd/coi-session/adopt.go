@@ -31,9 +31,11 @@ func adopted(d *desk, inst incus.Instance, old record.Record) record.Record {
 		r.CreatedAt = time.Now().UTC()
 	}
 	if r.Plan.LogsDir == "" {
-		r.Plan = record.Plan{User: d.cfg.Incus.CodeUser, UID: d.cfg.Incus.CodeUID, HomeDir: "/home/" + d.cfg.Incus.CodeUser,
+		r.Plan = record.Plan{
+			User: d.cfg.Incus.CodeUser, UID: d.cfg.Incus.CodeUID, HomeDir: "/home/" + d.cfg.Incus.CodeUser,
 			SessionsDir: d.cfg.Paths.SessionsDir + "-" + r.Tool, StorageDir: d.cfg.Paths.StorageDir, LogsDir: d.cfg.Paths.LogsDir,
-			StopTimeout: int(d.cfg.Container.ShutdownTimeout.Seconds())}
+			StopTimeout: int(d.cfg.Container.ShutdownTimeout.Seconds()),
+		}
 	}
 	r.Plan.Socket, r.Plan.Existed, r.Plan.Ending, r.Plan.Client = d.door.Socket, true, nil, nil
 	r.Plan.Tmux = false

@@ -24,8 +24,10 @@ type attachCmd struct {
 }
 
 func attachCommand() cli.Command {
-	return cli.Command{Verb: "attach", Summary: "connect to a running session", Grammar: &attachCmd{},
-		Examples: []string{"coi attach", "coi attach --bash coi-1a2b3c4d-1"}}
+	return cli.Command{
+		Verb: "attach", Summary: "connect to a running session", Grammar: &attachCmd{},
+		Examples: []string{"coi attach", "coi attach --bash coi-1a2b3c4d-1"},
+	}
 }
 
 // Run shows a running session on this terminal.

@@ -31,8 +31,10 @@ type cleanCmd struct {
 }
 
 func cleanCommand() cli.Command {
-	return cli.Command{Verb: "clean", Summary: "remove what ended sessions left behind", Grammar: &cleanCmd{},
-		Examples: []string{"coi clean", "coi clean --orphans --dry-run"}}
+	return cli.Command{
+		Verb: "clean", Summary: "remove what ended sessions left behind", Grammar: &cleanCmd{},
+		Examples: []string{"coi clean", "coi clean --orphans --dry-run"},
+	}
 }
 
 // group is a kind of leftovers: each is listed, asked about once, and removed.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
@@ -34,9 +35,11 @@ type containerCmd struct {
 }
 
 func containerCommand() cli.Command {
-	return cli.Command{Verb: "container", Summary: "plumbing: launch, exec, mount, delete", Grammar: &containerCmd{},
+	return cli.Command{
+		Verb: "container", Summary: "plumbing: launch, exec, mount, delete", Grammar: &containerCmd{},
 		Examples: []string{"coi container exec coi-1a2b3c4d-1 --capture -- id -u", "coi container running coi-1a2b3c4d-1 && echo yes"},
-		Exits:    []string{"N  exec: the exit code of the command"}}
+		Exits:    []string{"N  exec: the exit code of the command"},
+	}
 }
 
 type named struct {
@@ -142,12 +145,7 @@ func (x *containerExec) exec(c *cli.Context) (incus.Exec, error) {
 }
 
 func dashed(args []string) bool {
-	for _, a := range args {
-		if a == "--" {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(args, "--")
 }
 
 // Run runs the command, as root unless told otherwise, with no shell between.
@@ -360,8 +358,10 @@ func (l *containerLaunch) Run(c *cli.Context, p *containerCmd) error {
 		return cli.Usage("the name must start with %s and hold letters, digits and hyphens", h.Prefix)
 	}
 	persistent := !l.Ephemeral
-	b := &begin{c: c, kind: record.Launch, container: l.Name, storage: l.Storage,
-		flags: &sessionFlags{workspaceFlag: p.workspaceFlag, Image: l.Image, Network: l.Network, Persistent: &persistent, Globals: p.Globals}}
+	b := &begin{
+		c: c, kind: record.Launch, container: l.Name, storage: l.Storage,
+		flags: &sessionFlags{workspaceFlag: p.workspaceFlag, Image: l.Image, Network: l.Network, Persistent: &persistent, Globals: p.Globals},
+	}
 	live, err := b.start()
 	if err != nil {
 		return err
@@ -387,8 +387,10 @@ func (s *containerStart) Run(c *cli.Context, p *containerCmd) error {
 		return errors.New("not ours")
 	}
 	persistent := inst.Config[plan.KeyPersistent] == "true"
-	b := &begin{c: c, kind: record.Launch, container: inst.Name, old: &inst,
-		flags: &sessionFlags{workspaceFlag: workspaceFlag{inst.Config[plan.KeyWorkspace]}, Image: inst.Config[plan.KeyImage], Persistent: &persistent, Globals: p.Globals}}
+	b := &begin{
+		c: c, kind: record.Launch, container: inst.Name, old: &inst,
+		flags: &sessionFlags{workspaceFlag: workspaceFlag{inst.Config[plan.KeyWorkspace]}, Image: inst.Config[plan.KeyImage], Persistent: &persistent, Globals: p.Globals},
+	}
 	live, err := b.start()
 	if err != nil {
 		return err

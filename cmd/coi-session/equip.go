@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"os"
 	"path"
@@ -28,10 +29,12 @@ func promptPath(id string) string { return "/run/coi/prompts/" + id }
 // host can enforce them.
 func (b *begin) limits(in *plan.Input) error {
 	c := b.cfg.Limits
-	res, err := limit.Parse(limit.Limits{CPUCount: c.CPU.Count, CPUAllowance: c.CPU.Allowance, CPUPriority: c.CPU.Priority,
+	res, err := limit.Parse(limit.Limits{
+		CPUCount: c.CPU.Count, CPUAllowance: c.CPU.Allowance, CPUPriority: c.CPU.Priority,
 		Memory: c.Memory.Limit, MemoryEnforce: c.Memory.Enforce, Swap: c.Memory.Swap, DiskSize: c.Disk.Size, DiskMax: c.Disk.Max,
 		DiskRead: c.Disk.Read, DiskWrite: c.Disk.Write, DiskPriority: c.Disk.Priority, Tmpfs: c.Disk.TmpfsSize, MaxProcesses: c.Runtime.MaxProcesses,
-		Trusted: func(key string) bool { return b.cfg.Trusted("limits." + key) }})
+		Trusted: func(key string) bool { return b.cfg.Trusted("limits." + key) },
+	})
 	if err != nil {
 		return err
 	}
@@ -66,12 +69,8 @@ func (b *begin) proxies(in *plan.Input) error {
 		return err
 	}
 	b.ports = ports
-	for name, d := range proxy.PortDevices(ports, in.UIDs.UID, in.UIDs.GID) {
-		in.Extra[name] = d
-	}
-	for k, v := range proxy.Variables(ports) {
-		b.env[k] = v
-	}
+	maps.Copy(in.Extra, proxy.PortDevices(ports, in.UIDs.UID, in.UIDs.GID))
+	maps.Copy(b.env, proxy.Variables(ports))
 	owner := proxy.Owner{HostUID: os.Geteuid(), HostGID: os.Getegid(), UID: in.UIDs.UserUID}
 	for i, s := range b.cfg.Sockets {
 		if err := proxy.CheckSocket(s.Host); err != nil {

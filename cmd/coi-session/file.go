@@ -21,8 +21,10 @@ type fileCmd struct {
 }
 
 func fileCommand() cli.Command {
-	return cli.Command{Verb: "file", Summary: "copy files into and out of a container", Grammar: &fileCmd{},
-		Examples: []string{"coi file push notes.md coi-1a2b3c4d-1:/home/code/notes.md", "coi file pull -r coi-1a2b3c4d-1:/var/log out/"}}
+	return cli.Command{
+		Verb: "file", Summary: "copy files into and out of a container", Grammar: &fileCmd{},
+		Examples: []string{"coi file push notes.md coi-1a2b3c4d-1:/home/code/notes.md", "coi file pull -r coi-1a2b3c4d-1:/var/log out/"},
+	}
 }
 
 // remote takes CONTAINER:PATH apart.

@@ -27,8 +27,10 @@ type listCmd struct {
 }
 
 func listCommand() cli.Command {
-	return cli.Command{Verb: "list", Summary: "show containers and what became of earlier ones", Grammar: &listCmd{},
-		Examples: []string{"coi list", "coi list --all --json"}}
+	return cli.Command{
+		Verb: "list", Summary: "show containers and what became of earlier ones", Grammar: &listCmd{},
+		Examples: []string{"coi list", "coi list --all --json"},
+	}
 }
 
 // states are the words that --status knows.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
@@ -20,8 +21,10 @@ type shutdownCmd struct {
 
 // shutdownCommand is shutdown or close: the same verb under two names.
 func shutdownCommand(verb string) cli.Command {
-	return cli.Command{Verb: verb, Summary: "save and stop sessions gracefully", Grammar: &shutdownCmd{},
-		Examples: []string{"coi " + verb, "coi " + verb + " --all"}}
+	return cli.Command{
+		Verb: verb, Summary: "save and stop sessions gracefully", Grammar: &shutdownCmd{},
+		Examples: []string{"coi " + verb, "coi " + verb + " --all"},
+	}
 }
 
 // Run saves and stops; ephemeral containers are deleted.
@@ -86,11 +89,12 @@ func list(names []string) string {
 	if len(names) == 1 {
 		return cli.Escape(names[0])
 	}
-	text := fmt.Sprintf("%d containers:", len(names))
+	var text strings.Builder
+	text.WriteString(fmt.Sprintf("%d containers:", len(names)))
 	for _, n := range names {
-		text += " " + cli.Escape(n)
+		text.WriteString(" " + cli.Escape(n))
 	}
-	return text
+	return text.String()
 }
 
 type killCmd struct {
@@ -102,8 +106,10 @@ type killCmd struct {
 }
 
 func killCommand() cli.Command {
-	return cli.Command{Verb: "kill", Summary: "stop and delete sessions at once", Grammar: &killCmd{},
-		Examples: []string{"coi kill", "coi kill --all --force"}}
+	return cli.Command{
+		Verb: "kill", Summary: "stop and delete sessions at once", Grammar: &killCmd{},
+		Examples: []string{"coi kill", "coi kill --all --force"},
+	}
 }
 
 // Run kills and deletes, persistent containers too.

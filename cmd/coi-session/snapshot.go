@@ -30,9 +30,11 @@ type snapshotCmd struct {
 }
 
 func snapshotCommand() cli.Command {
-	return cli.Command{Verb: "snapshot", Summary: "make, restore and delete snapshots", Grammar: &snapshotCmd{},
+	return cli.Command{
+		Verb: "snapshot", Summary: "make, restore and delete snapshots", Grammar: &snapshotCmd{},
 		Examples: []string{"coi snapshot create before-upgrade", "coi snapshot restore -f before-upgrade"},
-		Detail:   "A container with a snapshot is kept at the end of its session. Workspace files are part of a snapshot only with --workspace."}
+		Detail:   "A container with a snapshot is kept at the end of its session. Workspace files are part of a snapshot only with --workspace.",
+	}
 }
 
 var snapshotName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
@@ -303,8 +305,13 @@ func (s *snapshotInfo) Run(c *cli.Context, p *snapshotCmd) error {
 		if s.IsJSON() {
 			return c.PrintJSON(map[string]any{"schema_version": 1, "container": inst.Name, "name": v.Name, "created_at": v.Created, "stateful": v.Stateful, "workspace": with})
 		}
-		return printRows(c, [][2]string{{"name", v.Name}, {"container", inst.Name}, {"created", v.Created.Local().Format(time.DateTime)},
-			{"stateful", fmt.Sprint(v.Stateful)}, {"workspace", fmt.Sprint(with)}})
+		return printRows(c, [][2]string{
+			{"name", v.Name},
+			{"container", inst.Name},
+			{"created", v.Created.Local().Format(time.DateTime)},
+			{"stateful", fmt.Sprint(v.Stateful)},
+			{"workspace", fmt.Sprint(with)},
+		})
 	}
 	return nil
 }

@@ -115,8 +115,10 @@ func (b *begin) start() (*launch.Live, error) {
 	b.secrets(&spec)
 	spec.Files = append(spec.Files, enterFiles(spec.Env, spec.Record.Plan.UID)...)
 	b.line.mark("planned")
-	live, err := launch.Launch(b.c, launch.Env{Door: b.door, Home: b.home, Getenv: b.c.Getenv, Lock: lock,
-		Created: ident.Unlock, Warn: b.c.Warn, Mark: b.line.mark}, spec)
+	live, err := launch.Launch(b.c, launch.Env{
+		Door: b.door, Home: b.home, Getenv: b.c.Getenv, Lock: lock,
+		Created: ident.Unlock, Warn: b.c.Warn, Mark: b.line.mark,
+	}, spec)
 	if err != nil {
 		b.lower()
 		return nil, b.explain(err)
@@ -174,8 +176,10 @@ func (b *begin) settings() error {
 }
 
 func (b *begin) mountEnv() mount.Env {
-	env := mount.Env{Coi: []string{b.home.Dir}, Masks: b.home.Path("masks"), Owner: os.Getuid(), Group: os.Getgid(),
-		Incus: []string{incus.SocketPath(b.c.Getenv), "/var/lib/incus"}}
+	env := mount.Env{
+		Coi: []string{b.home.Dir}, Masks: b.home.Path("masks"), Owner: os.Getuid(), Group: os.Getgid(),
+		Incus: []string{incus.SocketPath(b.c.Getenv), "/var/lib/incus"},
+	}
 	if b.home.Custom != "" {
 		env.Coi = append(env.Coi, b.home.Path("..", ".coi"))
 		env.Coi[1] = b.home.User + "/.coi"
@@ -282,9 +286,11 @@ func findPool(ctx context.Context, door *incus.Client, name string) (incus.Pool,
 
 // spec puts the plan of this session together.
 func (b *begin) spec() (launch.Spec, error) {
-	in := plan.Input{Home: b.home, Config: b.cfg, Workspace: b.ws, Identity: b.identity, Slot: b.slot, Container: b.container,
+	in := plan.Input{
+		Home: b.home, Config: b.cfg, Workspace: b.ws, Identity: b.identity, Slot: b.slot, Container: b.container,
 		Kind: b.kind, SessionID: b.sessionID(), Tmux: b.tmux, Image: b.image, Pool: b.pool, Socket: b.door.Socket, Old: b.old,
-		Alias: b.cfg.Container.Alias}
+		Alias: b.cfg.Container.Alias,
+	}
 	wt, warning := mount.FindWorktree(b.ws)
 	if warning != "" {
 		b.c.Warn(warning)
@@ -345,9 +351,11 @@ func (b *begin) mapping(sources []string) (uidmap.Decision, error) {
 	unmappable, guest := uidmap.Probe(sources)
 	subuid, _ := os.ReadFile("/etc/subuid")
 	subgid, _ := os.ReadFile("/etc/subgid")
-	r := uidmap.Request{UID: os.Geteuid(), GID: os.Getegid(), OwnerUID: int(b.ws.Info.UID), OwnerGID: int(b.ws.Info.GID),
+	r := uidmap.Request{
+		UID: os.Geteuid(), GID: os.Getegid(), OwnerUID: int(b.ws.Info.UID), OwnerGID: int(b.ws.Info.GID),
 		CodeUID: b.cfg.Incus.CodeUID, CodeUser: b.cfg.Incus.CodeUser, DisableShift: b.cfg.Incus.DisableShift,
-		Unmappable: unmappable, GuestMaps: guest, SubUID: subuid, SubGID: subgid}
+		Unmappable: unmappable, GuestMaps: guest, SubUID: subuid, SubGID: subgid,
+	}
 	if b.old != nil {
 		r.ExistingRaw = b.old.Config["raw.idmap"]
 	}

@@ -21,8 +21,10 @@ type tmuxCmd struct {
 }
 
 func tmuxCommand() cli.Command {
-	return cli.Command{Verb: "tmux", Summary: "type into and read a session's screen", Grammar: &tmuxCmd{},
-		Examples: []string{"coi tmux send coi-1a2b3c4d-1 'run the tests'", "coi tmux capture coi-1a2b3c4d-1 --lines 200"}}
+	return cli.Command{
+		Verb: "tmux", Summary: "type into and read a session's screen", Grammar: &tmuxCmd{},
+		Examples: []string{"coi tmux send coi-1a2b3c4d-1 'run the tests'", "coi tmux capture coi-1a2b3c4d-1 --lines 200"},
+	}
 }
 
 type tmuxSend struct {
@@ -133,7 +135,7 @@ func (t *tmuxList) Run(c *cli.Context, p *tmuxCmd) error {
 		if err != nil {
 			continue // a container without tmux has none to list
 		}
-		for _, name := range strings.Fields(out) {
+		for name := range strings.FieldsSeq(out) {
 			rows = append(rows, row{i.Name, name})
 		}
 	}

@@ -47,8 +47,10 @@ func (b *begin) startPane(live *launch.Live, argv []string) error {
 		width, height = t.Size()
 	}
 	// The tmux server, which this starts, hands its environment to the pane.
-	cmd := []string{"tmux", "-u", "new-session", "-d", "-s", coi.TmuxSession(name), "-x", strconv.Itoa(width), "-y", strconv.Itoa(height),
-		"-c", live.Spec.Record.Plan.Inside, "--", panePath}
+	cmd := []string{
+		"tmux", "-u", "new-session", "-d", "-s", coi.TmuxSession(name), "-x", strconv.Itoa(width), "-y", strconv.Itoa(height),
+		"-c", live.Spec.Record.Plan.Inside, "--", panePath,
+	}
 	var errs bytes.Buffer
 	e := b.exec(live, append(cmd, argv...))
 	e.Stderr = &errs

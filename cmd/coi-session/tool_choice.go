@@ -15,8 +15,10 @@ func findTool(c *config.Config) (tool.Tool, error) {
 		return tool.Find(c.Tool.Name)
 	}
 	x := c.Tool.Custom
-	return tool.Custom{Command: x.Command, ResumeCommand: x.ResumeCommand, PromptCommand: x.PromptCommand,
-		ConfigDir: x.ConfigDir, Files: x.Files, Save: x.Save, Domains: x.Domains}.New()
+	return tool.Custom{
+		Command: x.Command, ResumeCommand: x.ResumeCommand, PromptCommand: x.PromptCommand,
+		ConfigDir: x.ConfigDir, Files: x.Files, Save: x.Save, Domains: x.Domains,
+	}.New()
 }
 
 // models is the section of the configuration that belongs to a tool.
@@ -45,8 +47,10 @@ func (b *begin) chooseTool(in *plan.Input) error {
 	if m.ReasoningEffort != "" {
 		effort = m.ReasoningEffort
 	}
-	start := tool.Start{SessionID: in.SessionID, Interactive: b.cfg.Tool.PermissionMode == "interactive", Model: m.Model, Effort: effort,
-		Binary: b.cfg.Tool.Binary, Home: in.UIDs.Home}
+	start := tool.Start{
+		SessionID: in.SessionID, Interactive: b.cfg.Tool.PermissionMode == "interactive", Model: m.Model, Effort: effort,
+		Binary: b.cfg.Tool.Binary, Home: in.UIDs.Home,
+	}
 	if b.cfg.Tool.AutoContext {
 		start.ContextFile = in.UIDs.Home + "/" + brief.TextName
 	}
@@ -73,9 +77,11 @@ func (b *begin) chooseTool(in *plan.Input) error {
 
 // seedTool adds the tool's files from the host's home to the set-up.
 func (b *begin) seedTool(in plan.Input, spec *launch.Spec) error {
-	input := seed.Input{Tool: b.row, HostHome: b.home.User, Home: in.UIDs.Home, UID: in.UIDs.UserUID,
+	input := seed.Input{
+		Tool: b.row, HostHome: b.home.User, Home: in.UIDs.Home, UID: in.UIDs.UserUID,
 		Interactive: b.cfg.Tool.PermissionMode == "interactive", Strip: b.cfg.Git.StripAttribution, Workspace: in.Inside,
-		Context: b.context, ContextPath: in.UIDs.Home + "/SANDBOX_CONTEXT.md"}
+		Context: b.context, ContextPath: in.UIDs.Home + "/SANDBOX_CONTEXT.md",
+	}
 	if !b.cfg.Tool.AutoContext {
 		input.Context = ""
 	}

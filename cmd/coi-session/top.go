@@ -23,9 +23,11 @@ type topCmd struct {
 }
 
 func topCommand() cli.Command {
-	return cli.Command{Verb: "top", Summary: "show what containers use, live", Grammar: &topCmd{},
+	return cli.Command{
+		Verb: "top", Summary: "show what containers use, live", Grammar: &topCmd{},
 		Detail:   "Figures are read on the host. Keys: q ends, s changes the order, p shows processes.",
-		Examples: []string{"coi top", "coi top --json --sort mem", "coi top --procs"}}
+		Examples: []string{"coi top", "coi top --json --sort mem", "coi top --procs"},
+	}
 }
 
 var topSorts = []string{"cpu", "mem", "disk", "net"}

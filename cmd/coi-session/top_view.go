@@ -148,8 +148,17 @@ func (t *topCmd) sample(c *cli.Context, s *sampler, procs bool) (string, error) 
 }
 
 var topColumns = []cli.Column{
-	{Name: "CONTAINER"}, {Name: "CPU%"}, {Name: "MEM"}, {Name: "MEM-LIMIT"}, {Name: "DISK-R"}, {Name: "DISK-W"}, {Name: "NET-RX"}, {Name: "NET-TX"}, {Name: "PIDS"},
-	{Name: "ALIAS", Flex: true}, {Name: "WORKSPACE", Flex: true},
+	{Name: "CONTAINER"},
+	{Name: "CPU%"},
+	{Name: "MEM"},
+	{Name: "MEM-LIMIT"},
+	{Name: "DISK-R"},
+	{Name: "DISK-W"},
+	{Name: "NET-RX"},
+	{Name: "NET-TX"},
+	{Name: "PIDS"},
+	{Name: "ALIAS", Flex: true},
+	{Name: "WORKSPACE", Flex: true},
 }
 
 func topCells(rows []topRow) [][]string {
@@ -163,9 +172,11 @@ func topCells(rows []topRow) [][]string {
 		if r.MemoryLimit > 0 {
 			limit = fmt.Sprintf("%.0fM", r.MemoryLimit)
 		}
-		out = append(out, []string{r.Name, fmt.Sprintf("%.1f", r.CPU), fmt.Sprintf("%.0fM", r.Memory), limit,
+		out = append(out, []string{
+			r.Name, fmt.Sprintf("%.1f", r.CPU), fmt.Sprintf("%.0fM", r.Memory), limit,
 			fmt.Sprintf("%.1fM/s", r.DiskRead), fmt.Sprintf("%.1fM/s", r.DiskWrite), fmt.Sprintf("%.2fM/s", r.NetRX), fmt.Sprintf("%.2fM/s", r.NetTX),
-			strconv.Itoa(r.Processes), r.Alias, r.Workspace})
+			strconv.Itoa(r.Processes), r.Alias, r.Workspace,
+		})
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package audit
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -79,9 +80,7 @@ func (r *Record) operation() {
 	word := r.Op
 	r.Op = map[string]string{"truncate": "write", "rename_from": "rename"}[word]
 	evidence := map[string]any{"op": word}
-	for k, v := range r.Evidence {
-		evidence[k] = v
-	}
+	maps.Copy(evidence, r.Evidence)
 	r.Evidence = evidence
 }
 

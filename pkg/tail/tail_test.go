@@ -276,14 +276,15 @@ func TestLatency(t *testing.T) {
 	f := follow(t, t.TempDir(), time.Second, "x.log")
 	f.add("x.log", "0\n")
 	f.wants(0, "0\n")
-	want := "0\n"
+	var want strings.Builder
+	want.WriteString("0\n")
 	var took []time.Duration
 	for i := range 100 {
 		line := fmt.Sprintf("%d\n", i)
-		want += line
+		want.WriteString(line)
 		start := time.Now()
 		f.add("x.log", line)
-		f.wants(0, want)
+		f.wants(0, want.String())
 		took = append(took, time.Since(start))
 	}
 	slices.Sort(took)

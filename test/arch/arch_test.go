@@ -186,10 +186,23 @@ func TestEachPackageHasOneComment(t *testing.T) {
 // mirrors (they are taken from the machine), and paths of a build machine.
 func TestNoForeignHostsOrPaths(t *testing.T) {
 	parts := [][]string{
-		{"deb", ".", "debian.org"}, {"security", ".", "debian.org"}, {"ftp", ".", "debian.org"}, {"archive", ".", "ubuntu.com"},
-		{"ports", ".", "ubuntu.com"}, {"security", ".", "ubuntu.com"}, {"registry", ".", "npmjs.org"}, {"registry", ".", "yarnpkg.com"}, {"proxy", ".", "golang.org"},
-		{"sum", ".", "golang.org"}, {"pypi", ".", "org"}, {"files", ".", "pythonhosted.org"}, {"deb", ".", "nodesource.com"}, {"index", ".", "crates.io"},
-		{"static", ".", "crates.io"}, {"/wo", "rk/"}, {"../sha", "red"},
+		{"deb", ".", "debian.org"},
+		{"security", ".", "debian.org"},
+		{"ftp", ".", "debian.org"},
+		{"archive", ".", "ubuntu.com"},
+		{"ports", ".", "ubuntu.com"},
+		{"security", ".", "ubuntu.com"},
+		{"registry", ".", "npmjs.org"},
+		{"registry", ".", "yarnpkg.com"},
+		{"proxy", ".", "golang.org"},
+		{"sum", ".", "golang.org"},
+		{"pypi", ".", "org"},
+		{"files", ".", "pythonhosted.org"},
+		{"deb", ".", "nodesource.com"},
+		{"index", ".", "crates.io"},
+		{"static", ".", "crates.io"},
+		{"/wo", "rk/"},
+		{"../sha", "red"},
 	}
 	var bad []string
 	for _, p := range parts {

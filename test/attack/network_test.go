@@ -156,10 +156,12 @@ func dialHost(ip string, port int) string {
 // in its own container.
 func TestContainersDoNotReachEachOther(t *testing.T) {
 	server := workspace(t)
-	cmd := the.Command(t.Context(), house.Call{Dir: server, Args: []string{"run", "--", "python3", "-u", "-c",
+	cmd := the.Command(t.Context(), house.Call{Dir: server, Args: []string{
+		"run", "--", "python3", "-u", "-c",
 		"import socket\nu=socket.socket(2,2);u.connect(('198.51.100.1',9))\ns=socket.socket();s.bind(('',8098));s.listen(9)\n" +
 			"c=socket.create_connection((u.getsockname()[0],8098));c.close();s.accept()\nprint(u.getsockname()[0])\n" +
-			"while 1:\n c,_=s.accept();c.send(b'reached\\n');c.close()"}})
+			"while 1:\n c,_=s.accept();c.send(b'reached\\n');c.close()",
+	}})
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

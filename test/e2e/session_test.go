@@ -245,7 +245,7 @@ func TestSessionLockedPaths(t *testing.T) {
 	}
 	err := house.Eventually(t.Context(), 10*time.Second, func() error {
 		if _, err := os.Lstat(filepath.Join(dir, ".coi")); !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("a placeholder is left: %v", err)
+			return fmt.Errorf("a placeholder is left: %w", err)
 		}
 		return nil
 	})

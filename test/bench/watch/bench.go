@@ -172,11 +172,11 @@ func (b *bench) until(limit time.Duration, what string, ok func() bool) error {
 
 // inside starts a program as a process of the container.
 func (b *bench) inside(name string, argv ...string) (*exec.Cmd, error) {
-	script := ""
+	var script strings.Builder
 	for _, g := range groups(name) {
-		script += "echo $$ > " + g + "/cgroup.procs; "
+		script.WriteString("echo $$ > " + g + "/cgroup.procs; ")
 	}
-	cmd := exec.Command("sh", append([]string{"-c", script + `exec "$@"`, "sh"}, argv...)...)
+	cmd := exec.Command("sh", append([]string{"-c", script.String() + `exec "$@"`, "sh"}, argv...)...)
 	cmd.Stderr = os.Stderr
 	return cmd, cmd.Start()
 }
@@ -217,7 +217,7 @@ func (b *bench) memory() float64 {
 	if err != nil {
 		return 0
 	}
-	for _, line := range strings.Split(string(data), "\n") {
+	for line := range strings.SplitSeq(string(data), "\n") {
 		if v, ok := strings.CutPrefix(line, "Pss:"); ok {
 			kb, _ := strconv.Atoi(strings.Fields(v)[0])
 			return float64(kb) / 1024

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
@@ -125,7 +126,7 @@ func (c *Cursor) fill() (line []byte, done bool, err error) {
 	n, err := c.inputs[0].read(c.buf[c.end:], c.at)
 	c.end += n
 	c.at += int64(n)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		c.eof = true
 		return nil, false, nil
 	}

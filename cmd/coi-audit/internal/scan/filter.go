@@ -2,6 +2,7 @@ package scan
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"time"
 
@@ -121,12 +122,7 @@ func in(wanted []string, got []byte) bool {
 	if len(wanted) == 0 {
 		return true
 	}
-	for _, w := range wanted {
-		if string(got) == w {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(wanted, string(got))
 }
 
 // inTime compares. Times in our own form sort by their bytes.

@@ -1,6 +1,9 @@
 package scan
 
-import "io"
+import (
+	"errors"
+	"io"
+)
 
 // Merged gives out the lines of several trails in order of their times.
 type Merged struct {
@@ -23,7 +26,7 @@ func NewMerged(cursors []*Cursor) (*Merged, error) {
 
 func (m *Merged) advance(i int) error {
 	line, err := m.cursors[i].Next()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		m.lines[i] = nil
 		return nil
 	}

@@ -3,6 +3,7 @@ package scan
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -124,7 +125,7 @@ func read(t *testing.T, h home.Home, f *Filter, narrow bool, last int) (out []st
 	c := NewCursor(in, f, &bad, 512)
 	for {
 		line, err := c.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return out[min(skip, len(out)):], bad
 		}
 		if err != nil {
@@ -205,7 +206,7 @@ func TestLongLineIsNotHeld(t *testing.T) {
 			t.Fatalf("Next = %s, %v; want %s", line, err, want)
 		}
 	}
-	if _, err := c.Next(); err != io.EOF || bad.Count != 1 || len(c.buf) > audit.MaxLine+1 {
+	if _, err := c.Next(); !errors.Is(err, io.EOF) || bad.Count != 1 || len(c.buf) > audit.MaxLine+1 {
 		t.Errorf("%v, %+v, buffer of %d bytes", err, bad, len(c.buf))
 	}
 }

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"bytes"
+	"errors"
 	"io"
 )
 
@@ -124,7 +125,7 @@ func (f *Filter) Last(inputs []*Input, n int) (rest []*Input, lines int, err err
 			c := &Cursor{inputs: []*Input{&block}, filter: f, bad: &none, buf: buf}
 			c.begin()
 			for {
-				if _, err := c.Next(); err == io.EOF {
+				if _, err := c.Next(); errors.Is(err, io.EOF) {
 					break
 				} else if err != nil {
 					return nil, 0, err

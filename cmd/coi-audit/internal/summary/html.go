@@ -145,13 +145,14 @@ func (p *page) mark(x int, anchor string, b Bucket) {
 }
 
 func label(b Bucket) string {
-	s := b.From.Local().Format("2006-01-02 15:04")
+	var s strings.Builder
+	s.WriteString(b.From.Local().Format("2006-01-02 15:04"))
 	for _, l := range coi.Levels {
 		if n := b.Counts[string(l)]; n > 0 {
-			s += fmt.Sprintf(" %s %d", l, n)
+			s.WriteString(fmt.Sprintf(" %s %d", l, n))
 		}
 	}
-	return s
+	return s.String()
 }
 
 func (p *page) decisions(list []Decision) {

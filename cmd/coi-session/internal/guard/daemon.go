@@ -143,7 +143,7 @@ func (d *Daemon) start(h home.Home, path string, getenv func(string) string) err
 	go func() {
 		err := cmd.Wait()
 		d.mu.Lock()
-		d.gone = fmt.Errorf("ended at once (%v): %s", err, lastLine(d.log))
+		d.gone = fmt.Errorf("ended at once (%w): %s", err, lastLine(d.log))
 		d.mu.Unlock()
 		close(d.done)
 	}()

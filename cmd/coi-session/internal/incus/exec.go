@@ -43,8 +43,10 @@ func (c *Control) Signal(n int) error {
 
 // Resize sets the size of the command's terminal in cells.
 func (c *Control) Resize(width, height int) error {
-	return c.send(api.InstanceExecControl{Command: "window-resize",
-		Args: map[string]string{"width": strconv.Itoa(width), "height": strconv.Itoa(height)}})
+	return c.send(api.InstanceExecControl{
+		Command: "window-resize",
+		Args:    map[string]string{"width": strconv.Itoa(width), "height": strconv.Itoa(height)},
+	})
 }
 
 func (c *Control) send(m api.InstanceExecControl) error {
@@ -90,8 +92,10 @@ func (c *Client) execOnce(ctx context.Context, name string, e Exec) (int, error)
 	if e.Stderr == nil {
 		e.Stderr = io.Discard
 	}
-	req := api.InstanceExecPost{Command: e.Argv, WaitForWS: true, Interactive: e.TTY, Environment: e.Env,
-		Width: e.Width, Height: e.Height, User: uint32(e.UID), Group: uint32(e.GID), Cwd: e.Cwd}
+	req := api.InstanceExecPost{
+		Command: e.Argv, WaitForWS: true, Interactive: e.TTY, Environment: e.Env,
+		Width: e.Width, Height: e.Height, User: uint32(e.UID), Group: uint32(e.GID), Cwd: e.Cwd,
+	}
 	args := &client.InstanceExecArgs{Stdin: e.Stdin, Stdout: e.Stdout, Stderr: e.Stderr, DataDone: make(chan bool)}
 	if e.Control != nil {
 		args.Control = func(conn *websocket.Conn) { e.Control(&Control{conn: conn}) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"time"
 
@@ -52,15 +53,13 @@ type Request struct {
 }
 
 func fromAPI(i api.Instance, tag string) Instance {
-	out := Instance{Name: i.Name, Status: i.Status, Location: i.Location, Project: i.Project, Architecture: i.Architecture,
+	out := Instance{
+		Name: i.Name, Status: i.Status, Location: i.Location, Project: i.Project, Architecture: i.Architecture,
 		Ephemeral: i.Ephemeral, Profiles: i.Profiles, Created: i.CreatedAt, Config: i.Config, Devices: map[string]Device{},
-		ExpandedConfig: i.ExpandedConfig, ExpandedDevices: map[string]Device{}, Tag: tag}
-	for n, d := range i.Devices {
-		out.Devices[n] = d
+		ExpandedConfig: i.ExpandedConfig, ExpandedDevices: map[string]Device{}, Tag: tag,
 	}
-	for n, d := range i.ExpandedDevices {
-		out.ExpandedDevices[n] = d
-	}
+	maps.Copy(out.Devices, i.Devices)
+	maps.Copy(out.ExpandedDevices, i.ExpandedDevices)
 	return out
 }
 
@@ -101,12 +100,16 @@ func (c *Client) Instance(ctx context.Context, name string) (Instance, error) {
 func (c *Client) Create(ctx context.Context, r Request) error {
 	put := api.InstancePut{Config: r.Config, Devices: r.Devices, Profiles: []string{}}
 	if r.Source.Instance != "" {
-		req := api.InstancesPost{Name: r.Name, Type: api.InstanceTypeContainer, InstancePut: put,
-			Source: api.InstanceSource{Type: "copy", Source: r.Source.Instance, InstanceOnly: true}}
+		req := api.InstancesPost{
+			Name: r.Name, Type: api.InstanceTypeContainer, InstancePut: put,
+			Source: api.InstanceSource{Type: "copy", Source: r.Source.Instance, InstanceOnly: true},
+		}
 		return operate(ctx, func() (client.Operation, error) { return c.c.CreateInstance(req) })
 	}
-	req := api.InstancesPost{Name: r.Name, Type: api.InstanceTypeContainer, InstancePut: put,
-		Source: api.InstanceSource{Type: "image", Alias: r.Source.Alias, Fingerprint: r.Source.Fingerprint}}
+	req := api.InstancesPost{
+		Name: r.Name, Type: api.InstanceTypeContainer, InstancePut: put,
+		Source: api.InstanceSource{Type: "image", Alias: r.Source.Alias, Fingerprint: r.Source.Fingerprint},
+	}
 	return operate(ctx, func() (client.Operation, error) { return c.c.CreateInstance(req) })
 }
 
@@ -209,8 +212,10 @@ func (c *Client) State(ctx context.Context, name string) (State, error) {
 		if err != nil {
 			return State{}, err
 		}
-		return State{Status: s.Status, PID: int(s.Pid), Processes: int(s.Processes), Memory: s.Memory.Usage,
-			CPU: s.CPU.Usage, Disk: s.Disk["root"].Usage}, nil
+		return State{
+			Status: s.Status, PID: int(s.Pid), Processes: int(s.Processes), Memory: s.Memory.Usage,
+			CPU: s.CPU.Usage, Disk: s.Disk["root"].Usage,
+		}, nil
 	})
 }
 

@@ -50,8 +50,10 @@ func TestParseUser(t *testing.T) {
 	if !ok || u != (User{"code", 1000, "/home/code"}) {
 		t.Fatalf("ParseUser = %+v, %v", u, ok)
 	}
-	for _, bad := range []string{"", "code", "code:x:1000:1000::/home/code", ":x:1000:1000::/home/code:/bin/sh", "code:x:-1:0::/home/code:/bin/sh",
-		"code:x:70000:0::/home/code:/bin/sh", "code:x:abc:0::/home/code:/bin/sh", "code:x:1000:0::home/code:/bin/sh", "code:x:1000:0::/home/../etc:/bin/sh"} {
+	for _, bad := range []string{
+		"", "code", "code:x:1000:1000::/home/code", ":x:1000:1000::/home/code:/bin/sh", "code:x:-1:0::/home/code:/bin/sh",
+		"code:x:70000:0::/home/code:/bin/sh", "code:x:abc:0::/home/code:/bin/sh", "code:x:1000:0::home/code:/bin/sh", "code:x:1000:0::/home/../etc:/bin/sh",
+	} {
 		if u, ok := ParseUser(bad); ok {
 			t.Errorf("ParseUser(%q) = %+v", bad, u)
 		}

@@ -81,8 +81,10 @@ func (s *start) try(ctx context.Context, script string, stdin func() io.Reader) 
 	var last error
 	for {
 		var out, errs bytes.Buffer
-		code, err := s.Door.Exec(ctx, s.spec.Record.Container, incus.Exec{Argv: []string{"/bin/sh", "-c", script}, Stdin: stdin(),
-			Env: map[string]string{"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}, Stdout: &out, Stderr: &errs})
+		code, err := s.Door.Exec(ctx, s.spec.Record.Container, incus.Exec{
+			Argv: []string{"/bin/sh", "-c", script}, Stdin: stdin(),
+			Env: map[string]string{"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}, Stdout: &out, Stderr: &errs,
+		})
 		if err == nil {
 			if last = s.heard(script, out.String(), errs.String(), code); last == nil {
 				s.mark("set up")
@@ -140,7 +142,7 @@ func (s *start) heard(script, out, errs string, code int) error {
 	user := User{Name: "root", UID: 0, Home: "/root"}
 	ready := false
 	var problem string
-	for _, line := range strings.Split(out, "\n") {
+	for line := range strings.SplitSeq(out, "\n") {
 		switch {
 		case strings.HasPrefix(line, sayUser):
 			if u, ok := ParseUser(line[len(sayUser):]); ok {
@@ -187,6 +189,8 @@ func (s *start) notReady(last error) error {
 		last = errors.New("exec does not work")
 	}
 	name := s.spec.Record.Container
-	return &StartError{Name: name, Lines: lastLines(s.Door.ConsoleLog(context.Background(), name), 20),
-		Err: fmt.Errorf("not ready within %s (container.ready_timeout): %w", s.spec.Ready, last)}
+	return &StartError{
+		Name: name, Lines: lastLines(s.Door.ConsoleLog(context.Background(), name), 20),
+		Err: fmt.Errorf("not ready within %s (container.ready_timeout): %w", s.spec.Ready, last),
+	}
 }

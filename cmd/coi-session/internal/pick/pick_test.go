@@ -69,8 +69,10 @@ func (f fake) Instance(_ context.Context, name string) (incus.Instance, error) {
 }
 
 func instance(h home.Home, name, status, identity, alias string, slot int) incus.Instance {
-	return incus.Instance{Name: name, Status: status, Config: map[string]string{plan.KeyVersion: "1", plan.KeyOwner: strconv.Itoa(h.UID), plan.KeyHome: h.Dir,
-		plan.KeyIdentity: identity, plan.KeyWorkspace: identity, plan.KeyAlias: alias, plan.KeySlot: strconv.Itoa(slot), plan.KeyTool: "claude"}}
+	return incus.Instance{Name: name, Status: status, Config: map[string]string{
+		plan.KeyVersion: "1", plan.KeyOwner: strconv.Itoa(h.UID), plan.KeyHome: h.Dir,
+		plan.KeyIdentity: identity, plan.KeyWorkspace: identity, plan.KeyAlias: alias, plan.KeySlot: strconv.Itoa(slot), plan.KeyTool: "claude",
+	}}
 }
 
 // Cli §4: name, alias, workspace; what is not ours or not there has its code.

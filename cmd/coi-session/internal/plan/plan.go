@@ -6,6 +6,7 @@ package plan
 import (
 	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/bundle"
@@ -145,7 +146,8 @@ var (
 )
 
 func denied(c *config.Config) string {
-	text := denyReboot
+	var text strings.Builder
+	text.WriteString(denyReboot)
 	names := []string{}
 	if c.Security.ReduceKernelSurface || c.Security.ReduceKernelSurfaceStrict {
 		names = append(names, surface...)
@@ -154,9 +156,9 @@ func denied(c *config.Config) string {
 		names = append(names, surfaceStrict...)
 	}
 	for _, n := range names {
-		text += "\n" + n + " errno 1"
+		text.WriteString("\n" + n + " errno 1")
 	}
-	return text
+	return text.String()
 }
 
 func incusConfig(in Input) map[string]string {

@@ -13,8 +13,10 @@ func netWanted(in Input) run.Net {
 	return run.Net{
 		SchemaVersion: run.Schema, Container: in.Container, Project: c.Incus.Project, SessionID: in.SessionID,
 		Veth: coi.VethName(vethTag(in), c.Incus.Project, in.Container), Policy: Policy(c),
-		Events: run.NetEvents{Enabled: c.Monitoring.NFT.Enabled, PerSecond: c.Monitoring.NFT.RateLimitPerSecond,
-			DNSThreshold: c.Monitoring.NFT.DNSQueryThreshold, LogDNS: c.Network.Logging.DNS || c.Monitoring.NFT.LogDNSQueries},
+		Events: run.NetEvents{
+			Enabled: c.Monitoring.NFT.Enabled, PerSecond: c.Monitoring.NFT.RateLimitPerSecond,
+			DNSThreshold: c.Monitoring.NFT.DNSQueryThreshold, LogDNS: c.Network.Logging.DNS || c.Monitoring.NFT.LogDNSQueries,
+		},
 	}
 }
 

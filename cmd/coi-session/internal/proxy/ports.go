@@ -138,10 +138,12 @@ func PortDevices(ports []Published, uid, gid int) map[string]incus.Device {
 			pool++
 			name = "port-pool-" + strconv.Itoa(pool)
 		}
-		out[name] = incus.Device{"type": "proxy", "bind": "host",
+		out[name] = incus.Device{
+			"type": "proxy", "bind": "host",
 			"listen":       "tcp:" + netip.AddrPortFrom(netip.MustParseAddr(p.Listen), uint16(p.Host)).String(),
 			"connect":      "tcp:127.0.0.1:" + strconv.Itoa(p.Container),
-			"security.uid": strconv.Itoa(uid), "security.gid": strconv.Itoa(gid)}
+			"security.uid": strconv.Itoa(uid), "security.gid": strconv.Itoa(gid),
+		}
 	}
 	return out
 }

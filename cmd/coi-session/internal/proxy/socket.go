@@ -18,9 +18,11 @@ type Owner struct{ HostUID, HostGID, UID int }
 // Socket is the proxy device that lends a Unix socket of the host: inside it
 // belongs to the code user alone, outside the proxy connects as the user.
 func Socket(host, inside string, o Owner) incus.Device {
-	return incus.Device{"type": "proxy", "bind": "container", "listen": "unix:" + inside, "connect": "unix:" + host,
+	return incus.Device{
+		"type": "proxy", "bind": "container", "listen": "unix:" + inside, "connect": "unix:" + host,
 		"uid": strconv.Itoa(o.UID), "gid": strconv.Itoa(o.UID), "mode": "0600",
-		"security.uid": strconv.Itoa(o.HostUID), "security.gid": strconv.Itoa(o.HostGID)}
+		"security.uid": strconv.Itoa(o.HostUID), "security.gid": strconv.Itoa(o.HostGID),
+	}
 }
 
 // CheckSocket says why a path cannot be forwarded, nil if it can.

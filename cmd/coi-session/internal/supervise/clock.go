@@ -64,6 +64,8 @@ func (s *Supervisor) warn(ctx context.Context, text string) {
 	}
 	ctx, stop := context.WithTimeout(ctx, 5*time.Second)
 	defer stop()
-	_, _ = s.door.Exec(ctx, r.Container, incus.Exec{UID: r.Plan.UID, GID: r.Plan.UID,
-		Argv: []string{"tmux", "display-message", "-d", "10000", "-t", "=" + coi.TmuxSession(r.Container) + ":", "--", "coi: " + text}})
+	_, _ = s.door.Exec(ctx, r.Container, incus.Exec{
+		UID: r.Plan.UID, GID: r.Plan.UID,
+		Argv: []string{"tmux", "display-message", "-d", "10000", "-t", "=" + coi.TmuxSession(r.Container) + ":", "--", "coi: " + text},
+	})
 }

@@ -37,7 +37,8 @@ func newDoor(t *testing.T, config map[string]string) *fakeDoor {
 		t.Fatal(err)
 	}
 	d := &fakeDoor{init: init, inst: &incus.Instance{Name: "coi-aaaaaaaa-1", Status: "Running", Config: config, Devices: map[string]incus.Device{
-		"workspace": {"type": "disk", "source": "/ws"}, "protect-1": {"type": "disk", "source": "/ws/.git/hooks"}}}}
+		"workspace": {"type": "disk", "source": "/ws"}, "protect-1": {"type": "disk", "source": "/ws/.git/hooks"},
+	}}}
 	t.Cleanup(func() { _ = init.Process.Kill() })
 	go func() { _ = init.Wait() }()
 	return d

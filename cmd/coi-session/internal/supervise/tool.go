@@ -33,8 +33,10 @@ cat "$2" 2>/dev/null`
 		for {
 			in, hold := io.Pipe() // control mode ends with its input
 			var out bytes.Buffer
-			code, err := s.door.Exec(ctx, r.Container, incus.Exec{UID: r.Plan.UID, GID: r.Plan.UID, Stdin: in, Stdout: limited{&out},
-				Env: map[string]string{"HOME": r.Plan.HomeDir, "TERM": "dumb", "LANG": "C.UTF-8"}, Argv: []string{"/bin/sh", "-c", script, "sh", session, StatusPath}})
+			code, err := s.door.Exec(ctx, r.Container, incus.Exec{
+				UID: r.Plan.UID, GID: r.Plan.UID, Stdin: in, Stdout: limited{&out},
+				Env: map[string]string{"HOME": r.Plan.HomeDir, "TERM": "dumb", "LANG": "C.UTF-8"}, Argv: []string{"/bin/sh", "-c", script, "sh", session, StatusPath},
+			})
 			_ = hold.Close()
 			if err == nil && code != 75 {
 				s.tool <- parseStatus(out.String())

@@ -109,8 +109,10 @@ func TestPullTargets(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	secret := at("secret")
-	for _, err := range []error{os.WriteFile(secret, []byte("keep"), 0o600), os.Symlink(secret, at("link")), os.Mkdir(at("into"), 0o700), os.Mkdir(at("full"), 0o700),
-		os.Mkdir(at("full/a"), 0o700), os.WriteFile(at("old"), []byte("old"), 0o600)} {
+	for _, err := range []error{
+		os.WriteFile(secret, []byte("keep"), 0o600), os.Symlink(secret, at("link")), os.Mkdir(at("into"), 0o700), os.Mkdir(at("full"), 0o700),
+		os.Mkdir(at("full/a"), 0o700), os.WriteFile(at("old"), []byte("old"), 0o600),
+	} {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -64,7 +64,7 @@ func (h Host) unified(dir string, c *Counters) {
 	c.MemoryLimit = number(dir, "memory.max")
 	c.Processes = int(number(dir, "pids.current")) //nolint:gosec // far below the limit of an int
 	for line := range bytes.Lines(read(dir, "io.stat")) {
-		for _, f := range strings.Fields(string(line)) {
+		for f := range strings.FieldsSeq(string(line)) {
 			switch k, v, _ := strings.Cut(f, "="); k {
 			case "rbytes":
 				c.Read += parse(v)

@@ -105,8 +105,10 @@ func Saved(dir, tool string) []Save {
 			if strings.HasPrefix(e.Name(), ".") || home.ReadJSON(filepath.Join(d, e.Name(), "metadata.json"), 1, &m) != nil {
 				continue
 			}
-			out = append(out, Save{ID: e.Name(), At: m.SavedAt, Workspace: m.Workspace, Tool: m.Tool, Container: m.Container,
-				Profile: m.Profile, Persistent: m.Persistent, Size: m.Size})
+			out = append(out, Save{
+				ID: e.Name(), At: m.SavedAt, Workspace: m.Workspace, Tool: m.Tool, Container: m.Container,
+				Profile: m.Profile, Persistent: m.Persistent, Size: m.Size,
+			})
 		}
 	}
 	slices.SortFunc(out, func(a, b Save) int { return b.At.Compare(a.At) })

@@ -55,10 +55,12 @@ type Container struct {
 // Of puts together what is known of a container.
 func Of(h home.Home, i incus.Instance, rec record.Record) Container {
 	get := func(key string) string { return i.Config[key] }
-	v := Container{Name: i.Name, Created: i.Created, Image: get(plan.KeyImage), Persistent: get(plan.KeyPersistent) == "true",
+	v := Container{
+		Name: i.Name, Created: i.Created, Image: get(plan.KeyImage), Persistent: get(plan.KeyPersistent) == "true",
 		IPv4: i.Devices["eth0"]["ipv4.address"], Pool: i.Devices["root"]["pool"], Alias: get(plan.KeyAlias), Workspace: get(plan.KeyWorkspace),
 		Tool: get(plan.KeyTool), SessionID: get(plan.KeySession), Profile: get(plan.KeyProfile), NetworkMode: rec.Mode,
-		Killed: rec.Killed != nil, Ports: slices.Clone(rec.Plan.Ports), Warnings: slices.Clone(rec.Warnings), State: strings.ToLower(i.Status), Member: i.Location}
+		Killed: rec.Killed != nil, Ports: slices.Clone(rec.Plan.Ports), Warnings: slices.Clone(rec.Warnings), State: strings.ToLower(i.Status), Member: i.Location,
+	}
 	v.Slot, _ = strconv.Atoi(get(plan.KeySlot))
 	if v.Ports == nil {
 		v.Ports = []string{}

@@ -173,7 +173,7 @@ func readAt(f *os.File) string {
 
 // flag is the value behind a word in a flat keyed file.
 func flag(text, word string) string {
-	for _, line := range strings.Split(text, "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		if v, ok := strings.CutPrefix(line, word+" "); ok {
 			return v
 		}

@@ -49,7 +49,7 @@ func parse(mountinfo []byte) Layout {
 				l.Unified = fields[4]
 			}
 		case "cgroup":
-			for _, o := range strings.Split(rest[2], ",") {
+			for o := range strings.SplitSeq(rest[2], ",") {
 				l.V1[o] = fields[4]
 			}
 		}

@@ -87,7 +87,7 @@ func limit(s string) uint64 {
 // count is the number of processors in a list such as 0-3,6.
 func count(list string) int {
 	n := 0
-	for _, part := range strings.Split(list, ",") {
+	for part := range strings.SplitSeq(list, ",") {
 		a, b, isRange := strings.Cut(part, "-")
 		from, err := strconv.Atoi(strings.TrimSpace(a))
 		if err != nil {

@@ -54,7 +54,7 @@ func (a *auth) read(c *container) {
 		end := bytes.LastIndexByte(data, '\n') + 1 // a line that is not finished waits
 		p.offset += int64(end)
 		a.at[name] = p
-		for _, line := range strings.Split(string(data[:end]), "\n") {
+		for line := range strings.SplitSeq(string(data[:end]), "\n") {
 			if line == "" {
 				continue
 			}

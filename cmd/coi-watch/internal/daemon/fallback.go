@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path"
 	"strconv"
@@ -67,7 +68,7 @@ func (k *known) slotOf(pid int) (uint32, bool) {
 		return 0, false
 	}
 	for slot, g := range k.groups {
-		for _, line := range strings.Split(string(b), "\n") {
+		for line := range strings.SplitSeq(string(b), "\n") {
 			_, p, _ := strings.Cut(line, "::")
 			if p == "/"+g.Name || strings.HasPrefix(p, "/"+g.Name+"/") {
 				k.pids[pid] = slot
@@ -198,9 +199,7 @@ func (s *scanSource) read(ctx context.Context) {
 		}
 		s.mu.Lock()
 		groups := map[uint32]*cgroup.Group{}
-		for slot, g := range s.groups {
-			groups[slot] = g
-		}
+		maps.Copy(groups, s.groups)
 		s.mu.Unlock()
 		for slot, g := range groups {
 			s.scan(slot, g)

@@ -147,7 +147,7 @@ func (c *container) inGroup(pid int) bool {
 		return false
 	}
 	want := []byte("/" + c.payload)
-	for _, line := range bytes.Split(b, []byte("\n")) {
+	for line := range bytes.SplitSeq(b, []byte("\n")) {
 		_, p, _ := bytes.Cut(line, []byte("::"))
 		if bytes.Equal(p, want) || bytes.HasPrefix(p, append(want, '/')) {
 			return true

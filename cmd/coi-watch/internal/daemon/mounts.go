@@ -62,7 +62,7 @@ func (c *container) mountsOn(paths []string) map[string]int {
 	for _, p := range paths {
 		want[p] = 0
 	}
-	for _, line := range strings.Split(string(b), "\n") {
+	for line := range strings.SplitSeq(string(b), "\n") {
 		f := strings.Fields(line)
 		if len(f) < 5 {
 			continue

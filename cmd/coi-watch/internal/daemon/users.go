@@ -18,7 +18,7 @@ func (u users) name(uid int) string {
 // parseUsers reads the text of /etc/passwd.
 func parseUsers(b []byte) users {
 	u := users{}
-	for _, line := range strings.Split(string(b), "\n") {
+	for line := range strings.SplitSeq(string(b), "\n") {
 		f := strings.SplitN(line, ":", 4)
 		if len(f) < 4 || len(u) >= 4096 || len(f[0]) > 64 {
 			continue

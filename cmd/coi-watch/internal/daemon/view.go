@@ -59,9 +59,7 @@ func (c *container) writeView() {
 		}
 	})
 	slices.SortFunc(v.Processes.List, func(a, b view.Process) int { return a.PID - b.PID })
-	for _, n := range c.connections() {
-		v.Network.Connections = append(v.Network.Connections, n)
-	}
+	v.Network.Connections = append(v.Network.Connections, c.connections()...)
 	for _, t := range c.view.threats[max(0, len(c.view.threats)-maxThreats):] {
 		v.Threats = append(v.Threats, view.Threat{
 			TS: t.TS, Level: string(t.Level), Rule: t.Rule, Action: t.Action, Title: t.Title, ID: t.ID, Argv: r.Argv(t.Argv), Path: t.Path, Peer: t.Peer, Port: t.Port,

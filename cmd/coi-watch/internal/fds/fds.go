@@ -232,7 +232,7 @@ func (r *Reader) fdinfo(pid, n int, key string, base int) (uint64, bool) {
 	if err != nil || len(b) > proc.MaxFile {
 		return 0, false
 	}
-	for _, line := range strings.Split(string(b), "\n") {
+	for line := range strings.SplitSeq(string(b), "\n") {
 		if v, ok := strings.CutPrefix(line, key); ok {
 			u, err := strconv.ParseUint(strings.TrimSpace(v), base, 64)
 			return u, err == nil

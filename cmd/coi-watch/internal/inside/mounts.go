@@ -56,7 +56,7 @@ func (m *mountTable) close() {
 // mountOf is the type of the file system that name lies on.
 func mountOf(mountinfo []byte, name string) (kind, point string) {
 	best := -1
-	for _, line := range bytes.Split(mountinfo, []byte("\n")) {
+	for line := range bytes.SplitSeq(mountinfo, []byte("\n")) {
 		head, tail, ok := strings.Cut(string(line), " - ")
 		f, rest := strings.Fields(head), strings.Fields(tail)
 		if !ok || len(f) < 5 || len(rest) < 1 {

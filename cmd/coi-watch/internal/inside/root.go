@@ -172,7 +172,7 @@ func (r *Root) walk(base string, left []string) (fd, at int, err error) {
 
 func parts(p string) []string {
 	var out []string
-	for _, s := range strings.Split(path.Clean("/"+p), "/") {
+	for s := range strings.SplitSeq(path.Clean("/"+p), "/") {
 		if s != "" {
 			out = append(out, s)
 		}

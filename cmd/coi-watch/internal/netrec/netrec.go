@@ -84,7 +84,7 @@ func (f *Follower) Next() ([]Record, error) {
 // Parse picks the guard's records out of lines.
 func Parse(b []byte) []Record {
 	var out []Record
-	for _, line := range bytes.Split(b, []byte("\n")) {
+	for line := range bytes.SplitSeq(b, []byte("\n")) {
 		var r Record
 		if bytes.Contains(line, []byte(`"source":"guard"`)) && json.Unmarshal(line, &r) == nil && r.Source == audit.SourceGuard {
 			out = append(out, r)

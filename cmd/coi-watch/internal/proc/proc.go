@@ -160,7 +160,7 @@ func (r Root) ReadStatus(pid int) (Status, error) {
 // ParseStatus takes the text of a status file apart.
 func ParseStatus(b []byte) Status {
 	s := Status{UID: -1}
-	for _, line := range strings.Split(string(b), "\n") {
+	for line := range strings.SplitSeq(string(b), "\n") {
 		key, value, _ := strings.Cut(line, ":")
 		f := strings.Fields(value)
 		switch {
@@ -191,7 +191,7 @@ func (r Root) ReadIO(pid int) (IO, error) {
 		return IO{}, err
 	}
 	var io IO
-	for _, line := range strings.Split(string(b), "\n") {
+	for line := range strings.SplitSeq(string(b), "\n") {
 		key, value, _ := strings.Cut(line, ": ")
 		n, _ := strconv.ParseUint(value, 10, 64)
 		switch key {
@@ -219,7 +219,7 @@ func (r Root) UIDMap(pid int) (IDMap, error) {
 // ParseIDMap takes the text of a uid_map apart.
 func ParseIDMap(b []byte) IDMap {
 	var m IDMap
-	for _, line := range strings.Split(string(b), "\n") {
+	for line := range strings.SplitSeq(string(b), "\n") {
 		f := strings.Fields(line)
 		if len(f) != 3 {
 			continue

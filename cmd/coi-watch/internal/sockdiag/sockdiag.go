@@ -99,8 +99,12 @@ func (c *Conn) All() (map[uint32]Socket, error) {
 	out := map[uint32]Socket{}
 	var first error
 	for _, q := range []struct{ family, proto uint8 }{
-		{unix.AF_INET, unix.IPPROTO_TCP}, {unix.AF_INET6, unix.IPPROTO_TCP}, {unix.AF_INET, unix.IPPROTO_UDP}, {unix.AF_INET6, unix.IPPROTO_UDP},
-		{unix.AF_UNIX, 0}, {unix.AF_VSOCK, 0},
+		{unix.AF_INET, unix.IPPROTO_TCP},
+		{unix.AF_INET6, unix.IPPROTO_TCP},
+		{unix.AF_INET, unix.IPPROTO_UDP},
+		{unix.AF_INET6, unix.IPPROTO_UDP},
+		{unix.AF_UNIX, 0},
+		{unix.AF_VSOCK, 0},
 	} {
 		err := c.dump(request(q.family, q.proto), func(b []byte) {
 			if s, ok := Parse(b); ok && len(out) < maxSockets {
