@@ -17,11 +17,7 @@ func follow(c *cli.Context, trails []*trail, filter *scan.Filter, bad *scan.Bad,
 	files := make([]tail.File, len(trails))
 	for i, t := range trails {
 		files[i] = tail.File{Path: t.path}
-		f, err := t.handOver(&files[i])
-		if err != nil {
-			return err
-		}
-		files[i].F = f
+		files[i].F = t.handOver(&files[i])
 	}
 	long := make([]bool, len(trails))
 	opts := tail.Options{
@@ -76,16 +72,16 @@ func one(line []byte, tooLong bool, t *trail, filter *scan.Filter, bad *scan.Bad
 }
 
 // handOver gives the file that grows to the follower, from where it was read to.
-func (t *trail) handOver(to *tail.File) (*os.File, error) {
+func (t *trail) handOver(to *tail.File) *os.File {
 	if len(t.inputs) == 0 {
-		return nil, nil
+		return nil
 	}
 	last := t.inputs[len(t.inputs)-1]
 	if last.Name != t.path || !last.Seekable() {
-		return nil, nil
+		return nil
 	}
 	t.inputs = t.inputs[:len(t.inputs)-1]
 	f, at := last.Rest()
 	to.Offset = at
-	return f, nil
+	return f
 }

@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"coi-audit": main, "trail": func() {
 		if err := makeTrail(os.Args[1:]); err != nil {
 			_, _ = fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+			os.Exit(1) //nolint:forbidigo // this is the main of a helper program
 		}
 	}})
 }

@@ -24,8 +24,10 @@ type infoCmd struct {
 }
 
 func infoCommand() cli.Command {
-	return cli.Command{Verb: "info", Summary: "show one session in detail", Grammar: &infoCmd{},
-		Examples: []string{"coi info", "coi info --json | jq .network.guard"}}
+	return cli.Command{
+		Verb: "info", Summary: "show one session in detail", Grammar: &infoCmd{},
+		Examples: []string{"coi info", "coi info --json | jq .network.guard"},
+	}
 }
 
 // Run shows a container, or a saved session.
@@ -193,10 +195,25 @@ func (n *infoCmd) showContainer(d *desk, inst incus.Instance) error {
 	if v.Persistent {
 		mode = "persistent"
 	}
-	rows := [][2]string{{"name", v.Name}, {"status", v.Status}, {"workspace", v.Workspace}, {"slot", fmt.Sprint(v.Slot)}, {"tool", v.Tool},
-		{"session id", v.SessionID}, {"mode", mode}, {"image", v.Image}, {"profile", v.Profile}, {"alias", v.Alias},
-		{"network", v.Network.Mode + ", guard " + v.Network.Guard}, {"address", v.Network.IPv4}, {"watcher", v.Watcher.State + " " + strings.Join(v.Watcher.Sources, " ")},
-		{"limits", strings.Join(v.Limits, ", ")}, {"time left", v.TimeLeft}, {"ports", strings.Join(v.Ports, " ")}, {"protected", strings.TrimPrefix(v.Protected, "protected: ")}}
+	rows := [][2]string{
+		{"name", v.Name},
+		{"status", v.Status},
+		{"workspace", v.Workspace},
+		{"slot", fmt.Sprint(v.Slot)},
+		{"tool", v.Tool},
+		{"session id", v.SessionID},
+		{"mode", mode},
+		{"image", v.Image},
+		{"profile", v.Profile},
+		{"alias", v.Alias},
+		{"network", v.Network.Mode + ", guard " + v.Network.Guard},
+		{"address", v.Network.IPv4},
+		{"watcher", v.Watcher.State + " " + strings.Join(v.Watcher.Sources, " ")},
+		{"limits", strings.Join(v.Limits, ", ")},
+		{"time left", v.TimeLeft},
+		{"ports", strings.Join(v.Ports, " ")},
+		{"protected", strings.TrimPrefix(v.Protected, "protected: ")},
+	}
 	for _, m := range v.Mounts {
 		rows = append(rows, [2]string{"mount", m})
 	}

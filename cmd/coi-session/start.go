@@ -352,7 +352,7 @@ func (b *begin) mapping(sources []string) (uidmap.Decision, error) {
 	subuid, _ := os.ReadFile("/etc/subuid")
 	subgid, _ := os.ReadFile("/etc/subgid")
 	r := uidmap.Request{
-		UID: os.Geteuid(), GID: os.Getegid(), OwnerUID: int(b.ws.Info.UID), OwnerGID: int(b.ws.Info.GID),
+		UID: os.Geteuid(), GID: os.Getegid(), OwnerUID: b.ws.Info.UID, OwnerGID: b.ws.Info.GID,
 		CodeUID: b.cfg.Incus.CodeUID, CodeUser: b.cfg.Incus.CodeUser, DisableShift: b.cfg.Incus.DisableShift,
 		Unmappable: unmappable, GuestMaps: guest, SubUID: subuid, SubGID: subgid,
 	}

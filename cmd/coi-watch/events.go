@@ -95,12 +95,11 @@ func (f *eventFollower) show(name string) error {
 		return err
 	}
 	for len(b) > 0 {
-		line := b
-		if i := bytes.IndexByte(b, '\n'); i >= 0 {
-			line, b = b[:i], b[i+1:]
-		} else {
+		line, rest, whole := bytes.Cut(b, []byte("\n"))
+		if !whole {
 			return nil // not finished
 		}
+		b = rest
 		ev, err := event.Unmarshal(line)
 		if err != nil || ev.Seq <= f.seen[name] || ev.TS.Before(f.since) {
 			continue

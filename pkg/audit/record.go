@@ -42,7 +42,7 @@ const (
 	CategoryExecution   = "execution"
 	CategoryEscape      = "escape"
 	CategoryPrivilege   = "privilege"
-	CategoryCredential  = "credential_access"
+	CategoryCredential  = "credential_access" //nolint:gosec // the name of a category
 	CategoryExfil       = "exfiltration"
 	CategoryPersistence = "persistence"
 	CategoryTamper      = "tamper"

@@ -229,7 +229,7 @@ func (s *store) acquire(limit time.Duration) error {
 		if time.Now().After(end) {
 			return fmt.Errorf("lock %s: %w", s.lock.Name(), home.ErrLocked)
 		}
-		time.Sleep(pause)
+		time.Sleep(pause) //nolint:forbidigo // flock has no wait with a limit; bounded by end
 	}
 }
 

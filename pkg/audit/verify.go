@@ -124,7 +124,7 @@ func lockShared(path string) (unlock func()) {
 		if err == nil || !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
 			return func() { _ = f.Close() }
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) //nolint:forbidigo // flock has no wait with a limit; bounded by end
 	}
 }
 

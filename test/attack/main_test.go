@@ -66,24 +66,6 @@ func must(t *testing.T, dir string, args ...string) house.Result {
 	return r
 }
 
-// gone waits until no container of this run is left whose name starts like this
-// after the prefix; without start, no container at all.
-func gone(t *testing.T, within time.Duration, start ...string) {
-	t.Helper()
-	err := house.Eventually(t.Context(), within, func() error {
-		names, err := the.Containers()
-		for _, n := range names {
-			if strings.HasPrefix(n, the.Prefix+strings.Join(start, "")) {
-				err = fmt.Errorf("container %s is left", n)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		t.Error(err)
-	}
-}
-
 // configure replaces the user's configuration until the test ends.
 func configure(t *testing.T, toml string) {
 	t.Helper()

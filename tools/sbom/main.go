@@ -65,7 +65,7 @@ type metadata struct {
 
 func run(programs []string, out io.Writer) error {
 	if len(programs) == 0 {
-		return fmt.Errorf("usage: sbom PROGRAM...")
+		return fmt.Errorf("name the programs to list")
 	}
 	doc := bom{
 		Format: "CycloneDX", Spec: "1.5", Version: 1,

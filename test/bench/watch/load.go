@@ -62,7 +62,7 @@ func stormMain(program string, rate, secs int, tell string) error {
 			next := time.Now()
 			for i := 0; time.Now().Before(end); i++ {
 				if wait := time.Until(next); wait > 0 {
-					time.Sleep(wait)
+					time.Sleep(wait) //nolint:forbidigo // the rate of the load
 				}
 				next = next.Add(gap)
 				pid, err := syscall.ForkExec(program, []string{"build-step", strconv.Itoa(w), strconv.Itoa(i)}, nil)

@@ -56,7 +56,7 @@ func run(args []string) error {
 			continue // it waits in memory and dies with us: not acknowledged
 		}
 		for _, r := range recs {
-			fmt.Println(r.ID)
+			_, _ = fmt.Fprintln(os.Stdout, r.ID)
 		}
 	}
 }

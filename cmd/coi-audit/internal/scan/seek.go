@@ -56,12 +56,11 @@ func (in *Input) seek(t string, otherwise int64) int64 {
 			continue
 		}
 		if ts < t {
-			lo = at + 1
-			if next, found := in.newline(buf, at); found {
-				lo = next
-			} else {
+			next, found := in.newline(buf, at)
+			if !found {
 				return hi
 			}
+			lo = next
 		} else {
 			hi = at
 		}

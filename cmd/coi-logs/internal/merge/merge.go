@@ -70,7 +70,7 @@ func merged(pr *Printer, w *bufio.Writer, s [2]*stream, skip int) error {
 		case s[0].done, !s[1].done && string(s[1].key[:]) < string(s[0].key[:]):
 			i = 1
 		}
-		wanted := pr.wants(i, s[i])
+		wanted := pr.wants(s[i])
 		if wanted && skip > 0 {
 			skip--
 			wanted = false

@@ -32,7 +32,7 @@ type Printer struct {
 }
 
 // wants decides by the first piece of a line.
-func (p *Printer) wants(i int, s *stream) bool {
+func (p *Printer) wants(s *stream) bool {
 	if p.Since != "" && string(s.key[:]) < p.Since {
 		return false
 	}
@@ -88,7 +88,7 @@ func (p *Printer) follow(w *bufio.Writer, i int, line []byte, ends bool) error {
 		if dated(line) {
 			copy(p.keys[i][:], line)
 		}
-		p.wanted[i] = p.wants(i, &stream{key: p.keys[i], piece: line})
+		p.wanted[i] = p.wants(&stream{key: p.keys[i], piece: line})
 	}
 	if !p.wanted[i] {
 		return nil

@@ -113,7 +113,7 @@ func (s *stream) count(f Filter) (lines int, err error) {
 		return 0, err
 	}
 	for !s.done {
-		if s.begins && pr.wants(0, s) {
+		if s.begins && pr.wants(s) {
 			lines++
 		}
 		if err := s.next(); err != nil {

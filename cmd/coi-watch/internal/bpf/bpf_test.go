@@ -55,7 +55,7 @@ func TestExecIsSeenWithItsArguments(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, l := range links {
-		defer l.Close()
+		defer func() { _ = l.Close() }()
 	}
 	script := "echo $$ > " + dir + "/cgroup.procs; /bin/true one 'two three'; exec 3<>/dev/tcp/127.0.0.1/1; unshare -m true"
 	_ = exec.Command("bash", "-c", script).Run() // the connection is refused

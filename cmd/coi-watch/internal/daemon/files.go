@@ -43,7 +43,7 @@ func (f *fileSensor) read(ctx context.Context, d *Daemon) {
 	err := f.s.Read(func(batch []fanotify.Event) {
 		// What a process did to a file comes by another way than its start: let
 		// the start arrive first, so that it is known who it was.
-		time.Sleep(settle)
+		time.Sleep(settle) //nolint:forbidigo // a fixed head start for another sensor, not a wait for something
 		for _, ev := range batch {
 			switch {
 			case ev.Overflow:

@@ -33,8 +33,6 @@ func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
 
 func (q *inbox) put(r bpf.Record) { q.add(item{record: &r}) }
 
-func (q *inbox) putEvent(ev event.Event) { q.add(item{event: &ev}) }
-
 func (q *inbox) add(it item) {
 	q.mu.Lock()
 	if len(q.items) >= maxInbox {

@@ -32,7 +32,7 @@ func denyExec() error {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no_new_privs: %w", err)
 	}
-	deny := uint32(unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM))
+	deny := unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
 	load := func(at uint32) unix.SockFilter {
 		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: at}
 	}

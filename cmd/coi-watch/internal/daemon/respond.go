@@ -279,7 +279,7 @@ func (r *responder) record(f detect.Finding, ev event.Event, action string) stri
 }
 
 // note records something about the watch itself.
-func (r *responder) note(rule string, level coi.Level, action, title, why string) string {
+func (r *responder) note(rule string, level coi.Level, action, title, why string) {
 	rec := audit.Record{
 		TS: time.Now().UTC(), Type: audit.TypeAudit, Level: level, Category: trail.Category(rule), Title: title, Description: why, Rule: rule,
 		Action: action, ID: audit.NewID(time.Now()),
@@ -287,5 +287,5 @@ func (r *responder) note(rule string, level coi.Level, action, title, why string
 	if level.Rank() >= coi.Warning.Rank() {
 		r.c.view.threat(rec)
 	}
-	return r.c.d.Trail.Put(r.c.name, rec)
+	r.c.d.Trail.Put(r.c.name, rec)
 }

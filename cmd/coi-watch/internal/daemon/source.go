@@ -126,7 +126,7 @@ func (b *bpfSource) read(ctx context.Context) {
 		}
 		b.deliver(rec.RawSample)
 		if b.s.Pending() == 0 {
-			time.Sleep(gather) // the next record would wake us by itself, at the price of an interrupt each
+			time.Sleep(gather) //nolint:forbidigo // the next record would wake us by itself, at the price of an interrupt each
 		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,8 +38,7 @@ type Key string
 
 // Sensor is one notification group. It is safe for concurrent use.
 type Sensor struct {
-	f  *os.File
-	mu sync.Mutex
+	f *os.File
 }
 
 // Open makes the group. It needs CAP_SYS_ADMIN, and Linux 5.9 for names.

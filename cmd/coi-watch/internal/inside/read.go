@@ -27,7 +27,7 @@ type Info struct {
 
 func infoOf(st *unix.Stat_t, name string) Info {
 	return Info{
-		Path: name, Dev: st.Dev, Ino: st.Ino, Mode: st.Mode, UID: int(st.Uid), GID: int(st.Gid), Nlink: uint64(st.Nlink), Size: st.Size,
+		Path: name, Dev: st.Dev, Ino: st.Ino, Mode: st.Mode, UID: int(st.Uid), GID: int(st.Gid), Nlink: uint64(st.Nlink), Size: st.Size, //nolint:unconvert // the type differs by architecture
 		Mtime: time.Unix(st.Mtim.Sec, st.Mtim.Nsec), Ctime: st.Ctim.Sec,
 	}
 }
