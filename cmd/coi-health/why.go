@@ -95,6 +95,15 @@ func collect(c *cli.Context, h home.Home, name string) why.Input {
 			in.Log = append(in.Log, string(bytes.TrimRight(line, "\n")))
 		}
 	}
+	// Who froze it is known to Incus and the cgroup; without an answer nothing is said.
+	if out, err := facts.Tool(ctx, ownDir(), "coi-session", "info", name, "--json"); err == nil {
+		var info struct {
+			FrozenBy string `json:"frozen_by"`
+		}
+		if json.Unmarshal(out, &info) == nil {
+			in.FrozenBy = info.FrozenBy
+		}
+	}
 	return in
 }
 

@@ -48,6 +48,7 @@ type Input struct {
 	Watcher   *run.Daemon
 	Events    []Event
 	Log       []string // lines of the session log, oldest first
+	FrozenBy  string   // "user" or "monitor" while it is frozen, else empty
 	Now       time.Time
 }
 
@@ -92,6 +93,9 @@ func ending(in Input) []Reason {
 			At: w.Frozen.At, Kind: "frozen", Detail: "frozen by the monitor: " + title(in, w.Frozen.Event), Setting: "monitoring.auto_pause_on_high",
 			Command: "coi unfreeze " + q + "   or   coi watch allow " + cli.ShellQuote(w.Frozen.Event) + "   or   coi kill " + q,
 		})
+	}
+	if in.FrozenBy == "user" {
+		list = append(list, Reason{At: in.Now, Kind: "frozen", Detail: "frozen by you", Command: "coi unfreeze " + q + "   or   coi kill " + q})
 	}
 	return list
 }

@@ -49,3 +49,14 @@ func TestNothingToSay(t *testing.T) {
 		t.Errorf("Reasons of an orderly end = %+v", got)
 	}
 }
+
+func TestFrozenByTheUser(t *testing.T) {
+	at := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	killed := Event{TS: at.Add(-time.Hour), Title: "locked path", Rule: "escape.locked", Action: "killed"}
+	for by, kind := range map[string]string{"user": "frozen", "monitor": "killed", "": "killed"} {
+		got := Reasons(Input{Container: "coi-1a2b3c4d-1", Now: at, FrozenBy: by, Events: []Event{killed}})
+		if got[0].Kind != kind {
+			t.Errorf("frozen by %q: %s first, want %s", by, got[0].Kind, kind)
+		}
+	}
+}
