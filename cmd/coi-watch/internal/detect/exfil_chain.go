@@ -17,6 +17,9 @@ var exfilChain = Detector{
 		if ev.Dir == "in" || ev.Type != event.Exit && !track.Outside(ev.Peer) || ev.Type != event.Connect && ev.N["out"] <= 0 || ev.Type == event.Exit {
 			return nil
 		}
+		if metaHost.MatchString(ev.Peer) {
+			return nil // the question that cred.token tells of, not an answer carried away
+		}
 		host := ev.Name
 		if host == "" {
 			host = v.NameOf(ev.Peer)
@@ -42,6 +45,9 @@ var exfilChain = Detector{
 		{Type: event.Connect, PID: 7, PPID: 5, Exe: "/usr/bin/python3", Peer: "203.0.113.9", Port: 443, Dir: "out"},
 	}}},
 	Quiet: []Sample{{Events: []event.Event{
+		{Type: event.Exec, PID: 5, PPID: 1, Exe: "/usr/bin/curl", Argv: []string{"curl", "http://169.254.169.254/latest/meta-data/"}},
+		{Type: event.Connect, PID: 5, PPID: 1, Exe: "/usr/bin/curl", Peer: "169.254.169.254", Port: 80, Dir: "out"},
+	}}, {Events: []event.Event{
 		{Type: event.Exec, PID: 5, PPID: 1, Exe: "/usr/bin/ssh", Argv: []string{"ssh", "h"}},
 		{Type: event.Open, PID: 5, Exe: "/usr/bin/ssh", Path: "/home/code/.ssh/id_rsa"},
 		{Type: event.Connect, PID: 5, Exe: "/usr/bin/ssh", Peer: "203.0.113.9", Port: 22, Dir: "out"},
