@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/pkg/cli"
@@ -78,7 +79,7 @@ func printExplain(x *cli.Context, doc *explainDoc) {
 		if len(a.Names) > 0 {
 			say("  address of %s", strings.Join(a.Names, ", "))
 		}
-		for _, t := range a.Text {
+		for _, t := range slices.Compact(slices.Clone(a.Text)) {
 			say("  rule: %s", t)
 		}
 		if !a.Allowed {

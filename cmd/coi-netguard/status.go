@@ -124,7 +124,7 @@ func oneStatus(f *client.Files) statusOfOne {
 func printStatus(x *cli.Context, doc *statusDoc, alive bool) error {
 	d := doc.Daemon
 	if alive {
-		_, _ = fmt.Fprintf(x.Stdout, "guard %s, pid %d, since %s, %s\n", cli.Escape(d.Version), d.PID, d.Since.Local().Format("2006-01-02 15:04"), cli.Escape(strings.Join(d.Features, ", ")))
+		_, _ = fmt.Fprintf(x.Stdout, "guard %s, pid %d, since %s, features: %s\n", cli.Escape(d.Version), d.PID, d.Since.Local().Format("2006-01-02 15:04"), cli.Escape(strings.Join(d.Features, ", ")))
 	} else {
 		x.Warn("the guard is not running; rules that were in force stay", "coi health")
 	}
