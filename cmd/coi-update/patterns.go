@@ -57,10 +57,14 @@ func (p *patterns) Run(c *cli.Context) error {
 			problems = append(problems, fmt.Errorf("%s: %w", s.name, err))
 		}
 	}
-	if err := errors.Join(problems...); err != nil {
-		return cli.Fail(coi.ExitFailed, "update patterns: %w", err).Hint("the installed rules are untouched; --sigma DIR and --gtfobins DIR take a local copy")
+	if len(problems) == 0 {
+		return nil
 	}
-	return nil
+	e := cli.Fail(coi.ExitFailed, "update patterns: %w", problems[0]).Hint("the installed rules are untouched; --sigma DIR and --gtfobins DIR take a local copy")
+	for _, p := range problems[1:] {
+		e.Lines = append(e.Lines, "update patterns: "+p.Error())
+	}
+	return e
 }
 
 func (p *patterns) update(c *cli.Context, h home.Home, s set) error {
