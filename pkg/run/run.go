@@ -285,10 +285,7 @@ type Watch struct {
 	Redact        []SecretHash  `json:"redact"`
 	Deadline      *time.Time    `json:"deadline,omitempty"`
 	Thaw          int           `json:"thaw"`
-	// Closing is set before the session stops the container: from then on init
-	// takes its mounts down, which is no attack. The end check follows.
-	Closing  bool `json:"closing,omitempty"`
-	Endcheck bool `json:"endcheck"`
+	Endcheck      bool          `json:"endcheck"`
 }
 
 // WatchStatus is run/<c>.watch.status.json: what is armed, frozen and lost.

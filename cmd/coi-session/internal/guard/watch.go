@@ -60,16 +60,6 @@ func (w *Watch) Thawed(ctx context.Context) error {
 	return err
 }
 
-// Closing tells the monitor that the container is about to be stopped. Nobody
-// waits for an answer: a monitor that is late only says more than it needs to.
-func (w *Watch) Closing() error {
-	if w.Want.Container == "" || w.Want.Workspace == "" {
-		return nil // not watched
-	}
-	w.Want.Closing = true
-	return w.Ask()
-}
-
 // EndChecked asks the monitor for the part of the end check that needs its
 // rights and returns its answer, "done" or "not verified: WHY".
 func (w *Watch) EndChecked(ctx context.Context) (string, error) {

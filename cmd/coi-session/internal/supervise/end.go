@@ -86,9 +86,6 @@ func (s *Supervisor) remove(ctx context.Context, name string) error {
 // hold up the end: the stop ends the traffic as well.
 func (s *Supervisor) closeNet(ctx context.Context) {
 	r := s.file.Get()
-	if err := guard.OpenWatch(s.Home, r.Container).Closing(); err != nil {
-		s.Log.Error("security", "telling the monitor of the end: %s", err.Error())
-	}
 	if r.Plan.Unguarded {
 		return
 	}

@@ -54,7 +54,7 @@ func (c *container) sameMount(m run.WatchMount) error {
 
 // mountsOn counts the mounts on each of the paths, in the namespace of init.
 func (c *container) mountsOn(paths []string) map[string]int {
-	b, err := c.scene.Root.Mounts()
+	b, err := c.scene.Root.FreshMounts()
 	if err != nil {
 		return nil
 	}
@@ -81,7 +81,7 @@ func (c *container) checkMounts() {
 		return
 	}
 	is := c.mountsOn(c.cfg.Locked)
-	if is == nil || c.cfg.Closing {
+	if is == nil || c.goingDown() {
 		return
 	}
 	for p, n := range is {

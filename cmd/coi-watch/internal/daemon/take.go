@@ -43,9 +43,6 @@ func (c *container) take(it *item) {
 }
 
 func (c *container) judgeEvent(ev event.Event) {
-	if ev.Type == event.Umount && c.cfg.Closing {
-		return
-	}
 	for _, f := range c.judge.Process(ev) {
 		if f, tell := c.soften(f, ev); tell {
 			c.resp.found(f, ev)

@@ -15,6 +15,13 @@ import (
 // kernel says that a mount came or went.
 func (r *Root) Mounts() ([]byte, error) { return r.mounts.read(r.pid) }
 
+// FreshMounts is Mounts without trust in the kernel's word that nothing has
+// changed: the notification of an unmount can be gone before it is asked for.
+func (r *Root) FreshMounts() ([]byte, error) {
+	r.mounts.close()
+	return r.mounts.read(r.pid)
+}
+
 // mountTable keeps the text of a mountinfo.
 type mountTable struct {
 	mu   sync.Mutex
