@@ -88,18 +88,38 @@ type bench struct {
 
 func newBench(t *testing.T, name string) *bench {
 	t.Helper()
-	dir := t.TempDir()
-	if err := os.Chmod(dir, 0o700); err != nil {
+	dir, err := os.MkdirTemp("", "coi-watch-")
+	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { removed(t, dir) })
 	b := &bench{t: t, home: home.Home{Dir: dir, User: dir, UID: os.Geteuid(), Custom: dir}, trail: &memTrail{}, name: name}
-	var err error
 	if b.layout, err = cgroup.Detect(); err != nil {
 		t.Fatal(err)
 	}
 	b.start()
 	t.Cleanup(func() { b.stop(); b.destroy() })
 	return b
+}
+
+// removed takes the home away once the last evidence is written: that goes on
+// beside the end of the daemon.
+func removed(t *testing.T, dir string) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(10 * time.Second)
+	for {
+		err := os.RemoveAll(dir)
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Error(err)
+			return
+		}
+	}
 }
 
 func (b *bench) start() {
