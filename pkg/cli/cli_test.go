@@ -108,3 +108,30 @@ func FuzzEscape(f *testing.F) {
 		}
 	})
 }
+
+type common struct{ Globals }
+
+type quietGrammar struct{ common }
+
+func (*quietGrammar) Run(c *Context) error {
+	c.Note("something")
+	c.Warn("careful")
+	return nil
+}
+
+// The common flags hold as well where a verb embeds them through a type of its own.
+func TestQuietThroughAnEmbeddedType(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"coi-thing"}, "coi-thing: note: something\ncoi-thing: warning: careful\n"},
+		{[]string{"coi-thing", "-q"}, "coi-thing: warning: careful\n"},
+	} {
+		var out, errs bytes.Buffer
+		s := Streams{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs, Getenv: func(string) string { return "" }}
+		if code := Run(context.Background(), tt.args, s, Command{Verb: "thing", Grammar: &quietGrammar{}}); code != 0 || errs.String() != tt.want {
+			t.Errorf("%v = %d, %q; want %q", tt.args, code, errs.String(), tt.want)
+		}
+	}
+}

@@ -134,13 +134,17 @@ func globalsIn(v reflect.Value, depth int) *Globals {
 	}
 	for i := range v.NumField() {
 		f := v.Field(i)
-		if !f.CanAddr() || !v.Type().Field(i).IsExported() {
+		field := v.Type().Field(i)
+		if !f.CanAddr() || !field.IsExported() && !field.Anonymous {
 			continue
 		}
-		if g, ok := f.Addr().Interface().(*Globals); ok {
-			return g
+		if field.IsExported() {
+			if g, ok := f.Addr().Interface().(*Globals); ok {
+				return g
+			}
 		}
-		if v.Type().Field(i).Anonymous {
+		// What an embedded type exports is reachable although its own name is not.
+		if field.Anonymous {
 			if g := globalsIn(f, depth+1); g != nil {
 				return g
 			}
