@@ -24,7 +24,7 @@ type runCmd struct {
 	PromptFile string   `placeholder:"FILE" help:"Run the tool once with the prompt in this file."`
 	PromptName string   `placeholder:"NAME" help:"Run the tool once with a prompt of the configuration."`
 	TTY        bool     `short:"t" name:"tty" help:"Allocate a terminal."`
-	Command    []string `arg:"" optional:"" passthrough:"" help:"Command and its arguments."`
+	Command    []string `arg:"" optional:"" passthrough:"partial" help:"Command and its arguments."`
 }
 
 func runCommand() cli.Command {
