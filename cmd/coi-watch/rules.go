@@ -7,7 +7,7 @@ import (
 
 // rulesCmd lists and tests the rules.
 type rulesCmd struct {
-	List rulesListCmd `cmd:"" help:"Every detector and rule: level, source, loaded or why not."`
+	List rulesListCmd `cmd:"" default:"withargs" help:"Every detector and rule: level, source, loaded or why not."`
 	Test rulesTestCmd `cmd:"" help:"Run the samples of detectors and rule files; exit 1 on failure."`
 }
 
