@@ -106,7 +106,7 @@ type containerExec struct {
 	Format  string   `enum:",json,raw" default:"" placeholder:"json|raw" help:"Form of --capture."`
 	TTY     bool     `short:"t" name:"tty" help:"Allocate a terminal."`
 	Name    string   `arg:"" help:"Container or alias."`
-	Command []string `arg:"" passthrough:"" help:"Command and its arguments, after --."`
+	Command []string `arg:"" passthrough:"partial" help:"Command and its arguments, after --."`
 }
 
 // maxCapture bounds each captured stream, in bytes.
