@@ -43,7 +43,8 @@ type baseline struct {
 	Trees         []baseTree        `json:"trees"`
 	Roots         []baseRoot        `json:"roots"`
 	Entries       []item            `json:"entries"`
-	Repos         [][]string        `json:"repos"` // by tree
+	Repos         [][]string        `json:"repos"`                // by tree
+	Lookalikes    [][]string        `json:"lookalikes,omitempty"` // by tree; with those of Repos
 	GitFiles      map[string]string `json:"git_files"`
 	Disabled      bool              `json:"disabled,omitempty"`
 }
@@ -98,6 +99,10 @@ type recorder struct {
 	copies         string
 	copied, hashed int64
 	left           int // files that may still be described
+	// was is what the files were like before, by path; nil at the start. Only a
+	// file of the same size needs to be read to tell whether it is the same one,
+	// so that what the container added cannot use up what may be read.
+	was map[string]item
 }
 
 // Record writes the baseline file and copies of all locked content to the
@@ -106,7 +111,7 @@ type recorder struct {
 func (p *Plan) Record(file, copies, container, session string) (warnings []string, err error) {
 	b := &baseline{
 		SchemaVersion: schema, Container: container, SessionID: session, StartedAt: time.Now(), Roots: []baseRoot{}, Entries: []item{},
-		Repos: p.lookalikes, GitFiles: p.gitFiles, Disabled: p.disabled,
+		Repos: p.repos, Lookalikes: p.lookalikes, GitFiles: p.gitFiles, Disabled: p.disabled,
 	}
 	for _, t := range p.trees {
 		b.Trees = append(b.Trees, baseTree{t.Root.Path(), t.Inside})
@@ -216,9 +221,13 @@ func (r *recorder) item(root *beneath.Root, rel string, st beneath.Info, copies 
 
 // content hashes a file and keeps a copy of it, within the caps.
 func (r *recorder) content(root *beneath.Root, it *item, copies string) error {
-	if r.hashed += it.Size; r.hashed > maxHashed {
+	if old, ok := r.was[it.Path]; r.was != nil && (!ok || old.Size != it.Size || old.SHA256 == "") {
+		return nil
+	}
+	if r.hashed+it.Size > maxHashed {
 		return fmt.Errorf("%s: too much to read", it.Path)
 	}
+	r.hashed += it.Size
 	f, err := root.OpenRegular(it.Path)
 	if err != nil {
 		return err

@@ -174,9 +174,21 @@ func kindOf(st beneath.Info) string {
 	return "special file"
 }
 
+// before gives what a root consisted of, also to the recorder.
+func (c *checker) before(root int) map[string]item {
+	c.rec.was = map[string]item{}
+	for _, it := range c.b.Entries {
+		if it.Root == root {
+			c.rec.was[it.Path] = it
+		}
+	}
+	return c.rec.was
+}
+
 // locked compares one protected path and puts it right.
 func (c *checker) locked(i int, r baseRoot) {
 	c.parents(r.Tree, r.Path)
+	was := c.before(i)
 	now, err := c.rec.snapshot(c.root(r.Tree), r.Path, "")
 	if err != nil || r.Part {
 		if err == nil {
@@ -184,12 +196,7 @@ func (c *checker) locked(i int, r baseRoot) {
 		}
 		c.notVerified(r.Tree, r.Path, err)
 	}
-	was, is := map[string]item{}, map[string]item{}
-	for _, it := range c.b.Entries {
-		if it.Root == i {
-			was[it.Path] = it
-		}
-	}
+	is := map[string]item{}
 	added := ""
 	for _, it := range now {
 		is[it.Path] = it
@@ -259,6 +266,7 @@ func (c *checker) absent(r baseRoot) {
 
 // watched reports a change and moves nothing.
 func (c *checker) watched(i int, r baseRoot) {
+	c.before(i)
 	now, err := c.rec.snapshot(c.root(r.Tree), r.Path, "")
 	if err != nil {
 		c.notVerified(r.Tree, r.Path, err)

@@ -331,3 +331,113 @@ func TestNoBaseline(t *testing.T) {
 	}
 	must(t, DropBaseline(h.file("baseline.json"), h.file("copies")))
 }
+
+// R-REG-09, R-PATH-04: a folder that only looked alike becomes a repository, and
+// an old repository is told to take its configuration from there.
+func TestLookalikeBecomesConfiguration(t *testing.T) {
+	h := repo(t)
+	h.write("x/objects/k", "")
+	h.write("x/refs/k", "")
+	h.write("x/config", "[core]\n\tfsmonitor = evil\n")
+	h.write("quiet/objects/k", "")
+	h.write("quiet/refs/k", "")
+	h.write("quiet/hooks/mine", "data")
+	h.start()
+	h.write("x/HEAD", "ref: refs/heads/main\n")
+	h.write("x/hooks/post-checkout", "evil")
+	h.write(".git/commondir", "../x\n")
+	r := h.end()
+	if diff := cmp.Diff([]string{".git/commondir"}, h.found(r, coi.Critical)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"x/config", "x/hooks/post-checkout"}, h.found(r, coi.High)); diff != "" {
+		t.Error(diff)
+	}
+	if h.exists(".git/commondir") || strings.Contains(h.read("x/config"), "evil") || !h.exists("quiet/hooks/mine") {
+		t.Error("the planted files must go, a folder that only looks alike must stay")
+	}
+}
+
+// R-PATH-04: what a new commondir names is looked at, also without HEAD, and it
+// leads neither out of the workspace nor over a link; a worktree stays.
+func TestCommonDirectoryIsJudged(t *testing.T) {
+	h := repo(t)
+	h.git(".", "commit", "-q", "--allow-empty", "-m", "x")
+	for _, name := range []string{"x/objects/k", "x/refs/k", "x/hooks/pre-commit"} {
+		h.write(name, "evil")
+	}
+	h.start()
+	h.git(".", "worktree", "add", "-q", "tree")
+	must(t, os.Symlink("x", filepath.Join(h.ws, "link")))
+	for dir, common := range map[string]string{"in": "../x", "out": "/tmp", "over": "../link"} {
+		h.write(dir+"/HEAD", "ref: refs/heads/main\n")
+		h.write(dir+"/commondir", common+"\n")
+	}
+	r := h.end()
+	if diff := cmp.Diff([]string{"out/commondir", "over/commondir", "x/hooks/pre-commit"}, h.found(r, coi.High)); diff != "" {
+		t.Error(diff)
+	}
+	if !h.exists("in/commondir") || !h.exists(".git/worktrees/tree/commondir") {
+		t.Error("a commondir inside must stay")
+	}
+}
+
+// R-REG-09: a new repository's aliases and collector hook run nothing.
+func TestConfigurationThatRunsWithoutBang(t *testing.T) {
+	h := newHost(t)
+	h.start()
+	h.git(".", "init", "-q", "n")
+	for key, value := range map[string]string{"gc.recentObjectsHook": "evil", "alias.a": "grep -Oevil x", "alias.b": "--exec-path=evil pull", "remote.o.proxy": "evil", "alias.ok": "cherry-pick"} {
+		h.git("n", "config", key, value)
+	}
+	h.end()
+	if s := h.read("n/.git/config"); strings.Contains(s, "evil") || !strings.Contains(s, "cherry-pick") {
+		t.Errorf("configuration after the check:\n%s", s)
+	}
+}
+
+// R-OWN-03: a file with holes neither fills the quarantine nor holds up the end.
+func TestQuarantineOfHugeFile(t *testing.T) {
+	for name, links := range map[string]bool{"one name": false, "two names": true} {
+		t.Run(name, func(t *testing.T) {
+			h := repo(t)
+			h.start()
+			p := filepath.Join(h.ws, ".git/hooks/pre-commit")
+			h.write(".git/hooks/pre-commit", "evil")
+			must(t, os.Truncate(p, 1<<40))
+			if links {
+				must(t, os.Link(p, filepath.Join(h.ws, "second")))
+			}
+			r := h.end()
+			if len(h.found(r, coi.Critical)) == 0 || len(r.NotVerified) != 0 || h.exists(".git/hooks/pre-commit") {
+				t.Fatalf("report = %+v", r)
+			}
+			it := r.Findings[0].Item
+			if it == nil || it.SHA256 != "" || (it.Path == "") != links || (it.PutBack == "") != links {
+				t.Errorf("item = %+v", it)
+			}
+		})
+	}
+}
+
+// R-PATH-01: a file with holes in one locked place does not use up the reading
+// that the others need; a change of equal size and time is still found.
+func TestHugeFileHidesNothing(t *testing.T) {
+	h := repo(t)
+	h.write("aa/huge", "")
+	must(t, os.Truncate(filepath.Join(h.ws, "aa/huge"), 1<<40))
+	h.cfg.Protected = append([]string{"aa"}, h.cfg.Protected...)
+	h.start()
+	h.write(".git/hooks/huge", "")
+	must(t, os.Truncate(filepath.Join(h.ws, ".git/hooks/huge"), 1<<40))
+	p := filepath.Join(h.ws, ".vscode/tasks.json")
+	st := must2(os.Stat(p))
+	h.write(".vscode/tasks.json", "[]")
+	must(t, os.Chtimes(p, st.ModTime(), st.ModTime()))
+	if diff := cmp.Diff([]string{".git/hooks/huge", ".vscode/tasks.json"}, h.found(h.end(), coi.Critical)); diff != "" {
+		t.Error(diff)
+	}
+	if got := h.read(".vscode/tasks.json"); got != "{}" {
+		t.Errorf("tasks.json = %q", got)
+	}
+}

@@ -19,7 +19,8 @@ var dangerKeys = map[string]bool{
 	"http.proxy": true, "http.*.proxy": true, "http.sslverify": true, "http.*.sslverify": true, "http.sslcainfo": true, "http.*.sslcainfo": true,
 	"trailer.*.command": true, "trailer.*.cmd": true, "tar.*.command": true, "imap.tunnel": true,
 	"difftool.*.cmd": true, "difftool.*.path": true, "mergetool.*.cmd": true, "mergetool.*.path": true, "browser.*.cmd": true, "browser.*.path": true,
-	"man.*.cmd": true, "man.*.path": true, "guitool.*.cmd": true, "hook.*.command": true, "uploadpack.packobjectshook": true,
+	"man.*.cmd": true, "man.*.path": true, "guitool.*.cmd": true, "hook.*.command": true, "uploadpack.packobjectshook": true, "gc.recentobjectshook": true,
+	"svn.authorsprog": true, "remote.*.proxy": true,
 	"sendemail.sendmailcmd": true, "sendemail.*.sendmailcmd": true, "sendemail.smtpserver": true, "sendemail.tocmd": true, "sendemail.cccmd": true, "sendemail.headercmd": true,
 	"instaweb.httpd": true, "instaweb.browser": true, "web.browser": true,
 }
@@ -42,7 +43,7 @@ func dangerous(v variable, gitdir string) bool {
 	case dangerKeys[name]:
 		return true
 	case v.section == "alias":
-		return strings.HasPrefix(strings.TrimSpace(v.value), "!")
+		return !plainAlias(v.value)
 	case v.section == "gpg":
 		return strings.HasSuffix(v.key, "program") || v.key == "defaultkeycommand"
 	case v.section == "submodule" && v.key == "update":
@@ -53,6 +54,17 @@ func dangerous(v variable, gitdir string) bool {
 		return leaves(gitdir, v.value)
 	}
 	return false
+}
+
+// plainAlias reports whether an alias only gives a git command another name:
+// options run programs too (grep -O, rebase -x, difftool -x, --exec-path).
+func plainAlias(value string) bool {
+	for _, c := range []byte(value) {
+		if !isAlnum(c) && c != '-' {
+			return false
+		}
+	}
+	return value != "" && value[0] != '-'
 }
 
 // leaves reports whether a path written in dir leads out of the tree. A

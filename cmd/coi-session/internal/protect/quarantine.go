@@ -21,7 +21,7 @@ import (
 
 // Item is one thing that was taken out of a workspace.
 type Item struct {
-	Path    string `json:"path"` // in the quarantine directory; empty for a link, which is only described
+	Path    string `json:"path"` // in the quarantine directory; empty for what is only described: a link, or a file over 1 GiB that cannot be moved
 	From    string `json:"from"`
 	SHA256  string `json:"sha256"` // of a file
 	Reason  string `json:"reason"`
@@ -35,6 +35,10 @@ type manifestFile struct {
 	SchemaVersion int    `json:"schema_version"`
 	Items         []Item `json:"items"`
 }
+
+// maxKept is how many bytes of one file are hashed or copied: a file with holes
+// costs its maker nothing and would fill the disk.
+const maxKept = 1 << 30
 
 // quarantine is ~/.coi/storage/quarantine/<session-id>. It is made when the
 // first thing goes in. Nothing in it can be executed.
@@ -94,6 +98,9 @@ func (q *quarantine) take(root *beneath.Root, rel, reason string) (Item, error) 
 	case st.Mode.IsRegular():
 		it.Type = "file"
 		it.SHA256, err = q.file(root, rel, st, name)
+		if errors.Is(err, errLarge) {
+			it.Path, err = "", root.Remove(rel)
+		}
 	case st.Mode.IsDir():
 		it.Type = "dir"
 		err = q.tree(root, rel, name)
@@ -120,10 +127,12 @@ func safeName(s string) string {
 
 func (q *quarantine) putBack(it Item) string {
 	from, to := cli.ShellQuote(q.root.Abs(it.Path)), cli.ShellQuote(it.From)
-	switch it.Type {
-	case "link":
+	switch {
+	case it.Type == "link":
 		return "ln -s -- " + cli.ShellQuote(it.Target) + " " + to
-	case "dir":
+	case it.Path == "":
+		return "" // nothing was kept
+	case it.Type == "dir":
 		return "cp -rT -- " + from + " " + to
 	}
 	return "install -m " + it.Mode + " -- " + from + " " + to
@@ -141,6 +150,9 @@ func (q *quarantine) file(root *beneath.Root, rel string, st beneath.Info, name 
 			return "", err
 		}
 	}
+	if st.Size > maxKept {
+		return "", errLarge
+	}
 	sum, err := copyFile(root, rel, q.root, name)
 	if err != nil {
 		return "", err
@@ -154,7 +166,7 @@ func (q *quarantine) seal(name string) (string, error) {
 	if err == nil {
 		err = q.root.Chmod(name, st, home.FileMode)
 	}
-	if err != nil {
+	if err != nil || st.Size > maxKept {
 		return "", err
 	}
 	f, err := q.root.OpenRegular(name)
@@ -167,12 +179,17 @@ func (q *quarantine) seal(name string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), err
 }
 
+var errLarge = errors.New("too large to be kept")
+
 func copyFile(from *beneath.Root, rel string, to *beneath.Root, name string) (string, error) {
 	in, err := from.OpenRegular(rel)
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = in.Close() }()
+	if st, err := in.Stat(); err != nil || st.Size() > maxKept {
+		return "", errors.Join(err, errLarge)
+	}
 	out, err := to.Create(name, home.FileMode)
 	if err != nil {
 		return "", err
@@ -236,7 +253,9 @@ func (q *quarantine) copyTree(root *beneath.Root, rel, name string) error {
 		case e.Type.IsDir():
 			err = q.root.Mkdir(to, home.DirMode)
 		case e.Type.IsRegular():
-			_, err = copyFile(root, e.Path, q.root, to)
+			if _, err = copyFile(root, e.Path, q.root, to); errors.Is(err, errLarge) {
+				err = nil
+			}
 		case e.Type&fs.ModeSymlink != 0:
 			var target string
 			if target, err = root.Readlink(e.Path); err == nil {

@@ -25,6 +25,19 @@ type finder struct {
 	files []string // files named .git
 }
 
+// commons lists the files that make a git directory use another one's
+// configuration and hooks.
+func (f *finder) commons() []string {
+	var out []string
+	for dir, has := range f.parts {
+		if has&hasHead != 0 && has&hasCommon != 0 {
+			out = append(out, path.Join(dir, "commondir"))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 const (
 	hasHead = 1 << iota
 	hasObjects
@@ -85,7 +98,7 @@ func (p *Plan) survey(tree int, also func(beneath.Entry)) {
 	} else if err != nil {
 		p.problems = append(p.problems, "the workspace cannot be read: "+cli.Escape(err.Error()))
 	}
-	for _, g := range f.files {
+	for _, g := range slices.Concat(f.files, f.commons()) {
 		p.gitFiles[root.Abs(g)] = fileHash(root, g)
 	}
 	p.repos, p.lookalikes = append(p.repos, f.dirs(false)), append(p.lookalikes, f.dirs(true))

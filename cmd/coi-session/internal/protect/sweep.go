@@ -39,9 +39,19 @@ func (c *checker) sweep() {
 
 func (c *checker) repositories(tree int, f *finder) {
 	known := map[string]bool{}
+	if tree < len(c.b.Lookalikes) {
+		for _, dir := range c.b.Lookalikes[tree] {
+			known[dir] = f.parts[dir]&hasHead == 0
+		}
+	}
 	if tree < len(c.b.Repos) {
-		for _, r := range c.b.Repos[tree] {
-			known[r] = true
+		for _, dir := range c.b.Repos[tree] {
+			known[dir] = true
+		}
+	}
+	for _, rel := range f.commons() {
+		if named, ok := c.common(tree, rel, known[path.Dir(rel)]); ok && f.parts[named]&hasHead == 0 {
+			known[named] = false
 		}
 	}
 	for _, dir := range f.dirs(true) {
@@ -52,6 +62,36 @@ func (c *checker) repositories(tree int, f *finder) {
 	for _, g := range f.files {
 		c.gitFile(tree, g)
 	}
+}
+
+// common judges a commondir file and gives the directory that it names. One
+// that appeared in an old repository would hand the repository's configuration
+// to the container; one that leads out of the tree or over a link names a place
+// that is not looked at.
+func (c *checker) common(tree int, rel string, old bool) (dir string, ok bool) {
+	root := c.root(tree)
+	hash := fileHash(root, rel)
+	was, had := c.b.GitFiles[root.Abs(rel)]
+	same := had && hash != "" && was == hash
+	if old && !same {
+		c.find(coi.Critical, tree, rel, "makes a repository use another configuration", true)
+		return "", false
+	}
+	text, err := root.ReadFile(rel, maxGitConfig)
+	if err == nil {
+		dir, ok = c.trees[tree].rel(path.Dir(rel), strings.TrimRight(string(text), "\r\n"))
+	}
+	if !ok && same {
+		return "", false // it led out of the tree before
+	}
+	if ok {
+		st, err := root.Stat(dir)
+		ok = err == nil && st.Mode.IsDir()
+	}
+	if !ok {
+		c.find(coi.High, tree, rel, "names no git directory of the workspace", true)
+	}
+	return dir, ok
 }
 
 // mounts sweeps the writable mounts outside the workspace.
