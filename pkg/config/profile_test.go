@@ -77,6 +77,7 @@ container = 5432
 	)
 }
 
+// R-LIM-06: a preset can remove what it inherits, forwarded variables too.
 func TestClear(t *testing.T) {
 	w := newWorld(t)
 	w.user("forward_env = [\"A\"]\n[environment]\nX = \"1\"\n[[mounts]]\nhost = \"~/u\"\ncontainer = \"/mnt/u\"\n[security]\nsecret_paths = [\".env\"]\n[ports]\npool = 3\n")

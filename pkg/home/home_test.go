@@ -35,6 +35,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// R-OWN-04: directories get their mode back, and no link is one.
 func TestEnsureCorrectsModes(t *testing.T) {
 	h := Home{Dir: filepath.Join(t.TempDir(), "c"), UID: os.Geteuid()}
 	if err := os.Mkdir(h.Dir, 0o755); err != nil {
@@ -55,6 +56,7 @@ func TestEnsureCorrectsModes(t *testing.T) {
 	}
 }
 
+// R-OWN-04: no link, nothing that others may write, no file of another owner.
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	ok := filepath.Join(dir, "ok")

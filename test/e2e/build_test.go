@@ -93,7 +93,7 @@ func TestBuildInterruptedAtMirror(t *testing.T) {
 	gone(t, time.Second, "build")
 }
 
-// A project neither changes the default image nor takes another's name.
+// R-REG-04: a project neither changes the default image nor takes another's name.
 func TestBuildProjectMayNotReplaceDefault(t *testing.T) {
 	dir := workspace(t)
 	if err := os.MkdirAll(filepath.Join(dir, ".coi"), 0o755); err != nil {

@@ -51,8 +51,8 @@ func ruleset(t *testing.T) string {
 	return string(out)
 }
 
-// TestModes (T-NG-20, T-NG-22, R-NET-05, R-NET-06): what each mode reaches, against
-// listeners that all answer.
+// TestModes (T-NG-20, T-NG-22, R-NET-05, R-NET-06, R-LIM-09): what each mode reaches,
+// against listeners that all answer; local access opens neither metadata nor the host.
 func TestModes(t *testing.T) {
 	w := newWorld(t)
 	w.start()
@@ -92,12 +92,13 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// TestSiblings (T-NG-22, R-REG-10): containers do not reach each other in any mode,
+// TestSiblings (T-NG-22, R-REG-10, R-LIM-09): containers do not reach each other, not
+// even in the open mode with local access,
 // nor does the outside reach them; the host does.
 func TestSiblings(t *testing.T) {
 	w := newWorld(t)
 	w.start()
-	open := func(s *run.Net) { s.Policy.Mode = "open" }
+	open := func(s *run.Net) { s.Policy.Mode, s.Policy.AllowLocal = "open", true }
 	a, b := w.launch("coi-sib-1", open), w.launch("coi-sib-2", open)
 	b.ServeTCP(b.V4.String() + ":80")
 	if a.Reaches(b.V4.String() + ":80") {

@@ -111,7 +111,7 @@ func allowlist(entries ...run.Dest) func(*run.Net) {
 	}
 }
 
-// TestAllowlistByName (T-NG-40, T-NG-43, R-NET-10, R-REG-18): a name opens its
+// TestAllowlistByName (T-NG-40, T-NG-43, R-NET-10, R-REG-18, R-LIM-08): a name opens its
 // addresses, on its ports, before its answer leaves; other addresses stay closed.
 func TestAllowlistByName(t *testing.T) {
 	w := newWorld(t)

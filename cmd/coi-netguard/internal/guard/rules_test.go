@@ -175,7 +175,7 @@ func TestUntrusted(t *testing.T) {
 	}
 }
 
-// TestForged (T-NG-23, R-NET-01): false sources, fragments, options and protocols leave
+// TestForged (T-NG-23, R-NET-01, R-REG-08): false sources, fragments, options and protocols leave
 // the host under no policy that does not pass them.
 func TestForged(t *testing.T) {
 	w := newWorld(t)

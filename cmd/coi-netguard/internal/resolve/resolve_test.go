@@ -110,7 +110,7 @@ func records(t *testing.T, w dns.ResponseWriter, m *dns.Msg, texts ...string) {
 	_ = w.WriteMsg(r)
 }
 
-// TestLife (T-NG-40, T-NG-41): an address stays open 120 s longer than any honest cache
+// TestLife (T-NG-40, T-NG-41, R-LIM-08): an address stays open 120 s longer than any honest cache
 // keeps its answer, whatever the TTL.
 func TestLife(t *testing.T) {
 	for _, c := range []struct {

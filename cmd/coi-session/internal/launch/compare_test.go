@@ -8,7 +8,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
 )
 
-// R-NET-12, session §4: whatever Incus or somebody else added or changed between
+// R-NET-11, R-NET-12, session §4: whatever Incus or somebody else added or changed between
 // the request and the start is refused by name.
 func TestCompare(t *testing.T) {
 	config := map[string]string{"boot.autostart": "false", "security.privileged": "false", "user.coi.version": "1"}
@@ -34,6 +34,7 @@ func TestCompare(t *testing.T) {
 		"security.nesting":    func(i *incus.Instance) { i.ExpandedConfig["security.nesting"] = "true" },
 		"device eth1":         func(i *incus.Instance) { i.ExpandedDevices["eth1"] = incus.Device{"type": "nic"} },
 		"device eth0":         func(i *incus.Instance) { i.ExpandedDevices["eth0"]["nictype"] = "bridged" },
+		"device eth0 is":      func(i *incus.Instance) { delete(i.ExpandedDevices, "eth0") },
 		"device root":         func(i *incus.Instance) { delete(i.ExpandedDevices, "root") },
 	} {
 		i := fresh()
