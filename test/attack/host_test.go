@@ -68,6 +68,7 @@ func TestImmutableIsClearedAfterACrash(t *testing.T) {
 		return strings.Contains(strings.Fields(string(out))[0], "i")
 	}
 	s := begin(t, dir, "sleep 60")
+	s.underway()
 	s.status("immutable", func(st run.WatchStatus) bool { return st.Immutable == "set" })
 	if !immutable() {
 		t.Fatal("control: the file is not immutable while its session runs")
