@@ -36,7 +36,7 @@ test: ## go vet and go test over the whole workspace
 
 e2e: build ## stories with a real Incus, real containers and a real agent
 	$(GO) vet -tags e2e ./test/e2e/...
-	$(GO) test -tags e2e -count=1 -timeout 30m ./test/e2e/...
+	$(GO) test -tags e2e -count=1 -timeout 30m $(if $(E2E_RUN),-run '$(E2E_RUN)') ./test/e2e/...
 
 attack: build ## one attack per line of the threat register (root)
 	$(GO) vet -tags attack ./test/attack/...
@@ -75,7 +75,7 @@ install: build ## into DESTDIR/PREFIX (default /usr/local)
 package: build docs ## deb and rpm, SBOM and checksums in ./dist
 	tools/package
 
-check: lint build test e2e attack fuzz ## everything that CI runs
+check: lint build test e2e attack fuzz ## every check there is; CI runs lint, test and short stories
 
 clean: ## remove what the targets above made
 	rm -rf bin dist .cache
