@@ -75,11 +75,11 @@ func (w *whyVerb) Run(c *cli.Context) error {
 // collect reads what can be read; what is missing is simply not a reason.
 func collect(c *cli.Context, h home.Home, name string) why.Input {
 	in := why.Input{Container: name, Now: time.Now()}
-	in.Session = optional[run.Session](h.Run(name + run.SessionFile))
-	in.Net = optional[run.NetStatus](h.Run(name + run.NetStatusFile))
-	in.Watch = optional[run.WatchStatus](h.Run(name + run.WatchStatusFile))
-	in.Netguard = optional[run.Daemon](h.Run(run.NetguardFile))
-	in.Watcher = optional[run.Daemon](h.Run(run.WatchDaemonFile))
+	in.Session = facts.Optional[run.Session](h.Run(name + run.SessionFile))
+	in.Net = facts.Optional[run.NetStatus](h.Run(name + run.NetStatusFile))
+	in.Watch = facts.Optional[run.WatchStatus](h.Run(name + run.WatchStatusFile))
+	in.Netguard = facts.Optional[run.Daemon](h.Run(run.NetguardFile))
+	in.Watcher = facts.Optional[run.Daemon](h.Run(run.WatchDaemonFile))
 	ctx, cancel := context.WithTimeout(c, 5*time.Second)
 	defer cancel()
 	if out, err := facts.Tool(ctx, ownDir(), "coi-audit", name, "-n", "500", "--level", "info"); err == nil {
@@ -105,14 +105,6 @@ func collect(c *cli.Context, h home.Home, name string) why.Input {
 		}
 	}
 	return in
-}
-
-func optional[T any](path string) *T {
-	v := new(T)
-	if run.Read(path, v) != nil {
-		return nil
-	}
-	return v
 }
 
 // newest is the newest session record of a workspace.

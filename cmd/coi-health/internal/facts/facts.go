@@ -175,14 +175,8 @@ func osRelease(text string) map[string]string {
 }
 
 func (f *Facts) daemons() {
-	read := func(name string) *run.Daemon {
-		var d run.Daemon
-		if run.Read(f.Home.Run(name), &d) != nil {
-			return nil
-		}
-		return &d
-	}
-	f.Netguard, f.Watcher = read(run.NetguardFile), read(run.WatchDaemonFile)
+	f.Netguard = Optional[run.Daemon](f.Home.Run(run.NetguardFile))
+	f.Watcher = Optional[run.Daemon](f.Home.Run(run.WatchDaemonFile))
 	seen := map[string]bool{}
 	for _, suffix := range []string{run.SessionFile, run.NetFile, run.WatchFile} {
 		names, err := run.Names(f.Home.Run(), suffix)
@@ -201,14 +195,15 @@ func (f *Facts) daemons() {
 func (f *Facts) guarded(name string) Guarded {
 	g := Guarded{Name: name}
 	_ = run.Read(f.Home.Run(name+run.SessionFile), &g.Session)
-	g.Net = optional[run.Net](f.Home.Run(name + run.NetFile))
-	g.Status = optional[run.NetStatus](f.Home.Run(name + run.NetStatusFile))
-	g.Watch = optional[run.Watch](f.Home.Run(name + run.WatchFile))
-	g.Watched = optional[run.WatchStatus](f.Home.Run(name + run.WatchStatusFile))
+	g.Net = Optional[run.Net](f.Home.Run(name + run.NetFile))
+	g.Status = Optional[run.NetStatus](f.Home.Run(name + run.NetStatusFile))
+	g.Watch = Optional[run.Watch](f.Home.Run(name + run.WatchFile))
+	g.Watched = Optional[run.WatchStatus](f.Home.Run(name + run.WatchStatusFile))
 	return g
 }
 
-func optional[T any](path string) *T {
+// Optional reads a file of ~/.coi/run; nil when it is missing or cannot be read.
+func Optional[T any](path string) *T {
 	v := new(T)
 	if run.Read(path, v) != nil {
 		return nil
