@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"os"
 	"os/exec"
@@ -44,7 +45,7 @@ func Open(name string) (*House, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &House{Root: root, Bin: filepath.Join(root, "bin"), Prefix: name + "-"}
+	h := &House{Root: root, Bin: filepath.Join(root, "bin")}
 	if err := h.build(); err != nil {
 		return nil, err
 	}
@@ -53,6 +54,8 @@ func Open(name string) (*House, error) {
 	if h.Dir, err = os.MkdirTemp("/var/tmp", "coi-"+name+"-"); err != nil {
 		return nil, err
 	}
+	// Two runs at once must not take each other's containers for their own.
+	h.Prefix = fmt.Sprintf("%s-%08x-", name, fnv32(h.Dir))
 	if err := os.Chmod(h.Dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -69,6 +72,12 @@ func Open(name string) (*House, error) {
 
 func (h *House) user() string { return filepath.Join(h.Dir, "user") }
 func (h *House) coi() string  { return filepath.Join(h.Dir, "coi") }
+
+func fnv32(s string) uint32 {
+	h := fnv.New32a()
+	_, _ = io.WriteString(h, s)
+	return h.Sum32()
+}
 
 func rootOfSources() (string, error) {
 	dir, err := os.Getwd()
