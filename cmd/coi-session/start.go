@@ -74,12 +74,7 @@ func (b *begin) start() (*launch.Live, error) {
 	if err := b.machine(); err != nil {
 		return nil, err
 	}
-	defer func() {
-		_ = b.ws.Close()
-		if b.tree != nil {
-			_ = b.tree.Close()
-		}
-	}()
+	defer func() { _ = b.ws.Close() }()
 	supervise.Revive(b.home)
 	if name, err := b.stillRunning(); err != nil || name != "" {
 		b.running = name
@@ -107,6 +102,9 @@ func (b *begin) start() (*launch.Live, error) {
 	}
 	b.clearLeftovers()
 	spec, err := b.spec()
+	// Incus ends all file sessions of an instance before it starts it and waits
+	// for each to close (incusd, stopForkfile): an open one would wait for ever.
+	b.closeTree()
 	defer b.shield.close()
 	if err != nil {
 		lock.Unlock()
@@ -173,6 +171,13 @@ func (b *begin) settings() error {
 		return b.chosen()
 	}
 	return nil
+}
+
+func (b *begin) closeTree() {
+	if b.tree != nil {
+		_ = b.tree.Close()
+		b.tree = nil
+	}
 }
 
 func (b *begin) mountEnv() mount.Env {

@@ -204,7 +204,12 @@ func (s *start) begin(ctx context.Context) error {
 	if err := s.tell(); err != nil {
 		return err
 	}
-	if err := s.Door.Start(ctx, name); err != nil {
+	starting, stop := context.WithTimeoutCause(ctx, s.spec.Ready, fmt.Errorf("Incus did not start it within %s; is somebody copying its files?", s.spec.Ready))
+	defer stop()
+	if err := s.Door.Start(starting, name); err != nil {
+		if ctx.Err() == nil && starting.Err() != nil {
+			err = context.Cause(starting)
+		}
 		return &StartError{Name: name, Err: err, Lines: lastLines(s.Door.StartLog(context.WithoutCancel(ctx), name), 20)}
 	}
 	s.mark("started")
