@@ -54,6 +54,7 @@ func (a *attachCmd) Run(c *cli.Context) error {
 	if a.Bash {
 		e = user.exec(c.Getenv("TERM"), []string{"/bin/sh", "-c", "[ ! -r " + envPath + " ] || . " + envPath + "; exec bash -l"})
 	}
+	e.Twice = true
 	code, err := attachPane(c, c, d.door, inst.Name, e)
 	switch {
 	case err != nil && c.Err() != nil:

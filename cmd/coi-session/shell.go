@@ -137,6 +137,7 @@ func (b *begin) detached(live *launch.Live) error {
 func (b *begin) attach(live *launch.Live) error {
 	name := live.Spec.Record.Container
 	e := b.exec(live, []string{"/bin/sh", "-c", attachScript, "sh", "=" + coi.TmuxSession(name)})
+	e.Twice = true
 	code, err := attachPane(b.c, b.c, b.door, name, e)
 	if err == nil && code == 0 {
 		b.c.Note("detached from "+name, "coi attach "+name)

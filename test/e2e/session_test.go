@@ -166,7 +166,12 @@ func TestSessionSlotsInParallel(t *testing.T) {
 	names := make([]string, 3)
 	var wg sync.WaitGroup
 	for i := range names {
-		wg.Go(func() { names[i] = strings.TrimSpace(do(t, dir, "shell", "--background", "--debug").Stdout) })
+		wg.Go(func() {
+			r := do(t, dir, "shell", "--background", "--debug")
+			if names[i] = strings.TrimSpace(r.Stdout); r.Code != 0 {
+				t.Errorf("%s", r)
+			}
+		})
 	}
 	wg.Wait()
 	discard(t, dir, names...)

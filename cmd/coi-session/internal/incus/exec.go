@@ -24,6 +24,7 @@ type Exec struct {
 	Stdout        io.Writer // nil: dropped
 	Stderr        io.Writer
 	TTY           bool // one terminal instead of three streams
+	Twice         bool // with TTY: no harm if it runs twice
 	Width, Height int
 	// Control, when set, gets the handle of the running command as soon as
 	// there is one.
@@ -59,14 +60,26 @@ func (c *Control) send(m api.InstanceExecControl) error {
 // after all its output was delivered. An error means that the code is not
 // known: the command could not start, or the connection broke. When the context
 // ends first the command goes on inside.
+//
+// Where system calls of the instance are intercepted, liblxc can lose a process
+// that it has started: the message with the process id and the one with the
+// seccomp descriptor come over the same socket in either order (attach.c). Incus
+// then says notStarted while the command runs on, without its streams. So a
+// command waits for its first line of input, which Incus passes on only when it
+// has the process, and a lost one ends without having run.
 func (c *Client) Exec(ctx context.Context, name string, e Exec) (int, error) {
-	if e.Stdin != nil {
-		return c.execOnce(ctx, name, e)
+	if !e.TTY {
+		e.Argv = append([]string{"/bin/sh", "-c", `IFS= read -r _ && exec "$@"`, "sh"}, e.Argv...)
 	}
+	input := newRewind(e.Stdin)
+	defer input.end()
 	for try := 1; ; try++ {
-		e.Stdin = bytes.NewReader(nil)
+		e.Stdin = input.turn()
+		if !e.TTY {
+			e.Stdin = io.MultiReader(strings.NewReader("go\n"), e.Stdin)
+		}
 		code, err := c.execOnce(ctx, name, e)
-		if err == nil || try == tries || !strings.Contains(err.Error(), notStarted) {
+		if err == nil || try == tries || !strings.Contains(err.Error(), notStarted) || e.TTY && !e.Twice || !input.whole() {
 			return code, err
 		}
 		select {
@@ -77,12 +90,9 @@ func (c *Client) Exec(ctx context.Context, name string, e Exec) (int, error) {
 	}
 }
 
-// notStarted is what Incus says when the process that was to become the command
-// was lost before it did, as happens on a loaded host. Nothing has run then, so
-// it is tried again, as long as no input of the caller's went along.
 const (
 	notStarted = "Failed to retrieve PID of executing child process"
-	tries      = 4
+	tries      = 6
 )
 
 func (c *Client) execOnce(ctx context.Context, name string, e Exec) (int, error) {
