@@ -77,7 +77,7 @@ func (s *Scene) Rebuild(pids []int) []event.Event {
 		}
 	})
 	for i := range fresh {
-		fresh[i].Chain = s.Table.Chain(fresh[i].PPID)
+		fresh[i].Chain = s.Table.Chain(s.Table.Get(fresh[i].PID))
 	}
 	return fresh
 }

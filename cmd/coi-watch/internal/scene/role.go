@@ -27,11 +27,11 @@ var relays = map[string]bool{
 // tool is the process that coi entered from outside with the command of the
 // tool, an agent runs the very same file below it.
 func (r *roles) of(t *Table, p *Proc, init int) wiring.Role {
-	parent := t.Get(p.PPID)
+	parent := t.Parent(p)
 	switch {
 	case p.PID == init && init != 0:
 		return wiring.Relay
-	case p.Outside && p.PPID != 0 && parent == nil && r.isTool(p):
+	case p.Outside && p.PPID != 0 && r.isTool(p):
 		r.root, r.exe, r.file = p.PID, p.Exe, scriptOf(p.Argv)
 		return wiring.Tool
 	case p.Outside:
@@ -68,20 +68,18 @@ func (r *roles) isTool(p *Proc) bool {
 
 // shellOf reports whether a parent is the shell in which tmux starts the tool.
 func (r *roles) shellOf(t *Table, p *Proc) bool {
-	up := t.Get(p.PPID)
+	up := t.Parent(p)
 	return p.Class == "shell" && up != nil && up.Role == wiring.Relay
 }
 
 func (r *roles) below(t *Table, p *Proc) bool {
-	for i, pid := 0, p.PPID; i < 32; i++ {
-		if pid == r.root {
-			return true
-		}
-		q := t.Get(pid)
-		if q == nil || q.PPID == pid {
+	for range 32 {
+		if p = t.Parent(p); p == nil {
 			return false
 		}
-		pid = q.PPID
+		if p.PID == r.root {
+			return true
+		}
 	}
 	return false
 }

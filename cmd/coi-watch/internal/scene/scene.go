@@ -154,14 +154,14 @@ func (s *Scene) exec(r bpf.Record) event.Event {
 	for _, d := range r.FD {
 		ev.Stdio = append(ev.Stdio, stdio(d))
 	}
-	ev.Chain = s.Table.Chain(r.PPID)
+	ev.Chain = s.Table.Chain(p)
 	p.Exe, p.Class, p.Is, p.Argv = ev.Exe, ev.ExeClass, ev.ExeIs, ev.Argv
 	if p.Argv0 = ""; len(ev.Argv) > 0 {
 		p.Argv0 = ev.Argv[0]
 	}
 	p.Role = s.roles.of(s.Table, p, s.Init)
 	ev.Role = string(p.Role)
-	parent := s.Table.Get(r.PPID)
+	parent := s.Table.Parent(p)
 	p.Setup = p.UID == 0 && r.PID != s.Init && p.NSPID != 1 && (p.Outside || parent != nil && parent.Setup)
 	s.script(&ev, r)
 	return ev
@@ -171,19 +171,47 @@ func (s *Scene) exec(r bpf.Record) event.Event {
 func (s *Scene) adopt(pid, ppid int, start uint64) *Proc {
 	p := s.Table.Get(pid)
 	if p == nil || p.Start != start {
-		p = &Proc{PID: pid, Start: start, UID: -1}
+		p = &Proc{PID: pid, PPID: -1, Start: start, UID: -1}
 	}
-	p.PPID, p.Gone = ppid, false
-	parent := s.Table.Get(ppid)
-	p.Outside = parent == nil || ppid == 0
+	if p.PPID != ppid {
+		p.under(ppid, s.living(ppid))
+	}
+	p.Gone = false
 	s.Table.Put(p)
 	return p
 }
 
+// living is the process of the container that has a pid now. A process that
+// enters from outside may have a parent on the host with the pid that a process
+// of the container had before.
+func (s *Scene) living(pid int) *Proc {
+	q := s.Table.Get(pid)
+	if q == nil {
+		return nil
+	}
+	if st, err := s.Proc.ReadStat(pid); err == nil && st.Start != q.Start {
+		return nil
+	}
+	return q
+}
+
+// under puts a process below its parent; nil is one outside the container.
+func (p *Proc) under(ppid int, parent *Proc) {
+	p.PPID, p.Outside, p.born = ppid, parent == nil, 0
+	if parent != nil {
+		p.born = parent.Start
+	}
+}
+
 func (s *Scene) fork(r bpf.Record) event.Event {
-	p := s.adopt(r.Child, r.PID, r.ChildStart)
-	p.NSPID, p.UID = r.ChildNSPID, s.UID(int(r.UID))
-	if parent := s.Table.Get(r.PID); parent != nil {
+	parent := s.Table.Get(r.PID)
+	if parent != nil && parent.Start != r.Start && r.Start != 0 { // 0: a weaker sensor does not know
+		parent = nil
+	}
+	p := &Proc{PID: r.Child, Start: r.ChildStart, NSPID: r.ChildNSPID, UID: s.UID(int(r.UID))}
+	p.under(r.PID, parent)
+	s.Table.Put(p)
+	if parent != nil {
 		p.Exe, p.Class, p.Is, p.Argv, p.Argv0, p.Role = parent.Exe, parent.Class, parent.Is, parent.Argv, parent.Argv0, parent.Role
 	}
 	ev := event.Event{Type: event.Fork, PID: r.Child, PPID: r.PID, Start: r.ChildStart, NSPID: r.ChildNSPID}
@@ -224,6 +252,6 @@ func (s *Scene) About(ev *event.Event, pid int) {
 	s.about(ev, pid)
 	if p := s.Table.Get(pid); p != nil {
 		ev.Argv = p.Argv
-		ev.Chain = s.Table.Chain(p.PPID)
+		ev.Chain = s.Table.Chain(p)
 	}
 }

@@ -78,7 +78,7 @@ func (s *Scene) syscall(r bpf.Record) (event.Event, bool) {
 	if r.Call == bpf.Setns && s.foreign(r) {
 		ev.N["foreign"] = 1
 	}
-	ev.Chain = s.Table.Chain(ev.PPID)
+	ev.Chain = s.Table.Chain(s.Table.Get(r.PID))
 	s.Stamp(&ev, "syscalls", r.Mono)
 	return ev, true
 }
@@ -103,8 +103,7 @@ func (s *Scene) target(n map[string]float64, nspid uint64) {
 // a namespace that is none of the container's. Who is still on the way in from
 // outside does not count.
 func (s *Scene) foreign(r bpf.Record) bool {
-	p, parent := s.Table.Get(r.PID), s.Table.Get(r.PPID)
-	if parent == nil || p == nil || p.Outside && p.Exe == "" {
+	if p := s.Table.Get(r.PID); p == nil || p.Outside {
 		return false
 	}
 	if link, err := s.Proc.Link(r.PID, "fd/"+strconv.FormatUint(r.Arg[0], 10)); err == nil && strings.Contains(link, ":[") {

@@ -18,6 +18,7 @@ const MaxProcesses = 32768
 type Proc struct {
 	PID, PPID int
 	Start     uint64
+	born      uint64 // Start of the parent: a pid alone may be another process by now
 	NSPID     int
 	UID       int // inside
 	Exe       string
@@ -78,20 +79,24 @@ func (t *Table) Each(f func(*Proc)) {
 	}
 }
 
+// Parent is the process that started p or took it over, living or gone; nil
+// when it is not in the container, not known, or its pid has passed on.
+func (t *Table) Parent(p *Proc) *Proc {
+	if p == nil || p.Outside || p.PPID == p.PID {
+		return nil
+	}
+	if q := t.procs[p.PPID]; q != nil && q.Start == p.born {
+		return q
+	}
+	return nil
+}
+
 // Chain is the ancestors of a process, nearest first, as far as they are in
 // the container.
-func (t *Table) Chain(ppid int) []event.Ancestor {
+func (t *Table) Chain(p *Proc) []event.Ancestor {
 	var chain []event.Ancestor
-	for len(chain) < event.MaxChain {
-		p := t.procs[ppid]
-		if p == nil {
-			break
-		}
+	for p = t.Parent(p); p != nil && len(chain) < event.MaxChain; p = t.Parent(p) {
 		chain = append(chain, event.Ancestor{PID: p.PID, Exe: p.Exe, Argv0: p.Argv0, Class: p.Class})
-		if p.PPID == p.PID || p.Outside {
-			break
-		}
-		ppid = p.PPID
 	}
 	return chain
 }

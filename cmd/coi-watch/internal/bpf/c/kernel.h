@@ -86,6 +86,7 @@ struct task_struct {
 	s32 pid;
 	s32 tgid;
 	u64 start_boottime;
+	struct task_struct *group_leader;
 	struct task_struct *real_parent;
 	struct pid *thread_pid;
 	const struct cred *cred;

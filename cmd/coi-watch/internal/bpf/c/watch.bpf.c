@@ -144,7 +144,7 @@ INLINE u32 nspid_of(struct task_struct *t)
 
 INLINE void fill(struct head *h, u16 kind, u32 id, struct slot *s, struct task_struct *t)
 {
-	struct task_struct *parent = 0;
+	struct task_struct *parent = 0, *leader = 0;
 	const struct cred *cred = 0;
 	kuid_t uid = {};
 	h->kind = kind;
@@ -152,7 +152,8 @@ INLINE void fill(struct head *h, u16 kind, u32 id, struct slot *s, struct task_s
 	h->seq = __sync_fetch_and_add(&s->seq, 1);
 	h->mono = ktime_ns();
 	FIELD(h->tgid, t, tgid);
-	FIELD(h->start, t, start_boottime);
+	FIELD(leader, t, group_leader); /* a thread began later than its process */
+	FIELD(h->start, leader, start_boottime);
 	FIELD(parent, t, real_parent);
 	FIELD(h->ppid, parent, tgid);
 	FIELD(cred, t, cred);

@@ -1,0 +1,80 @@
+package scene
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/bpf"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/proc"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/wiring"
+)
+
+// plain knows no class of program.
+type plain struct{}
+
+func (plain) ClassOf(string) string        { return "" }
+func (plain) Canonical(name string) string { return name }
+func (plain) Known() []string              { return nil }
+
+// reuse is a container in which init started process 700, which is gone, and a
+// host on which another process has that pid now.
+func reuse(t *testing.T) *Scene {
+	t.Helper()
+	s := New("coi-x-1", nil, plain{})
+	s.Proc = proc.Root(t.TempDir())
+	s.Init = 500
+	runs(t, s, 500, 1, 10)
+	runs(t, s, 700, 9, 90)
+	s.Record(bpf.Record{Kind: bpf.KindExec, PID: 500, PPID: 9, Start: 10, File: "/sbin/init", Argv: []string{"/sbin/init"}})
+	s.Record(bpf.Record{Kind: bpf.KindFork, PID: 500, Start: 10, Child: 700, ChildStart: 20})
+	s.Record(bpf.Record{Kind: bpf.KindExit, PID: 700, PPID: 500, Start: 20})
+	return s
+}
+
+// runs puts a living process into the /proc of the test.
+func runs(t *testing.T, s *Scene, pid, ppid int, start uint64) {
+	t.Helper()
+	dir := filepath.Join(string(s.Proc), fmt.Sprint(pid))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	stat := fmt.Sprintf("%d (x) S %d 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 %d 0 0\n", pid, ppid, start)
+	if err := os.WriteFile(filepath.Join(dir, "stat"), []byte(stat), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A command that the host enters is no child of a process that had the pid of
+// the one that entered it; one that the container's own process starts is.
+func TestPidOfAnotherProcessIsNoParent(t *testing.T) {
+	s := reuse(t)
+	s.Record(bpf.Record{Kind: bpf.KindExec, PID: 800, PPID: 700, Start: 95, File: "/bin/sh", Argv: []string{"sh"}})
+	if p := s.Table.Get(800); !p.Outside || p.Role != wiring.Relay || len(s.Table.Chain(p)) != 0 {
+		t.Errorf("entered command = %+v, chain %v; want one from outside", p, s.Table.Chain(p))
+	}
+	s.Record(bpf.Record{Kind: bpf.KindFork, PID: 500, Start: 10, Child: 801, ChildStart: 96})
+	s.Record(bpf.Record{Kind: bpf.KindExec, PID: 801, PPID: 500, Start: 96, File: "/bin/sh", Argv: []string{"sh"}})
+	if p := s.Table.Get(801); p.Outside || len(s.Table.Chain(p)) != 1 {
+		t.Errorf("command of init = %+v, chain %v; want init above it", p, s.Table.Chain(p))
+	}
+}
+
+// R-REG-27: who is still on the way in joins the container's namespaces one by
+// one, and half-way stands in one of the host; that is no escape.
+func TestOnTheWayInIsNoEscape(t *testing.T) {
+	s := reuse(t)
+	s.host["mnt"], s.NS = 4026531841, map[string]uint64{"mnt": 4026532000}
+	runs(t, s, 802, 700, 97)
+	enter := bpf.Record{Kind: bpf.KindSyscall, Call: bpf.Setns, PID: 802, PPID: 700, Start: 97, NS: [5]uint32{4026531841}}
+	if ev, ok := s.Record(enter); !ok || ev.N["foreign"] != 0 {
+		t.Errorf("setns on the way in = %+v, %v; want nothing foreign", ev.N, ok)
+	}
+	s.Record(bpf.Record{Kind: bpf.KindFork, PID: 500, Start: 10, Child: 803, ChildStart: 98})
+	escape := bpf.Record{Kind: bpf.KindSyscall, Call: bpf.Setns, PID: 803, PPID: 500, Start: 98, NS: [5]uint32{4026531841}}
+	if ev, ok := s.Record(escape); !ok || ev.Type != event.Setns || ev.N["foreign"] != 1 {
+		t.Errorf("setns of a process of the container = %+v, %v; want foreign", ev.N, ok)
+	}
+}
