@@ -3,8 +3,11 @@ package engine
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/detect"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
@@ -51,6 +54,7 @@ type Engine struct {
 	rules  *Rules
 	wants  map[event.Type][]int // indexes into detect.All
 	slow   map[int]int          // times a detector was too slow
+	began  time.Duration        // processor time when the event came
 	said   map[saidKey]int64    // findings by line, with their time
 	hits   map[string]int
 	faults []string
@@ -61,8 +65,9 @@ type saidKey struct {
 	pid  int
 }
 
-// slowest is the time after which one run of a detector is noted; three times
-// switch it off.
+// slowest is how much of a processor one run of a detector may use before it is
+// noted; three times switch it off. Time by the clock does not count: load that
+// a container makes must not switch off what watches it.
 const slowest = 5 * time.Millisecond
 
 // New builds an engine. A broken rule file is no error; it is listed by Problems.
@@ -89,6 +94,9 @@ func New(cfg Config) *Engine {
 // rule about the same line is returned once. It never panics: a detector that
 // does is reported as sensor.fault and leaves the rest alone.
 func (e *Engine) Process(ev event.Event) []detect.Finding {
+	runtime.LockOSThread() // used counts for the thread
+	defer runtime.UnlockOSThread()
+	e.began = used()
 	v, ok := e.apply(ev)
 	if !ok {
 		return []detect.Finding{fault(ev, "an event could not be taken in")}
@@ -123,7 +131,7 @@ func (e *Engine) run(i int, ev event.Event, v track.View) (out []detect.Finding)
 		if r := recover(); r != nil {
 			out = []detect.Finding{fault(ev, "detector "+d.ID+" failed")}
 		}
-		if time.Since(start) > slowest {
+		if time.Since(start) > slowest && e.exceeded() {
 			e.slow[i]++
 			if e.slow[i] == 3 {
 				e.faults = append(e.faults, d.ID+": switched off, too slow three times")
@@ -141,8 +149,27 @@ func (e *Engine) run(i int, ev event.Event, v track.View) (out []detect.Finding)
 	return out
 }
 
+// exceeded reports whether the processor was in use for longer than slowest
+// since it was asked last, or since the event came.
+func (e *Engine) exceeded() bool {
+	now := used()
+	spent := now - e.began
+	e.began = now
+	return spent > slowest
+}
+
+// used is the processor time of this thread.
+func used() time.Duration {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts) // cannot fail: the clock exists since Linux 2.6.12
+	return time.Duration(ts.Nano())
+}
+
+// SensorFault is the rule of what went wrong in the monitor itself.
+const SensorFault = "sensor.fault"
+
 func fault(ev event.Event, text string) detect.Finding {
-	return detect.Finding{Rule: "sensor.fault", Level: coi.Warning, Title: text, PID: ev.PID}
+	return detect.Finding{Rule: SensorFault, Level: coi.Warning, Title: text, PID: ev.PID}
 }
 
 // settle applies the user's levels, drops what was said about the line before,
