@@ -73,9 +73,11 @@ func Check(e End) (*Report, error) {
 		defer func() { _ = root.Close() }()
 		c.trees = append(c.trees, Tree{root, t.Inside})
 	}
-	defer c.q.close()
 	c.roots()
 	c.sweep()
+	if err := c.q.close(); err != nil {
+		c.report.NotVerified = append(c.report.NotVerified, "the list of what went to quarantine: "+cli.Escape(err.Error()))
+	}
 	if c.q.root != nil {
 		c.report.Quarantine = c.q.root.Path()
 	}

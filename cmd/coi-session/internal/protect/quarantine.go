@@ -21,7 +21,7 @@ import (
 
 // Item is one thing that was taken out of a workspace.
 type Item struct {
-	Path    string `json:"path"` // in the quarantine directory; empty for what is only described: a link, or a file over 1 GiB that cannot be moved
+	Path    string `json:"path"` // in the quarantine directory; empty for what is only described: a link, or a file that cannot be moved and is too large to be copied
 	From    string `json:"from"`
 	SHA256  string `json:"sha256"` // of a file
 	Reason  string `json:"reason"`
@@ -40,12 +40,19 @@ type manifestFile struct {
 // costs its maker nothing and would fill the disk.
 const maxKept = 1 << 30
 
+// maxCopied is how many bytes one session may put on another file system by
+// being copied to its quarantine; what goes beyond is described only. A move
+// costs nothing and is not counted.
+const maxCopied = 4 << 30
+
 // quarantine is ~/.coi/storage/quarantine/<session-id>. It is made when the
 // first thing goes in. Nothing in it can be executed.
 type quarantine struct {
-	dir   string
-	root  *beneath.Root
-	items []Item
+	dir     string
+	root    *beneath.Root
+	items   []Item
+	copied  int64 // bytes
+	written int   // items in the manifest on disk
 }
 
 const manifestName = "MANIFEST.json"
@@ -68,14 +75,30 @@ func (q *quarantine) open() error {
 	if err := home.ReadJSON(filepath.Join(real, manifestName), schema, &m); err != nil && !home.Missing(err) {
 		return err
 	}
-	q.items = m.Items
+	q.items, q.written = m.Items, len(m.Items)
 	return nil
 }
 
-func (q *quarantine) close() {
-	if q.root != nil {
-		_ = q.root.Close()
+// close writes what is missing of the manifest.
+func (q *quarantine) close() error {
+	if q.root == nil {
+		return nil
 	}
+	err := q.manifest(true)
+	return errors.Join(err, q.root.Close())
+}
+
+// often is how many items go to quarantine before the manifest, which is
+// written whole, is written for every further so many only.
+const often = 256
+
+func (q *quarantine) manifest(now bool) error {
+	n := len(q.items)
+	if n == q.written || !now && n > often && n%often != 0 {
+		return nil
+	}
+	q.written = n
+	return home.WriteJSON(filepath.Join(q.root.Path(), manifestName), manifestFile{schema, q.items}, true)
 }
 
 // take moves rel out of the tree and writes the manifest.
@@ -112,7 +135,7 @@ func (q *quarantine) take(root *beneath.Root, rel, reason string) (Item, error) 
 	}
 	it.PutBack = q.putBack(it)
 	q.items = append(q.items, it)
-	return it, home.WriteJSON(filepath.Join(q.root.Path(), manifestName), manifestFile{schema, q.items}, true)
+	return it, q.manifest(false)
 }
 
 func safeName(s string) string {
@@ -153,7 +176,7 @@ func (q *quarantine) file(root *beneath.Root, rel string, st beneath.Info, name 
 	if st.Size > maxKept {
 		return "", errLarge
 	}
-	sum, err := copyFile(root, rel, q.root, name)
+	sum, err := q.copyFile(root, rel, name)
 	if err != nil {
 		return "", err
 	}
@@ -180,6 +203,19 @@ func (q *quarantine) seal(name string) (string, error) {
 }
 
 var errLarge = errors.New("too large to be kept")
+
+// copyFile copies into the quarantine as long as there is room for it.
+func (q *quarantine) copyFile(root *beneath.Root, rel, name string) (string, error) {
+	st, err := root.Stat(rel)
+	if err != nil {
+		return "", err
+	}
+	if q.copied+st.Size > maxCopied {
+		return "", errLarge
+	}
+	q.copied += st.Size
+	return copyFile(root, rel, q.root, name)
+}
 
 func copyFile(from *beneath.Root, rel string, to *beneath.Root, name string) (string, error) {
 	in, err := from.OpenRegular(rel)
@@ -253,7 +289,7 @@ func (q *quarantine) copyTree(root *beneath.Root, rel, name string) error {
 		case e.Type.IsDir():
 			err = q.root.Mkdir(to, home.DirMode)
 		case e.Type.IsRegular():
-			if _, err = copyFile(root, e.Path, q.root, to); errors.Is(err, errLarge) {
+			if _, err = q.copyFile(root, e.Path, to); errors.Is(err, errLarge) {
 				err = nil
 			}
 		case e.Type&fs.ModeSymlink != 0:

@@ -23,6 +23,7 @@ var gitPaths = []string{"hooks", "config", "config.worktree", "info/attributes"}
 type finder struct {
 	parts map[string]uint8
 	files []string // files named .git
+	todos []string // steps of git operations in progress
 }
 
 // commons lists the files that make a git directory use another one's
@@ -50,6 +51,9 @@ func newFinder() *finder { return &finder{parts: map[string]uint8{}} }
 func (f *finder) see(e beneath.Entry) {
 	dir, base := path.Split(e.Path)
 	dir = strings.TrimSuffix(dir, "/")
+	if isTodo(e.Path) {
+		f.todos = append(f.todos, e.Path)
+	}
 	switch base {
 	case "HEAD":
 		f.parts[dir] |= hasHead
@@ -98,7 +102,7 @@ func (p *Plan) survey(tree int, also func(beneath.Entry)) {
 	} else if err != nil {
 		p.problems = append(p.problems, "the workspace cannot be read: "+cli.Escape(err.Error()))
 	}
-	for _, g := range slices.Concat(f.files, f.commons()) {
+	for _, g := range slices.Concat(f.files, f.commons(), f.todos) {
 		p.gitFiles[root.Abs(g)] = fileHash(root, g)
 	}
 	p.repos, p.lookalikes = append(p.repos, f.dirs(false)), append(p.lookalikes, f.dirs(true))

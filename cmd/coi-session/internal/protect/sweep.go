@@ -62,6 +62,9 @@ func (c *checker) repositories(tree int, f *finder) {
 	for _, g := range f.files {
 		c.gitFile(tree, g)
 	}
+	for _, rel := range f.todos {
+		c.todo(tree, rel)
+	}
 }
 
 // common judges a commondir file and gives the directory that it names. One
@@ -189,14 +192,30 @@ func (c *checker) repository(tree int, dir string) {
 		if err != nil {
 			c.notVerified(tree, hooks, err)
 		}
-		for _, e := range entries {
-			if !strings.HasSuffix(e.Name(), ".sample") {
-				c.find(coi.High, tree, path.Join(hooks, e.Name()), "is a hook of a new repository", true)
-			}
-		}
+		c.newHooks(tree, hooks, entries)
 	}
 	c.config(tree, dir, "config")
 	c.config(tree, dir, "config.worktree")
+}
+
+// manyHooks is how many hooks of a new repository are moved one by one; git
+// knows fewer, so a directory with more is moved as a whole.
+const manyHooks = 64
+
+func (c *checker) newHooks(tree int, dir string, entries []fs.DirEntry) {
+	var bad []string
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".sample") {
+			bad = append(bad, e.Name())
+		}
+	}
+	if len(bad) > manyHooks {
+		c.find(coi.High, tree, dir, fmt.Sprintf("holds %d hooks of a new repository", len(bad)), true)
+		return
+	}
+	for _, name := range bad {
+		c.find(coi.High, tree, path.Join(dir, name), "is a hook of a new repository", true)
+	}
 }
 
 // config removes from a new repository's configuration what runs programs or

@@ -32,10 +32,14 @@ var (
 	errTarget    = errors.New("the target is a symbolic link")
 )
 
-// maxDepth and maxFiles bound a tree that a container shows.
+// maxDepth, maxFiles and maxBytes bound a tree that a container shows. A file
+// with holes costs the container nothing and would fill the host's disk; what
+// the disk has left, without reserve, is the other bound.
 const (
 	maxDepth = 200
 	maxFiles = 200_000
+	maxBytes = 64 << 30
+	reserve  = 256 << 20
 )
 
 // Result counts what arrived and what was left out.
@@ -86,7 +90,12 @@ func Pull(door Tree, from, local string, recursive bool) (Result, error) {
 		return res, err
 	}
 	defer func() { _ = dir.Close() }()
-	p := &puller{door: door, res: &res}
+	p := &puller{door: door, res: &res, left: maxBytes}
+	var disk unix.Statfs_t
+	if err := unix.Fstatfs(int(dir.Fd()), &disk); err != nil {
+		return res, err
+	}
+	p.left = max(0, min(p.left, int64(disk.Bavail)*disk.Bsize-reserve))
 	return res, p.one(dir, filepath.Base(target), from, st, 0)
 }
 
@@ -119,6 +128,20 @@ func openDir(p string) (*os.File, error) {
 type puller struct {
 	door Tree
 	res  *Result
+	left int64 // bytes that may still arrive
+}
+
+// ErrLarge says that a container offers more than the host takes.
+var ErrLarge = errors.New("more than 64 GiB, or than this disk has room for")
+
+// copy takes over the content of one file, which may be longer than it said.
+func (p *puller) copy(to io.Writer, from io.Reader) error {
+	// Large reads ask for many parts at once over SFTP; a bare file would take small ones.
+	n, err := io.CopyBuffer(struct{ io.Writer }{to}, io.LimitReader(from, p.left+1), make([]byte, 1<<20))
+	if p.left -= n; err == nil && p.left < 0 {
+		return ErrLarge
+	}
+	return err
 }
 
 // one writes one thing under base in dir.
@@ -148,6 +171,9 @@ func (p *puller) file(dir *os.File, base, from string, st fs.FileInfo) error {
 		}
 		return fmt.Errorf("%s exists and is no regular file", where)
 	}
+	if st.Size() > p.left {
+		return fmt.Errorf("%s: %w", from, ErrLarge)
+	}
 	content, err := p.door.Open(from)
 	if err != nil {
 		return fmt.Errorf("%s: %w", from, err)
@@ -159,7 +185,7 @@ func (p *puller) file(dir *os.File, base, from string, st fs.FileInfo) error {
 		return fmt.Errorf("%s: %w", where, err)
 	}
 	f := os.NewFile(uintptr(fd), tmp)
-	_, err = io.Copy(f, content)
+	err = p.copy(f, content)
 	if err == nil {
 		err = f.Chmod(st.Mode().Perm() &^ 0o022)
 	}
