@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -156,14 +157,21 @@ func (b *begin) deadline(spec *launch.Spec) {
 	end := time.Now().UTC().Add(r.MaxDuration)
 	rec := &spec.Record
 	rec.Deadline = &end
-	if r.WarnBefore > 0 && r.WarnBefore < r.MaxDuration {
-		rec.WarnAt = append(rec.WarnAt, end.Add(-r.WarnBefore))
-	}
-	if r.WarnBefore > time.Minute && r.MaxDuration > time.Minute || r.WarnBefore == 0 {
-		rec.WarnAt = append(rec.WarnAt, end.Add(-time.Minute))
-	}
+	rec.WarnAt = warnings(end, r.MaxDuration, r.WarnBefore)
 	spec.Watch.Deadline = &end
 	spec.Files = append(spec.Files, bundle.File{Path: "/run/coi/deadline", Mode: 0o644, Content: []byte(end.Format(time.RFC3339) + "\n")})
+}
+
+// warnings are the moments at which a time limit is announced: as configured,
+// and a minute before the end. What would come before the start is left out.
+func warnings(end time.Time, limit, before time.Duration) []time.Time {
+	var at []time.Time
+	for _, d := range []time.Duration{max(before, time.Minute), min(before, time.Minute)} {
+		if d > 0 && d < limit && !slices.Contains(at, end.Add(-d)) {
+			at = append(at, end.Add(-d))
+		}
+	}
+	return at
 }
 
 // existingFile reads a file of the stopped container that is used again, below

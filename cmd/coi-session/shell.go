@@ -49,6 +49,14 @@ func (s *shellCmd) Run(c *cli.Context) error {
 		}
 		return nil
 	}
+	if s.Container != "" {
+		if err := b.useContainer(); err != nil {
+			return err
+		}
+		if b.running != "" {
+			return b.attachRunning()
+		}
+	}
 	live, err := b.start()
 	if err != nil {
 		return err
@@ -86,7 +94,7 @@ func (s *shellCmd) Run(c *cli.Context) error {
 
 // attachRunning shows the resumed session where it still runs.
 func (b *begin) attachRunning() error {
-	b.c.Note("the session still runs in " + b.running)
+	b.c.Note("the session runs in " + b.running)
 	if b.shell.Background {
 		_, err := fmt.Fprintln(b.c.Stdout, b.running)
 		return err

@@ -48,6 +48,9 @@ func (b *begin) chooseSlot() (*home.Lock, error) {
 		slots[n] = s
 		found[n] = inst
 	}
+	if err := b.elsewhere(found); err != nil {
+		return nil, err
+	}
 	b.letFinish(slots)
 	for n := coi.MinSlot; n <= coi.MaxSlot; n++ {
 		// A supervisor that still holds its lock has not finished with the name.
@@ -91,6 +94,18 @@ func (b *begin) chooseSlot() (*home.Lock, error) {
 		b.old = &inst
 	}
 	return lock, nil
+}
+
+// elsewhere keeps one session name from being in two places: a container that
+// runs keeps its workspace, a stopped one gets the new one with its next start.
+func (b *begin) elsewhere(found map[int]incus.Instance) error {
+	for _, i := range found {
+		if at := i.Config[plan.KeyWorkspace]; i.Running() && at != b.ws.Path {
+			return cli.Fail(coi.ExitFailed, "session %s runs in %s", cli.Escape(b.cfg.Container.SessionName), cli.Escape(at)).
+				Hint("coi attach %s", i.Name).Hint("coi shutdown %s", i.Name)
+		}
+	}
+	return nil
 }
 
 // finishTime is how long a start waits for a persistent container that is just
@@ -152,6 +167,9 @@ func (b *begin) takeName() (*home.Lock, error) {
 	case b.old != nil && err == nil:
 		b.old = &inst
 		b.slot, _ = strconv.Atoi(inst.Config[plan.KeySlot])
+		if id := inst.Config[plan.KeyIdentity]; id != "" {
+			b.identity = id
+		}
 	case !errors.Is(err, incus.ErrNotFound):
 		return nil, err
 	}

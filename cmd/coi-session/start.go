@@ -94,7 +94,7 @@ func (b *begin) start() (*launch.Live, error) {
 		return nil, err
 	}
 	b.line.mark("slot chosen")
-	for _, check := range []func() error{b.keepAlias, b.killed} {
+	for _, check := range []func() error{b.keepAlias, b.killed, b.stale} {
 		if err := check(); err != nil {
 			lock.Unlock()
 			return nil, err
@@ -326,6 +326,9 @@ func (b *begin) spec() (launch.Spec, error) {
 		}
 	}
 	in.Monitor = b.monitor()
+	if in.NIC, err = b.openNIC(); err != nil {
+		return launch.Spec{}, err
+	}
 	spec := plan.Make(in)
 	b.deadline(&spec)
 	b.setup(in, &spec)

@@ -74,9 +74,6 @@ func (s *start) announce(ctx context.Context) error {
 }
 
 func (s *start) askNet() error {
-	if s.spec.OpenNIC != nil {
-		return nil
-	}
 	n := guard.OpenNet(s.Home, s.spec.Record.Container)
 	generation := n.Want.Generation
 	n.Want = s.spec.Net
@@ -90,9 +87,27 @@ func (s *start) askNet() error {
 	return n.Ask(run.NetHold)
 }
 
-// unguarded: open mode goes on without a guard, nothing else does.
+// unguarded: open mode goes on without a guard, on the default network of
+// Incus, nothing else does.
 func (s *start) unguarded(err error) error {
-	return &GuardError{Err: err}
+	if s.spec.OpenNIC == nil {
+		return &GuardError{Err: err}
+	}
+	if s.net != nil {
+		if err := s.net.Remove(); err != nil {
+			return err
+		}
+	}
+	s.net = nil
+	s.spec.Record.Plan.Unguarded = true
+	s.spec.Devices["eth0"] = s.spec.OpenNIC
+	s.warnOpen("this session has no network guard: " + err.Error())
+	return nil
+}
+
+func (s *start) warnOpen(text string) {
+	s.Warn(text, "coi health")
+	s.spec.Record.Warnings = append(s.spec.Record.Warnings, text)
 }
 
 // GuardError says that the firewall is not there to guard the session.
@@ -149,6 +164,9 @@ func (s *start) address(ctx context.Context) error {
 		return nil
 	}
 	st, err := s.net.Answer(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil {
 		return s.unguarded(err)
 	}
@@ -166,9 +184,6 @@ func (s *start) address(ctx context.Context) error {
 }
 
 func (s *start) create(ctx context.Context) error {
-	if s.spec.OpenNIC != nil {
-		s.spec.Devices["eth0"] = s.spec.OpenNIC
-	}
 	if old := s.spec.Old; old != nil {
 		if err := s.Door.Update(ctx, *old, keepVolatile(s.spec.Config, old.Config), s.spec.Devices); err != nil {
 			return fmt.Errorf("update %s: %w", old.Name, err)
@@ -280,8 +295,13 @@ func (s *start) policy(ctx context.Context) error {
 		return err
 	}
 	st, err := s.net.Answer(ctx)
-	if err != nil {
-		return s.unguarded(err)
+	switch {
+	case err != nil && s.spec.OpenNIC != nil && ctx.Err() == nil:
+		// The nic is the guarded one by now: nothing passes until the guard is back.
+		s.warnOpen("network guard: " + err.Error() + "; the network stays closed until it answers")
+		return nil
+	case err != nil:
+		return &GuardError{Err: err}
 	}
 	if st.State == run.NetDegraded {
 		for _, p := range st.Problems {

@@ -64,7 +64,7 @@ func (s *start) setup(ctx context.Context) error {
 		}
 		s.mark("restored")
 	}
-	script := prelude + s.spec.Before + s.probe() + s.spec.Script + "\necho " + sayReady + "\n"
+	script := prelude + s.lease() + s.spec.Before + s.probe() + s.spec.Script + "\necho " + sayReady + "\n"
 	return s.try(ctx, script, func() io.Reader { return bytes.NewReader(archive.Bytes()) })
 }
 

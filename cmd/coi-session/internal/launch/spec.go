@@ -39,7 +39,8 @@ type Spec struct {
 	Net     run.Net // policy and events; phases are set here
 	Watch   run.Watch
 	Monitor Monitor
-	// OpenNIC is the nic of open mode without a guard.
+	// OpenNIC is the nic that open mode falls back to when the guard is not
+	// there; nil in every other mode.
 	OpenNIC incus.Device
 	// Boot are files for the stopped container of an image that was not made
 	// for a static address.

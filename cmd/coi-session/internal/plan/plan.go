@@ -39,7 +39,7 @@ type Input struct {
 	Mounts    *mount.Plan
 	Inside    string // path of the workspace in the container
 	UIDs      uidmap.Decision
-	NIC       incus.Device // open mode without a guard
+	NIC       incus.Device // of open mode, should the guard not be there
 	Monitor   launch.Monitor
 	Tool      Tool
 	Limits    Limits
@@ -105,7 +105,7 @@ func newRecord(in Input) record.Record {
 		SessionsDir: c.Paths.SessionsDir + "-" + in.Tool.Name, StorageDir: c.Paths.StorageDir, LogsDir: c.Paths.LogsDir,
 		Save: in.Tool.Save, StopTimeout: int(c.Container.ShutdownTimeout.Seconds()),
 		AutoStop: c.Limits.Runtime.AutoStop, Graceful: c.Limits.Runtime.StopGraceful,
-		Existed: in.Old != nil, Unguarded: in.NIC != nil, Watched: in.Monitor != launch.Off,
+		Existed: in.Old != nil, Watched: in.Monitor != launch.Off,
 		Limits: in.Limits.Words, Forensics: c.Monitoring.ForensicsOnKill,
 	}
 	return r

@@ -41,7 +41,7 @@ type Plan struct {
 	Graceful    bool         `json:"graceful"`         // at the time limit
 	Client      *run.Process `json:"client,omitempty"` // runs the command where there is no tmux
 	Existed     bool         `json:"existed"`          // the container is older than this session
-	Unguarded   bool         `json:"unguarded"`        // open mode without a guard
+	Unguarded   bool         `json:"unguarded"`        // open mode; the guard was not there
 	Watched     bool         `json:"watched"`
 	Protected   string       `json:"protected,omitempty"` // summary for info
 	OwnerUID    int          `json:"owner_uid"`           // who the files of the workspace belong to

@@ -52,7 +52,7 @@ func Manifests(h home.Home, but string) []string {
 }
 
 // flagsTime is how long the monitor may take to clear immutable flags.
-const flagsTime = 3 * time.Second
+const flagsTime = 10 * time.Second
 
 // Clear removes placeholders and baseline of a container that no longer runs.
 // It waits for the monitor to let go of its flags: immutable files cannot be

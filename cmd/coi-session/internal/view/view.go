@@ -96,7 +96,7 @@ func (v *Container) guards(h home.Home, rec record.Record) {
 		v.State, v.FrozenBy, reason = "frozen", "monitor", "monitor: "+watch.FrozenTitle
 	case v.State == "frozen":
 		v.FrozenBy, reason = "user", "you"
-	case !v.Guarded && !rec.Plan.Unguarded:
+	case !v.Guarded:
 		reason = "unguarded"
 	case net.State == run.NetDegraded:
 		reason = "guard degraded"
