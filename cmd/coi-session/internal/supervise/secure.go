@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/guard"
@@ -89,6 +90,7 @@ func (s *Supervisor) verify(ctx context.Context) {
 		s.tell("what was taken out of the workspace is in " + rep.Quarantine)
 	}
 	s.record(rep)
+	s.cutShort(rep, files.Quarantine)
 	s.did(func(e *record.Ending) { e.Verified = true })
 }
 
@@ -106,6 +108,19 @@ func hints(f protect.Finding) []string {
 func (s *Supervisor) tell(text string, hints ...string) {
 	s.Log.Error("security", "%s", text)
 	s.report(Report{Op: OpWarning, Text: text, Hints: hints})
+}
+
+// cutShort tells of what a check that was killed before it could report may have
+// taken out of the workspace: this one finds it in order.
+func (s *Supervisor) cutShort(rep *protect.Report, quarantine string) {
+	if _, err := os.Lstat(quarantine); !s.goesOn || rep.Quarantine != "" || err != nil {
+		return
+	}
+	s.tell("an end check was cut short; what this session took out of the workspace is in " + quarantine)
+	s.write(audit.Record{
+		Type: audit.TypeFile, Level: coi.Warning, Category: audit.CategoryProtection, Title: "end check made again", Rule: "endcheck.again",
+		Action: audit.Logged, Path: quarantine, Description: "the first check was killed before it could report; the quarantine of the session has what it took",
+	})
 }
 
 // elevated asks the monitor for what needs its rights: bits and owners of files

@@ -43,6 +43,7 @@ type Supervisor struct {
 	tool chan toolEnd    // how the tool in tmux ended
 
 	watching bool // the end of the tmux session is being waited for
+	goesOn   bool // with an end that another supervisor had begun
 	saving   sync.Mutex
 	beside   *beside
 }

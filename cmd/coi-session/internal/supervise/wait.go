@@ -121,6 +121,7 @@ func (s *Supervisor) resume(ctx context.Context) (next ending, done bool) {
 	}
 	switch {
 	case r.Plan.Ending != nil:
+		s.goesOn = true
 		return ending{Ending: *r.Plan.Ending}, true
 	case r.Phase == run.Running:
 		s.settle(ctx)
