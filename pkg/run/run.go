@@ -296,6 +296,7 @@ type WatchStatus struct {
 	Armed         bool     `json:"armed"`
 	Sources       []string `json:"sources"`
 	Problems      []string `json:"problems"`
+	Weak          string   `json:"weak,omitempty"` // why what is armed is no real watch (watch.md 17)
 	Lost          uint64   `json:"lost"`
 	Mounts        string   `json:"mounts"`    // "verified", "mismatch: PATH", "unknown"
 	Immutable     string   `json:"immutable"` // "set", "off: WHY"
@@ -318,6 +319,7 @@ type Daemon struct {
 	Since         time.Time `json:"since"`
 	Sources       []string  `json:"sources"`
 	Problems      []string  `json:"problems"`
+	Weak          string    `json:"weak,omitempty"` // of the monitor: see WatchStatus
 }
 
 // Alive reports whether the daemon has shown a sign of life within StaleAfter

@@ -55,6 +55,9 @@ func watcher(f *facts.Facts) Result {
 		}
 		return warn("not running: sessions are not monitored", watchHint)
 	}
+	if f.Watcher.Weak != "" && insists(f) {
+		return failed("monitoring.enabled = true is written, and the monitor cannot do its work: "+f.Watcher.Weak, "coi health --fix")
+	}
 	if len(f.Watcher.Problems) > 0 {
 		return warn(strings.Join(f.Watcher.Problems, "; "), "coi watch status")
 	}

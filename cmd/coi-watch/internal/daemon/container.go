@@ -180,7 +180,8 @@ func (c *container) want(w run.Watch) {
 func (c *container) arm() {
 	c.status.Armed = true
 	c.status.Sources = c.d.names()
-	c.status.Problems = append([]string{}, c.judge.Problems()...)
+	c.status.Weak = c.d.weak
+	c.status.Problems = append(c.d.missing(), c.judge.Problems()...)
 	if c.group != nil {
 		if p := c.group.Problem(); p != "" {
 			c.status.Problems = append(c.status.Problems, p)
@@ -305,10 +306,9 @@ func (c *container) letGo() {
 		c.clearFlags()
 		c.status.Mounts = "unknown"
 		c.mounts = nil
+		c.usage = usage{} // what the next run counts begins at zero
 	}
-	if c.d.files != nil {
-		c.d.files.release(c)
-	}
+	c.d.files.release(c)
 	c.marks = nil
 	c.wire.reader.Close()
 	if c.scene != nil {

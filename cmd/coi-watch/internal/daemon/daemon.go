@@ -57,14 +57,17 @@ type Daemon struct {
 	Options
 	layout cgroup.Layout
 	source source
-	files  *fileSensor // nil: no right
+	files  *fileSensor
 	allow  *allowed
+	wiring bool   // descriptors can be read
+	weak   string // why the sensors in force are no real watch; empty: they are
 	since  time.Time
 
 	mu         sync.Mutex
 	containers map[string]*container
 	slots      [slots]*container
 	problems   []string
+	off        map[string]string // sensors that failed and what is not seen meanwhile
 	reloaded   int
 }
 
@@ -90,12 +93,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 	d.source = openSource(d)
 	defer d.source.close()
 	debug.SetGCPercent(50) // memory before processor: most of the time nothing happens
-	d.problems = append(d.problems, d.source.problems()...)
-	if d.files, err = openFiles(); err != nil {
-		d.problems = append(d.problems, "file events off: "+err.Error())
-	} else {
-		defer d.files.s.Close()
+	if err := d.openFiles(); err != nil {
+		return err
 	}
+	defer d.files.Close()
 	if d.Confine {
 		if err := denyExec(); err != nil {
 			d.problems = append(d.problems, "execve not denied: "+err.Error())
@@ -104,18 +105,14 @@ func (d *Daemon) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var wg sync.WaitGroup
-	wg.Go(func() { d.source.read(ctx) })
-	if d.files != nil {
-		wg.Go(func() { d.files.read(ctx, d) })
-	}
+	wg.Go(func() { d.keep(ctx, d.source.sensor()) })
+	wg.Go(func() { d.keep(ctx, d.files.sensor()) })
 	d.logf("watching as %d: %s", os.Getpid(), strings.Join(d.names(), " "))
 	d.beat()
 	err = d.loop(ctx, &wg)
 	stop()
 	d.source.close()
-	if d.files != nil {
-		d.files.s.Close()
-	}
+	d.files.Close()
 	wg.Wait()
 	return err
 }
@@ -123,14 +120,15 @@ func (d *Daemon) Run(ctx context.Context) error {
 // names lists the sensors in force, each with its tier.
 func (d *Daemon) names() []string {
 	out := append([]string{}, d.source.names()...)
-	if d.files != nil {
-		out = append(out, "file:fanotify")
-	}
+	out = append(out, "file:"+d.files.tier)
 	counters := "counters:v2"
 	if len(d.layout.V1) > 0 {
 		counters = "counters:v1"
 	}
-	return append(out, "fds:proc", "mounts:poll", counters, "auth:log", "net:guard")
+	if d.wiring {
+		out = append(out, "fds:proc")
+	}
+	return append(out, "mounts:poll", counters, "auth:log", "net:guard")
 }
 
 func (d *Daemon) loop(ctx context.Context, wg *sync.WaitGroup) error {
@@ -324,13 +322,14 @@ type State struct {
 
 func (d *Daemon) beat() {
 	d.mu.Lock()
-	problems, reloaded := slices.Clone(d.problems), d.reloaded
+	reloaded := d.reloaded
 	d.mu.Unlock()
+	problems := d.missing()
 	pid := os.Getpid()
 	st := State{
 		Daemon: run.Daemon{
 			SchemaVersion: run.Schema, PID: pid, StartTime: run.StartTime(pid), Version: d.Version, HeartbeatAt: time.Now().UTC(), Since: d.since,
-			Sources: d.names(), Problems: problems,
+			Sources: d.names(), Problems: problems, Weak: d.weak,
 		},
 		Reload: reloaded,
 	}

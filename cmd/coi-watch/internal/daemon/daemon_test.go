@@ -79,6 +79,7 @@ type bench struct {
 	events []event.Event
 	name   string
 	layout cgroup.Layout
+	d      *Daemon
 	stop   func()
 	inside []*exec.Cmd
 	custom Trail // instead of the one in memory
@@ -132,6 +133,7 @@ func (b *bench) start() {
 		o.NewJudge, o.Names = b.real, realNames{}
 	}
 	d := New(o)
+	b.d = d
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- d.Run(ctx) }()

@@ -127,16 +127,32 @@ func (c *connSource) problems() []string {
 	return []string{fmt.Sprintf("exec arguments of very short processes may be missed; connections and system calls are not told (%v)", c.why)}
 }
 
-func (c *connSource) read(ctx context.Context) {
-	err := c.s.Read(func(e procconn.Event) {
+func (c *connSource) sensor() sensor {
+	return sensor{name: "processes", unseen: "programs started and ended", read: c.read, renew: c.renew}
+}
+
+func (c *connSource) read(context.Context) error {
+	c.mu.Lock()
+	s, before := c.s, c.over
+	c.mu.Unlock()
+	return s.Read(func(e procconn.Event) {
 		c.mu.Lock()
-		c.over = c.s.Lost.Load()
+		c.over = before + s.Lost.Load()
 		c.mu.Unlock()
 		c.event(e)
 	})
-	if err != nil && ctx.Err() == nil {
-		c.d.logf("%v", err)
+}
+
+func (c *connSource) renew() error {
+	s, err := procconn.Open()
+	if err != nil {
+		return err
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.s.Close()
+	c.s = s
+	return nil
 }
 
 func (c *connSource) event(e procconn.Event) {
@@ -170,7 +186,11 @@ func (c *connSource) event(e procconn.Event) {
 	}
 }
 
-func (c *connSource) close() { c.s.Close() }
+func (c *connSource) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.s.Close()
+}
 
 // scanSource is the last tier: it looks who is there, again and again.
 type scanSource struct {
@@ -188,13 +208,17 @@ func (s *scanSource) problems() []string {
 	return []string{fmt.Sprintf("weak: only processes that live longer than %s are seen (%v)", scanEvery, s.why)}
 }
 
-func (s *scanSource) read(ctx context.Context) {
+func (s *scanSource) sensor() sensor {
+	return sensor{name: "processes", unseen: "programs started and ended", read: s.read, renew: func() error { return nil }}
+}
+
+func (s *scanSource) read(ctx context.Context) error {
 	tick := time.NewTicker(scanEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-tick.C:
 		}
 		s.mu.Lock()

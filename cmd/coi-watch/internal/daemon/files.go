@@ -3,6 +3,7 @@ package daemon
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path"
 	"strconv"
@@ -14,33 +15,84 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/fanotify"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/inotify"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/marks"
 )
+
+// notices is a group of marks and the line on which their events come:
+// fanotify, else inotify.
+type notices interface {
+	marks.Marker
+	Read(each func([]fanotify.Event)) error
+	Close()
+}
 
 // fileSensor is the one notification group of the daemon; it hands each event
 // to the containers that marked the object.
 type fileSensor struct {
-	s *fanotify.Sensor
+	tier string // fanotify or inotify
+	open func() (notices, error)
+	lost atomic.Uint64
 
 	mu     sync.Mutex
+	s      notices
 	owners map[fanotify.Key][]*container
-	lost   atomic.Uint64
 }
 
 // settle is longer than the reader of the ring buffer gathers.
 const settle = 2 * gather
 
-func openFiles() (*fileSensor, error) {
-	s, err := fanotify.Open()
-	if err != nil {
-		return nil, err
+// openFiles takes the best file sensor that works here and weighs what the
+// sensors together are worth.
+func (d *Daemon) openFiles() error {
+	f := &fileSensor{tier: "fanotify", owners: map[fanotify.Key][]*container{}, open: func() (notices, error) { return fanotify.Open() }}
+	var refused, err error
+	if f.s, refused = f.open(); refused != nil {
+		f.tier, f.open = "inotify", func() (notices, error) { return inotify.Open() }
+		if f.s, err = f.open(); err != nil {
+			return errors.Join(refused, err)
+		}
 	}
-	return &fileSensor{s: s, owners: map[fanotify.Key][]*container{}}, nil
+	d.files = f
+	if err := d.weigh(effective(), refused); err != nil {
+		f.Close()
+		return err
+	}
+	return nil
 }
 
-func (f *fileSensor) read(ctx context.Context, d *Daemon) {
+// Close ends all marks.
+func (f *fileSensor) Close() { f.door().Close() }
+
+func (f *fileSensor) door() notices {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.s
+}
+
+// Mark and Unmark make the sensor a marks.Marker that outlives a group.
+func (f *fileSensor) Mark(fd int, mask uint64) (fanotify.Key, error) { return f.door().Mark(fd, mask) }
+
+// Unmark takes a mark back.
+func (f *fileSensor) Unmark(fd int, mask uint64) error { return f.door().Unmark(fd, mask) }
+
+func (f *fileSensor) sensor() sensor {
+	return sensor{name: "files", unseen: "files opened, written, renamed and removed", read: func(context.Context) error { return f.read() }, renew: func() error {
+		s, err := f.open()
+		if err != nil {
+			return err
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.s.Close()
+		f.s, f.owners = s, map[fanotify.Key][]*container{} // marks are gone with their group
+		return nil
+	}}
+}
+
+func (f *fileSensor) read() error {
 	own := os.Getpid()
-	err := f.s.Read(func(batch []fanotify.Event) {
+	return f.door().Read(func(batch []fanotify.Event) {
 		// What a process did to a file comes by another way than its start: let
 		// the start arrive first, so that it is known who it was.
 		time.Sleep(settle) //nolint:forbidigo // a fixed head start for another sensor, not a wait for something
@@ -53,9 +105,6 @@ func (f *fileSensor) read(ctx context.Context, d *Daemon) {
 			}
 		}
 	})
-	if err != nil && ctx.Err() == nil {
-		d.logf("%v", err)
-	}
 }
 
 func (f *fileSensor) deliver(ev fanotify.Event) {
@@ -107,11 +156,11 @@ func (f *fileSensor) release(c *container) {
 
 // armFiles sets the marks of a container whose root is known.
 func (c *container) armFiles() {
-	if c.d.files == nil || c.scene.Root == nil {
+	if c.scene.Root == nil {
 		return
 	}
 	if c.marks == nil {
-		c.marks = marks.New(c.d.files.s)
+		c.marks = marks.New(c.d.files)
 	}
 	c.marks.Arm(c.scene.Root, marks.Want{Workspace: c.cfg.Workspace, Secrets: c.cfg.Secrets, Locked: c.cfg.Locked, Home: c.cfg.Home})
 	c.d.files.claim(c, c.marks.Keys())
@@ -119,12 +168,14 @@ func (c *container) armFiles() {
 
 // takeFile has a notification judged, if a process of the container caused it.
 func (c *container) takeFile(ev fanotify.Event) {
-	if c.marks == nil || !c.member(ev.PID) {
+	if c.marks == nil || ev.PID != 0 && !c.member(ev.PID) {
 		return
 	}
 	before := c.marks.Len()
 	for _, e := range c.marks.Events(ev, c.openMode) {
-		c.scene.About(&e, e.PID)
+		if e.PID != 0 {
+			c.scene.About(&e, e.PID)
+		}
 		c.scene.Stamp(&e, "file", 0)
 		c.judgeEvent(e)
 	}

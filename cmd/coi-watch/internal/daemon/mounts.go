@@ -54,7 +54,7 @@ func (c *container) sameMount(m run.WatchMount) error {
 
 // mountsOn counts the mounts on each of the paths, in the namespace of init.
 func (c *container) mountsOn(paths []string) map[string]int {
-	b, err := c.scene.Root.FreshMounts()
+	b, err := c.scene.Root.Mounts()
 	if err != nil {
 		return nil
 	}

@@ -60,9 +60,7 @@ func (c *container) counters() {
 	u := c.group.Usage()
 	var forks uint64
 	if src, ok := c.d.source.(*bpfSource); ok {
-		if n, err := src.s.Counts(c.slot); err == nil {
-			forks = n.Forks
-		}
+		forks = src.forks(c.slot)
 	}
 	last := c.usage
 	c.usage = usage{at: at, u: u, forks: forks, lost: c.status.Lost}
@@ -70,12 +68,12 @@ func (c *container) counters() {
 		return
 	}
 	secs := at.Sub(last.at).Seconds()
-	cores := float64(u.CPU-last.u.CPU) / 1e9 / secs
+	cores := float64(since(u.CPU, last.u.CPU)) / 1e9 / secs
 	tmp := c.tmpUsed()
 	ev := event.Event{Type: event.Counter, N: map[string]float64{
-		"pids": float64(u.Processes), "growth": float64(u.Processes - last.u.Processes), "forks": float64(forks-last.forks) / secs, "interval_s": secs,
+		"pids": float64(u.Processes), "growth": float64(u.Processes - last.u.Processes), "forks": float64(since(forks, last.forks)) / secs, "interval_s": secs,
 		"limit": float64(u.MaxProcesses), "cpu_cores": cores, "cores": u.Cores(), "mem_mb": mb(u.Memory), "mem_limit_mb": mb(u.MaxMemory),
-		"oom": float64(u.OOM - last.u.OOM), "tmp": tmp / 100, "lost": float64(c.status.Lost - last.lost),
+		"oom": float64(since(u.OOM, last.u.OOM)), "tmp": tmp / 100, "lost": float64(since(c.status.Lost, last.lost)),
 	}}
 	c.scene.Stamp(&ev, "counters", 0)
 	c.judgeEvent(ev)
@@ -83,6 +81,10 @@ func (c *container) counters() {
 	c.view.use.Processes, c.view.files.TmpUsedPercent = u.Processes, tmp
 	c.volumes(secs)
 }
+
+// since is how much a counter grew. One that went back was begun anew, by a
+// restarted container or sensor: it tells nothing, least of all a flood.
+func since(is, was uint64) uint64 { return is - min(is, was) }
 
 func mb(n uint64) float64 { return float64(n) / (1 << 20) }
 

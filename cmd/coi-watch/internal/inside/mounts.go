@@ -2,8 +2,6 @@ package inside
 
 import (
 	"bytes"
-	"io"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,48 +13,57 @@ import (
 // kernel says that a mount came or went.
 func (r *Root) Mounts() ([]byte, error) { return r.mounts.read(r.pid) }
 
-// FreshMounts is Mounts without trust in the kernel's word that nothing has
-// changed: the notification of an unmount can be gone before it is asked for.
-func (r *Root) FreshMounts() ([]byte, error) {
-	r.mounts.close()
-	return r.mounts.read(r.pid)
-}
-
-// mountTable keeps the text of a mountinfo.
+// mountTable keeps the text of a mountinfo. The file is a plain descriptor: as an
+// os.File it would be known to the poller of the runtime, whose epoll asks the
+// file on its own and so takes the one notification of a change (mounts_poll in
+// fs/proc_namespace.c remembers per open file what was told).
 type mountTable struct {
 	mu   sync.Mutex
-	f    *os.File
+	open bool
+	fd   int
 	text []byte
 }
+
+// maxMounts is the most that is read of one mountinfo.
+const maxMounts = 1 << 20
 
 func (m *mountTable) read(pid int) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.f == nil {
-		f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/mountinfo")
+	if !m.open {
+		fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return nil, err
 		}
-		m.f = f
-	} else {
-		fds := []unix.PollFd{{Fd: int32(m.f.Fd()), Events: unix.POLLPRI}}
-		if n, err := unix.Poll(fds, 0); n == 0 && err == nil && m.text != nil {
-			return m.text, nil
+		m.fd, m.open, m.text = fd, true, nil
+	}
+	fds := []unix.PollFd{{Fd: int32(m.fd), Events: unix.POLLPRI}}
+	if n, err := unix.Poll(fds, 0); n == 0 && err == nil && m.text != nil {
+		return m.text, nil
+	}
+	m.text = nil // what cannot be read now is read the next time
+	var all []byte
+	buf := make([]byte, 16<<10)
+	for len(all) < maxMounts {
+		n, err := unix.Pread(m.fd, buf, int64(len(all)))
+		if err != nil {
+			return nil, err
 		}
+		if n == 0 {
+			break
+		}
+		all = append(all, buf[:n]...)
 	}
-	b, err := io.ReadAll(io.NewSectionReader(m.f, 0, 1<<20))
-	if err == nil {
-		m.text = b
-	}
-	return b, err
+	m.text = all
+	return all, nil
 }
 
 func (m *mountTable) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.f != nil {
-		_ = m.f.Close()
-		m.f = nil
+	if m.open {
+		_ = unix.Close(m.fd)
+		m.open, m.text = false, nil
 	}
 }
 
