@@ -394,11 +394,14 @@ func (b *begin) explain(err error) error {
 	var g *launch.GuardError
 	var s *launch.StartError
 	var f *launch.FrozenError
+	var w *launch.WatchError
 	switch {
 	case errors.Is(err, context.Canceled) && b.c.Err() != nil:
 		return cli.Fail(coi.ExitInterrupted, "interrupted: what was made is removed")
 	case errors.As(err, &g):
 		return cli.Fail(coi.ExitFailed, "network mode %s: %w", b.cfg.Network.Mode, err).Hint("%s", g.Hint())
+	case errors.As(err, &w):
+		return cli.Fail(coi.ExitFailed, "%w", err).Hint("%s", w.Hint())
 	case errors.As(err, &f):
 		return cli.Fail(coi.ExitFailed, "%w", err).Hint("coi why %s", f.Name)
 	case errors.As(err, &s):

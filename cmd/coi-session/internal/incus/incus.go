@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -139,11 +138,6 @@ func Supported(version string) bool {
 // call runs a blocking call of the client, which knows no context, and gives up
 // waiting when the context ends.
 func call[T any](ctx context.Context, f func() (T, error)) (T, error) {
-	return callOr(ctx, f, func(T) {})
-}
-
-// callOr is call that gives a result which comes too late to drop.
-func callOr[T any](ctx context.Context, f func() (T, error), drop func(T)) (T, error) {
 	type result struct {
 		v   T
 		err error
@@ -152,11 +146,6 @@ func callOr[T any](ctx context.Context, f func() (T, error), drop func(T)) (T, e
 	go func() { v, err := f(); done <- result{v, err} }()
 	select {
 	case <-ctx.Done():
-		go func() {
-			if r := <-done; r.err == nil {
-				drop(r.v)
-			}
-		}()
 		var zero T
 		return zero, ctx.Err()
 	case r := <-done:
@@ -179,12 +168,7 @@ func operate(ctx context.Context, start func() (client.Operation, error)) error 
 		if err != nil {
 			return struct{}{}, err
 		}
-		err = op.Wait()
-		if api.StatusErrorCheck(err, http.StatusNotFound) {
-			// It is the operation that is not found, not what it works on.
-			err = fmt.Errorf("%w: it was started again while it worked: %s", ErrUnreachable, err.Error())
-		}
-		return struct{}{}, err
+		return struct{}{}, op.Wait()
 	})
 	return err
 }
@@ -204,7 +188,7 @@ func classify(err error) error {
 		return fmt.Errorf("%w: %w", ErrExists, err)
 	case api.StatusErrorCheck(err, http.StatusForbidden):
 		return fmt.Errorf("%w: %w", ErrDenied, err)
-	case errors.As(err, &opErr), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.As(err, &opErr), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	return err

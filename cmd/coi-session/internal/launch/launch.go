@@ -30,7 +30,7 @@ type start struct {
 	link   *supervise.Link
 	net    *guard.Net
 	watch  *guard.Watch
-	armed  chan error
+	armed  chan watchAnswer
 	mounts chan string // what the monitor says of the mounts
 	ipv4   string
 	user   User
@@ -125,40 +125,6 @@ func (g *GuardError) Hint() string {
 	return "coi health"
 }
 
-func (s *start) askWatch(ctx context.Context) error {
-	if s.spec.Monitor == Off {
-		return nil
-	}
-	w := guard.OpenWatch(s.Home, s.spec.Record.Container)
-	generation, thaw := w.Want.Generation, w.Want.Thaw
-	w.Want = s.spec.Watch
-	w.Want.Generation, w.Want.Thaw, w.Want.Endcheck = generation, thaw, false
-	d, err := guard.Ensure(s.Home, guard.Watcher, s.Getenv)
-	if err != nil {
-		return s.unwatched(err)
-	}
-	w.Daemon = d
-	s.watch = w
-	if err := w.Ask(); err != nil {
-		return err
-	}
-	// The monitor arms while Incus makes the container; the start waits for it.
-	s.armed = make(chan error, 1)
-	go func() { _, err := w.Armed(ctx); s.armed <- err }()
-	return nil
-}
-
-func (s *start) unwatched(err error) error {
-	if s.spec.Monitor == Required {
-		return fmt.Errorf("monitoring.enabled is true and the monitor is not there: %w", err)
-	}
-	s.Warn("this session is not monitored: "+err.Error(), "coi health")
-	s.spec.Record.Warnings = append(s.spec.Record.Warnings, "not monitored: "+err.Error())
-	s.spec.Record.Plan.Watched = false
-	s.watch = nil
-	return nil
-}
-
 func (s *start) address(ctx context.Context) error {
 	if s.net == nil {
 		return nil
@@ -207,13 +173,8 @@ func (s *start) begin(ctx context.Context) error {
 		}
 		s.mark("boot files pushed")
 	}
-	if s.watch != nil {
-		if err := <-s.armed; err != nil {
-			if err := s.unwatched(err); err != nil {
-				return err
-			}
-		}
-		s.mark("monitor armed")
+	if err := s.heedWatch(); err != nil {
+		return err
 	}
 	s.spec.Record.Phase = run.Starting
 	if err := s.tell(); err != nil {

@@ -121,8 +121,7 @@ func (s *Supervisor) resume(ctx context.Context) (next ending, done bool) {
 	}
 	switch {
 	case r.Plan.Ending != nil:
-		s.goesOn = true
-		return ending{Ending: *r.Plan.Ending}, true
+		return ending{End: *r.Plan.Ending}, true
 	case r.Phase == run.Running:
 		s.settle(ctx)
 		if r.Plan.Tmux {
@@ -216,12 +215,13 @@ func (s *Supervisor) answer() (next ending, done bool) {
 	if err != nil || a.Do == "" {
 		return ending{}, false
 	}
+	record.RemoveAsk(s.Home, r.Container)
 	next = dead(a.Do, a.Detail, 0)
-	next.Timeout = time.Duration(a.Timeout) * time.Second
-	next.Kill = a.Do == record.AskKill
-	next.Force = next.Kill || a.Do == record.AskHalt
-	next.Stay = a.Do == record.AskHalt || a.Do == record.AskStop
-	if next.Stay {
+	next.timeout = time.Duration(a.Timeout) * time.Second
+	next.kill = a.Do == record.AskKill
+	next.force = next.kill || a.Do == record.AskHalt
+	next.stay = a.Do == record.AskHalt || a.Do == record.AskStop
+	if next.stay {
 		next.Reason = record.AskShutdown
 	}
 	return next, true
