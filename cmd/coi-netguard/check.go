@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/coi"
@@ -11,7 +13,10 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/guard"
 )
 
-type checkCmd struct{ cli.Format }
+type checkCmd struct {
+	cli.Format
+	Drill string `hidden:"" placeholder:"CONTAINER" help:"Damage the rules of a probe container of coi health and print how long the repair took."`
+}
 
 type checkDoc struct {
 	SchemaVersion int      `json:"schema_version"`
@@ -27,6 +32,9 @@ type checkDoc struct {
 }
 
 func (c *checkCmd) Run(x *cli.Context) error {
+	if c.Drill != "" {
+		return drill(x, c.Drill)
+	}
 	h, err := x.Home()
 	if err != nil {
 		return err
@@ -80,3 +88,36 @@ func (c *checkCmd) print(x *cli.Context, doc *checkDoc) {
 	say("verified", doc.Verified)
 	say("problem", doc.Problems)
 }
+
+// drill has the guard damage and repair the rules of a probe container.
+func drill(x *cli.Context, name string) error {
+	if !run.IsProbe(name) {
+		return cli.Usage("%s is no probe container of coi health", cli.Escape(name))
+	}
+	f, err := client.Open(x, name)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Change(x, func(l *guard.Local) error {
+		l.Drill = max(l.Drill, f.Status.Drill) + 1
+		return nil
+	}); err != nil {
+		return err
+	}
+	// The answer to the change comes before the drill that it asks for.
+	st := f.Status
+	ctx, cancel := context.WithTimeout(x, drillTime)
+	defer cancel()
+	path := f.Home.Run(f.Name + run.NetStatusFile)
+	if err := run.Wait(ctx, path, func([]byte) bool {
+		return run.Read(path, &st) == nil && st.Drill >= f.Local.Drill
+	}); err != nil || st.DrillUS == 0 {
+		return cli.Fail(coi.ExitFailed, "a rule that was removed was not put back")
+	}
+	return x.PrintJSON(struct {
+		SchemaVersion int   `json:"schema_version"`
+		RepairedUS    int64 `json:"repaired_us"`
+	}{1, st.DrillUS})
+}
+
+const drillTime = 5 * time.Second

@@ -213,6 +213,8 @@ type NetStatus struct {
 	DNSRefused      uint64         `json:"dns_refused"`
 	Problems        []string       `json:"problems"`
 	Error           string         `json:"error"`
+	Drill           int            `json:"drill,omitempty"`    // last one done, of probe containers
+	DrillUS         int64          `json:"drill_us,omitempty"` // µs until its damage was repaired; 0: it was not
 }
 
 // Hold is run/<c>.net.hold.json: while Hold is true every packet of the container is dropped.

@@ -73,6 +73,7 @@ type Local struct {
 	Allow         []Live     `json:"allow"`
 	Deny          []Live     `json:"deny"`
 	Hosts         []LiveHost `json:"hosts"`
+	Drill         int        `json:"drill,omitempty"` // raised: damage and repair the rules of a probe container
 }
 
 func (g *Guard) path(container, suffix string) string {

@@ -325,6 +325,21 @@ func (g *Guard) repair(why string, diff []string) {
 		old = nil
 	}
 	text := strings.Join(head(diff, 20), "\n")
+	werr := g.rewrite(old)
+	for _, b := range g.boxes {
+		g.found(b.name, "net.ruleset-changed", coi.High, "the firewall's rules were changed by another program", "found by: "+why, map[string]any{"diff": text, "repaired": werr == nil})
+	}
+	if werr != nil {
+		g.problem("repair", "rules differ and could not be repaired: "+werr.Error())
+		return
+	}
+	g.solve("repair")
+	g.verifyQuietly()
+}
+
+// rewrite makes table, answered addresses and latches anew.
+func (g *Guard) rewrite(old *nft.Table) error {
+	g.count() // the new table counts from nothing
 	werr := g.writeTable(old)
 	if werr == nil {
 		for _, b := range g.boxes {
@@ -336,15 +351,7 @@ func (g *Guard) repair(why string, diff []string) {
 			}
 		}
 	}
-	for _, b := range g.boxes {
-		g.found(b.name, "net.ruleset-changed", coi.High, "the firewall's rules were changed by another program", "found by: "+why, map[string]any{"diff": text, "repaired": werr == nil})
-	}
-	if werr != nil {
-		g.problem("repair", "rules differ and could not be repaired: "+werr.Error())
-		return
-	}
-	g.solve("repair")
-	g.verifyQuietly()
+	return werr
 }
 
 // verifyQuietly answers after a repair.

@@ -15,6 +15,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/code-on-incus/coi/pkg/run"
+
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/policy"
 )
 
@@ -125,7 +127,7 @@ func (n *Net) routes(f *policy.Facts, name map[int]string) error {
 		dev := name[r.LinkIndex]
 		switch {
 		case strings.HasPrefix(dev, "coi"):
-			if p.IsSingleIP() {
+			if p.IsSingleIP() && !run.OfProbe(p.Addr()) {
 				f.Pools = append(f.Pools, p)
 			}
 		case r.Gw == nil && len(r.MultiPath) == 0 && r.Scope == netlink.SCOPE_LINK && p.Addr().Is4():
@@ -210,6 +212,11 @@ func (n *Net) Dress(veth, alias string, ipv6 bool) error {
 	set("ipv4", "accept_redirects", "0")
 	set("ipv4", "send_redirects", "0")
 	set("ipv4", "arp_ignore", "1")
+	if run.IsProbe(alias) {
+		// The way back from one probe container to the other is looked up as if it
+		// came out of the other's interface, where the latch stops what has no mark.
+		set("ipv4", "src_valid_mark", "1")
+	}
 	if ipv6 {
 		set("ipv6", "accept_redirects", "0")
 		set("ipv6", "accept_ra", "0")

@@ -7,6 +7,8 @@ import (
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
+	"github.com/code-on-incus/coi/pkg/run"
+
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/nft"
 )
 
@@ -70,15 +72,7 @@ func Base(e *Env, f *Facts) *nft.Table {
 			rule("masq6", v6(), stmts{saddr(true), in("pool6")}, notOurs(expr.MetaKeyOIFNAME, "coi"), stmts{&expr.Masq{}}),
 		}},
 		nft.Chain{Name: "pass", Rules: []nft.Rule{rule("pass", setMark(e.Mark), accept())}},
-		nft.Chain{Name: "f_out", Rules: []nft.Rule{
-			// Only chain pass sets the bit, so a packet without it was judged by nobody.
-			rule("base.no-policy", unmarked(e.Mark), goTo("d_base.no-policy")),
-			rule("unmark", clearMark(e.Mark)),
-			rule("established", state(expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), accept()),
-			rule("sibling", ours(expr.MetaKeyOIFNAME, "coi"), goTo("d_sibling")),
-			rule("container", stmts{meta(expr.MetaKeyIIFNAME, reg1), vmap("fwd_port")}),
-			rule("base.no-policy", goTo("d_base.no-policy")),
-		}},
+		nft.Chain{Name: "f_out", Rules: outward(e)},
 		nft.Chain{Name: "f_in", Rules: []nft.Rule{
 			rule("established", state(expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), accept()),
 			rule("in.new", goTo("d_in.new")),
@@ -266,4 +260,21 @@ func mergeElems(list []nft.Elem) []nft.Elem {
 		}
 	}
 	return out
+}
+
+// outward is what the packets of all containers meet when they are forwarded.
+func outward(e *Env) []nft.Rule {
+	own := rule("container", stmts{meta(expr.MetaKeyIIFNAME, reg1), vmap("fwd_port")})
+	list := []nft.Rule{
+		// Only chain pass sets the bit, so a packet without it was judged by nobody.
+		rule("base.no-policy", unmarked(e.Mark), goTo("d_base.no-policy")),
+		rule("unmark", clearMark(e.Mark)),
+		rule("established", state(expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), accept()),
+	}
+	// What coi health allowed its one container to reach of its other one.
+	for _, text := range []string{run.ProbePrivate, run.ProbeCGNAT, run.ProbePrivate6} {
+		a := netip.MustParseAddr(text)
+		list = append(list, rule("probe", ours(expr.MetaKeyOIFNAME, "coi"), dst(a.Is6()), stmts{eq(a.AsSlice())}, stmts{meta(expr.MetaKeyIIFNAME, reg1), vmap("fwd_port")}))
+	}
+	return append(list, rule("sibling", ours(expr.MetaKeyOIFNAME, "coi"), goTo("d_sibling")), own, rule("base.no-policy", goTo("d_base.no-policy")))
 }

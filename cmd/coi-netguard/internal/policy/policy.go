@@ -128,7 +128,7 @@ func FromSpec(s *run.Net) (*Policy, error) {
 	}
 	for i, a := range s.Policy.ExtraAddresses {
 		addr, err := netip.ParseAddr(a)
-		if err != nil || !strings.HasPrefix(s.Container, "coi-health-") {
+		if err != nil || !run.IsProbe(s.Container) {
 			return nil, bad(fmt.Sprintf("policy.extra_addresses[%d]", i), "%q is refused: only a container of coi health may have more addresses", a)
 		}
 		p.Extra = append(p.Extra, addr)
@@ -385,6 +385,8 @@ func (p *Policy) LiveAllowed(e *Entry, f *Facts) error {
 	}
 	reach, slug := dest.ReachOf(e.Dest.Prefix)
 	switch {
+	case run.IsProbe(p.Container) && e.Dest.Prefix.IsSingleIP() && run.OfProbe(e.Dest.Prefix.Addr()):
+		return nil // its twin answers there, and nobody else
 	case reach == dest.Soft && !p.AllowLocal && !(p.Mode == Restricted && !p.BlockPrivate):
 		return fmt.Errorf("%s is in the range %s, which network.block_private_networks and network.allow_local_network_access keep closed", e.Dest.Host(), slug)
 	case f == nil:

@@ -90,6 +90,9 @@ func age(m *dns.Msg, by time.Duration) {
 // lookup answers from the cache or from upstream; stale tells that upstream was
 // silent and the answer is an old one.
 func (r *Resolver) lookup(ctx context.Context, v *View, q *Query) (m *dns.Msg, stale bool, err error) {
+	if m := ownZone(v, q); m != nil {
+		return m, false, nil
+	}
 	servers, via := r.up.servers(v.Policy.DNSServers)
 	k := key{q.Name, q.Type, via}
 	now := r.now()
