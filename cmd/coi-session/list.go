@@ -73,6 +73,11 @@ func (l *listCmd) Run(c *cli.Context) error {
 	if err != nil {
 		return incusError(err, d.cfg.Incus.Group)
 	}
+	if !l.AllMembers {
+		if all, err = onThisMember(c, d, all); err != nil {
+			return err
+		}
+	}
 	out := view.List{Schema: 1, Active: []view.Container{}, Ended: view.Ended(d.home, l.All, l.Tool)}
 	for _, i := range all {
 		if !pick.Ours(i) || !l.AllUsers && !pick.Mine(i, d.home) || l.Tool != "" && i.Config["user.coi.tool"] != l.Tool {
@@ -89,6 +94,18 @@ func (l *listCmd) Run(c *cli.Context) error {
 		return c.PrintJSON(out)
 	}
 	return l.print(c, out, want)
+}
+
+// onThisMember leaves out what runs on other machines of a cluster.
+func onThisMember(c *cli.Context, d *desk, all []incus.Instance) ([]incus.Instance, error) {
+	elsewhere := func(here string) func(incus.Instance) bool {
+		return func(i incus.Instance) bool { return i.Location != "" && i.Location != "none" && i.Location != here }
+	}
+	if !slices.ContainsFunc(all, elsewhere("")) {
+		return all, nil // no cluster
+	}
+	here, err := d.door.Member(c)
+	return slices.DeleteFunc(all, elsewhere(here)), err
 }
 
 func (d *desk) view(i incus.Instance) view.Container {

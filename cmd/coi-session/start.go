@@ -216,7 +216,7 @@ func (b *begin) machine() error {
 	}
 	b.door = door
 	g, ctx := errgroup.WithContext(b.c)
-	g.Go(func() error { return supportedIncus(ctx, door) })
+	g.Go(func() error { return supportedIncus(ctx, door, b.cfg.Incus.Member) })
 	g.Go(func() (err error) { b.image, err = door.Image(ctx, b.cfg.Container.Image); return b.noImage(err) })
 	g.Go(func() (err error) { b.pool, err = findPool(ctx, door, b.poolName()); return err })
 	g.Go(func() (err error) {

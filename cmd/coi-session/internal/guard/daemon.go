@@ -142,6 +142,9 @@ func (d *Daemon) start(h home.Home, path string, getenv func(string) string) err
 	d.done = make(chan struct{})
 	go func() {
 		err := cmd.Wait()
+		if Alive(h, d.Kind) {
+			return // another start was quicker: its daemon answers for both
+		}
 		d.mu.Lock()
 		d.gone = fmt.Errorf("ended at once (%w): %s", err, lastLine(d.log))
 		d.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -50,6 +51,9 @@ type Client struct {
 	c       client.InstanceServer
 	Socket  string // path of the Unix socket
 	Project string
+
+	mu   sync.Mutex
+	here *api.Server // what Incus said of itself; nil: not asked yet
 }
 
 // SocketPath is where the Incus client looks: INCUS_SOCKET, INCUS_DIR, then the
@@ -115,7 +119,7 @@ func cause(err error) error {
 func (c *Client) Version(ctx context.Context) (string, error) {
 	ctx, stop := context.WithTimeout(ctx, ConnectTimeout)
 	defer stop()
-	s, err := call(ctx, func() (*api.Server, error) { s, _, err := c.c.GetServer(); return s, err })
+	s, err := c.server(ctx)
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
 			return "", fmt.Errorf("%s: %w: no answer within %s", c.Socket, ErrUnreachable, ConnectTimeout)
@@ -126,6 +130,29 @@ func (c *Client) Version(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("%s: %w", c.Socket, ErrDenied)
 	}
 	return s.Environment.ServerVersion, nil
+}
+
+func (c *Client) server(ctx context.Context) (*api.Server, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.here != nil {
+		return c.here, nil
+	}
+	s, err := call(ctx, func() (*api.Server, error) { s, _, err := c.c.GetServer(); return s, err })
+	if err == nil {
+		c.here = s
+	}
+	return s, err
+}
+
+// Member is the name of this machine in its Incus cluster, empty when there is
+// no cluster.
+func (c *Client) Member(ctx context.Context) (string, error) {
+	s, err := c.server(ctx)
+	if err != nil || !s.Environment.ServerClustered {
+		return "", err
+	}
+	return s.Environment.ServerName, nil
 }
 
 // Supported reports whether a version is at least MinMajor.

@@ -96,21 +96,31 @@ func (c *Client) Instance(ctx context.Context, name string) (Instance, error) {
 	})
 }
 
-// Create makes a stopped instance from one request, without Incus profiles.
+// Create makes a stopped instance from one request, without Incus profiles. In a
+// cluster it is made on this machine, whatever the scheduler would choose: the
+// guards that were asked for it are here.
 func (c *Client) Create(ctx context.Context, r Request) error {
+	member, err := c.Member(ctx)
+	if err != nil {
+		return err
+	}
+	server := c.c
+	if member != "" {
+		server = c.c.UseTarget(member)
+	}
 	put := api.InstancePut{Config: r.Config, Devices: r.Devices, Profiles: []string{}}
 	if r.Source.Instance != "" {
 		req := api.InstancesPost{
 			Name: r.Name, Type: api.InstanceTypeContainer, InstancePut: put,
 			Source: api.InstanceSource{Type: "copy", Source: r.Source.Instance, InstanceOnly: true},
 		}
-		return operate(ctx, func() (client.Operation, error) { return c.c.CreateInstance(req) })
+		return operate(ctx, func() (client.Operation, error) { return server.CreateInstance(req) })
 	}
 	req := api.InstancesPost{
 		Name: r.Name, Type: api.InstanceTypeContainer, InstancePut: put,
 		Source: api.InstanceSource{Type: "image", Alias: r.Source.Alias, Fingerprint: r.Source.Fingerprint},
 	}
-	return operate(ctx, func() (client.Operation, error) { return c.c.CreateInstance(req) })
+	return operate(ctx, func() (client.Operation, error) { return server.CreateInstance(req) })
 }
 
 // Update replaces config and devices of an instance if its tag is still the one

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/guard"
@@ -143,6 +144,16 @@ func (s *start) address(ctx context.Context) error {
 	nic := incus.Device{"type": "nic", "nictype": "routed", "name": "eth0", "host_name": s.spec.Record.Veth, "ipv4.address": st.IPv4}
 	if st.IPv6 != "" {
 		nic["ipv6.address"] = st.IPv6
+	}
+	if n := s.spec.Record.Container; run.IsProbe(n) && strings.HasSuffix(n, "-a") {
+		nic["ipv4.routes"] = run.ProbeSpoof + "/32"
+	}
+	for _, a := range s.spec.Net.Policy.ExtraAddresses {
+		key := "ipv4.address"
+		if strings.Contains(a, ":") {
+			key = "ipv6.address"
+		}
+		nic[key] += "," + a
 	}
 	s.spec.Devices["eth0"] = nic
 	s.mark("guard answered")

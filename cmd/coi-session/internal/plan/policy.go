@@ -10,9 +10,11 @@ import (
 
 func netWanted(in Input) run.Net {
 	c := in.Config
+	policy := Policy(c)
+	policy.ExtraAddresses = run.ProbeAddresses(in.Container, policy.IPv6)
 	return run.Net{
 		SchemaVersion: run.Schema, Container: in.Container, Project: c.Incus.Project, SessionID: in.SessionID,
-		Veth: coi.VethName(vethTag(in), c.Incus.Project, in.Container), Policy: Policy(c),
+		Veth: coi.VethName(vethTag(in), c.Incus.Project, in.Container), Policy: policy,
 		Events: run.NetEvents{
 			Enabled: c.Monitoring.NFT.Enabled, PerSecond: c.Monitoring.NFT.RateLimitPerSecond,
 			DNSThreshold: c.Monitoring.NFT.DNSQueryThreshold, LogDNS: c.Network.Logging.DNS || c.Monitoring.NFT.LogDNSQueries,

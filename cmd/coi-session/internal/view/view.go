@@ -48,8 +48,8 @@ type Container struct {
 	Killed      bool       `json:"killed"`
 	Deadline    *time.Time `json:"deadline"`
 	Warnings    []string   `json:"warnings"`
-	State       string     `json:"-"` // one word, for filters
-	Member      string     `json:"-"`
+	State       string     `json:"-"`                // one word, for filters
+	Member      string     `json:"member,omitempty"` // of a cluster
 }
 
 // Of puts together what is known of a container.
@@ -59,7 +59,7 @@ func Of(h home.Home, i incus.Instance, rec record.Record) Container {
 		Name: i.Name, Created: i.Created, Image: get(plan.KeyImage), Persistent: get(plan.KeyPersistent) == "true",
 		IPv4: i.Devices["eth0"]["ipv4.address"], Pool: i.Devices["root"]["pool"], Alias: get(plan.KeyAlias), Workspace: get(plan.KeyWorkspace),
 		Tool: get(plan.KeyTool), SessionID: get(plan.KeySession), Profile: get(plan.KeyProfile), NetworkMode: rec.Mode,
-		Killed: rec.Killed != nil, Ports: slices.Clone(rec.Plan.Ports), Warnings: slices.Clone(rec.Warnings), State: strings.ToLower(i.Status), Member: i.Location,
+		Killed: rec.Killed != nil, Ports: slices.Clone(rec.Plan.Ports), Warnings: slices.Clone(rec.Warnings), State: strings.ToLower(i.Status), Member: member(i.Location),
 	}
 	v.Slot, _ = strconv.Atoi(get(plan.KeySlot))
 	if v.Ports == nil {
@@ -78,6 +78,14 @@ func Of(h home.Home, i incus.Instance, rec record.Record) Container {
 	v.Deadline = rec.Deadline
 	v.guards(h, rec)
 	return v
+}
+
+// member is where a container is, empty without a cluster: Incus says none then.
+func member(location string) string {
+	if location == "none" {
+		return ""
+	}
+	return location
 }
 
 // guards adds what firewall and monitor say; the first thing that matters goes
