@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-health/internal/check"
 	"github.com/code-on-incus/coi/cmd/coi-health/internal/facts"
+	"github.com/code-on-incus/coi/cmd/coi-health/internal/probe"
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/cli/version"
 	"github.com/code-on-incus/coi/pkg/coi"
@@ -22,6 +24,7 @@ type health struct {
 	Profile   string `placeholder:"NAME" help:"Profile for this command."`
 	Verbose   bool   `short:"v" help:"Add details and every effective security setting with its origin."`
 
+	Probe  bool `help:"Also start two throw-away containers and try what the policy forbids."`
 	Fix    bool `help:"Apply safe remedies, asking for each."`
 	DryRun bool `name:"dry-run" help:"With --fix: only show what would be done."`
 }
@@ -29,7 +32,7 @@ type health struct {
 func healthCommand() cli.Command {
 	return cli.Command{
 		Verb: "health", Summary: "Check the machine, the guards and the configuration, and say how to mend what is wrong.",
-		Examples: []string{"coi health", "coi health --verbose", "coi health --fix --dry-run", "coi health --json | jq .status"},
+		Examples: []string{"coi health", "coi health --verbose", "coi health --probe", "coi health --fix --dry-run", "coi health --json | jq .status"},
 		Exits:    []string{"0 healthy", "1 degraded", "2 unhealthy"},
 		Grammar:  &health{},
 	}
@@ -68,6 +71,12 @@ func (h *health) Run(c *cli.Context) error {
 	if h.Fix {
 		return h.mend(c, ws, checks, results)
 	}
+	if h.Probe {
+		checks = append(checks, probe.Checks()...)
+		if err := h.tryOut(c, f, results); err != nil {
+			return err
+		}
+	}
 	rep := summarise(checks, results, start)
 	if h.IsJSON() {
 		if err := c.PrintJSON(rep); err != nil {
@@ -85,6 +94,8 @@ func (h *health) validate() error {
 		return cli.Usage("--dry-run needs --fix")
 	case h.Fix && h.IsJSON():
 		return cli.Usage("--fix shows and asks; it has no JSON form")
+	case h.Fix && h.Probe:
+		return cli.Usage("--fix and --probe exclude each other").Hint("coi health --fix, then coi health --probe")
 	}
 	return nil
 }
@@ -144,7 +155,7 @@ var (
 
 func printText(c *cli.Context, rep report, checks []check.Check, verbose bool, f *facts.Facts) {
 	colour := c.Colour(c.Stdout)
-	for _, group := range check.Groups {
+	for _, group := range append(slices.Clone(check.Groups), probe.Group) {
 		first := true
 		for _, ch := range checks {
 			if ch.Group != group {

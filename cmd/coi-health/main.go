@@ -8,4 +8,6 @@ import (
 	"github.com/code-on-incus/coi/pkg/cli"
 )
 
-func main() { os.Exit(cli.Main(os.Args, cli.Std(), healthCommand(), whyCommand())) }
+func main() {
+	os.Exit(cli.Main(os.Args, cli.Std(), healthCommand(), whyCommand(), probeAgentCommand()))
+}

@@ -148,3 +148,13 @@ func (r Result) remedy(m Remedy) Result {
 	r.Remedy = &m
 	return r
 }
+
+// Named is the check of that name.
+func Named(name string) Check {
+	for _, c := range All() {
+		if c.Name == name {
+			return c
+		}
+	}
+	return Check{Name: name, Run: func(*facts.Facts) Result { return skipped("there is no check %s", name) }}
+}
