@@ -48,7 +48,7 @@ func printHelp(cmd Command, w io.Writer, k *kong.Context) error {
 	if node == nil {
 		node = k.Model.Node
 	} else if node != k.Model.Node {
-		path = "coi " + cmd.Verb + strings.TrimPrefix(node.Path(), "coi "+cmd.Verb)
+		path = "coi " + cmd.Verb + " " + strings.TrimSpace(strings.TrimPrefix(node.Path(), "coi "+cmd.Verb))
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "usage: %s\n\n", nodeSynopsis(node, path))
