@@ -66,7 +66,7 @@ lint: ## gofumpt, goimports, golangci-lint, shellcheck
 fmt: ## rewrite the sources as the linter wants them
 	tools/lint --fix
 
-docs: build ## man pages and completions from the programs' own help into ./dist
+docs: build ## man pages and completions into ./dist, docs/tools, all from the programs' own help
 	tools/docs dist
 
 install: build ## into DESTDIR/PREFIX (default /usr/local)

@@ -165,5 +165,5 @@ func Manual() string {
 		"Merging: S the last layer that sets it wins, L the same for lists, U union (a profile's list replaces its parent's), UU union always, M key by key (`\"\"` removes), P appended, N by name.\n" +
 		Table() + "\n# What a project may set\n\n" + Scopes() +
 		"Of `defaults.environment`, names that redirect traffic or code wait for `coi trust`: `" + strings.Join(steering, "` `") + "`.\n\n" +
-		"# The built-in profile hardened\n\nIt only tightens: what your own configuration has stricter stays.\n\n```toml\n" + hardened + "```\n"
+		"# The built-in profile hardened\n\nIt only tightens: what your own configuration has stricter stays.\n\n```toml profile\n" + hardened + "```\n"
 }

@@ -1,5 +1,6 @@
 // Command man makes a man page of each verb out of its own help: man BINDIR
-// OUTDIR. The help is the source; nothing is written twice.
+// OUTDIR. With --markdown it makes a page of each tool, with the help of all its
+// verbs and their commands. The help is the source; nothing is written twice.
 package main
 
 import (
@@ -24,8 +25,11 @@ func main() {
 }
 
 func run(args []string) error {
+	if len(args) == 3 && args[0] == "--markdown" {
+		return markdown(args[1], args[2])
+	}
 	if len(args) != 2 {
-		return fmt.Errorf("usage: man BINDIR OUTDIR")
+		return fmt.Errorf("usage: man [--markdown] BINDIR OUTDIR")
 	}
 	seconds, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64)
 	if err != nil {
@@ -40,7 +44,7 @@ func run(args []string) error {
 		return err
 	}
 	for _, v := range verbs.All {
-		text, err := help(args[0], "coi", "help", v.Name)
+		text, err := whole(args[0], v.Name)
 		if err != nil {
 			return err
 		}
@@ -51,13 +55,13 @@ func run(args []string) error {
 	return nil
 }
 
-func help(bin string, argv ...string) (string, error) {
-	cmd := exec.Command(filepath.Join(bin, argv[0]), argv[1:]...)
+func help(bin, program string, args ...string) (string, error) {
+	cmd := exec.Command(filepath.Join(bin, program), args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	cmd.Env = []string{"HOME=/nonexistent", "NO_COLOR=1", "COLUMNS=80"}
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, errs.String())
+		return "", fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, errs.String())
 	}
 	return out.String(), nil
 }

@@ -18,3 +18,13 @@ func TestPage(t *testing.T) {
 		t.Errorf("page has %d headings; want NAME, DESCRIPTION, FLAGS and SEE ALSO:\n%s", strings.Count(got, ".SH"), got)
 	}
 }
+
+func TestCommandsOfHelp(t *testing.T) {
+	text := "usage: coi x\n\nx\n\ncommands:\n  one     does it\n  two     undoes it\n\nflags:\n  -h  help\n"
+	if got := strings.Join(commands(text), " "); got != "one two" {
+		t.Errorf("commands = %q; want one two", got)
+	}
+	if got := own("usage: a\n\nflags:\n  -f\n\nexamples:\n  coi a\n"); got != "usage: a\n\nflags:\n  -f\n" {
+		t.Errorf("own = %q", got)
+	}
+}
