@@ -39,6 +39,7 @@ func (s *Supervisor) goBeside(ctx context.Context) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.beside = &beside{stop: stop}
 	r := s.file.Get()
+	s.beside.wg.Go(func() { s.keepGuards(ctx) })
 	if len(r.Plan.Secrets) > 0 {
 		s.beside.wg.Go(func() { s.watchMasks(ctx) })
 	}

@@ -2,10 +2,12 @@ package supervise
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
 	"github.com/code-on-incus/coi/pkg/run"
 )
@@ -62,6 +64,9 @@ func (s *Supervisor) wait(ctx context.Context, beat func(*record.Record)) ending
 			if next, done := clock(ctx); done {
 				return next
 			}
+			if s.init == nil && s.file.Get().Phase == run.Running {
+				s.settle(ctx, settleAgain)
+			}
 		}
 	}
 }
@@ -77,7 +82,7 @@ func (s *Supervisor) obey(ctx context.Context, o Order) (next ending, done bool)
 		if o.Record.Phase == run.Running {
 			s.Log.Started(o.Record.SessionID)
 			s.Log.Info("setup", "Container setup complete!")
-			s.settle(ctx)
+			s.settle(ctx, settleTime)
 		}
 	case OpTool:
 		s.watchTool(ctx)
@@ -123,7 +128,7 @@ func (s *Supervisor) resume(ctx context.Context) (next ending, done bool) {
 	case r.Plan.Ending != nil:
 		return ending{End: *r.Plan.Ending}, true
 	case r.Phase == run.Running:
-		s.settle(ctx)
+		s.settle(ctx, settleTime)
 		if r.Plan.Tmux {
 			s.watchTool(ctx)
 		}
@@ -147,17 +152,32 @@ func (s *Supervisor) clientGone() <-chan struct{} {
 	return p.Gone()
 }
 
+// How long a supervisor asks Incus for its running container before it goes on
+// without, to ask again later, and how often meanwhile.
+const (
+	settleTime  = 30 * time.Second
+	settleAgain = time.Second
+	settleEvery = 100 * time.Millisecond
+)
+
 // settle takes hold of the running container.
-func (s *Supervisor) settle(ctx context.Context) {
-	ctx, stop := context.WithTimeout(ctx, 30*time.Second)
+func (s *Supervisor) settle(ctx context.Context, limit time.Duration) {
+	ctx, stop := context.WithTimeout(ctx, limit)
 	defer stop()
 	gone := make(chan struct{})
 	s.init = gone
 	if s.connect(ctx) != nil {
-		s.init = nil // looked at again by the end
+		s.init = nil // looked at again later
 		return
 	}
 	st, err := s.door.State(ctx, s.file.Get().Container)
+	for errors.Is(err, incus.ErrUnreachable) && pause(ctx, settleEvery) {
+		st, err = s.door.State(ctx, s.file.Get().Container)
+	}
+	if errors.Is(err, incus.ErrUnreachable) || ctx.Err() != nil {
+		s.init = nil // an Incus that is away says nothing of the container
+		return
+	}
 	if err != nil || st.PID <= 0 {
 		close(gone)
 		return
