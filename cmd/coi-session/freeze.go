@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -110,12 +111,21 @@ func (d *desk) unfreeze(inst incus.Instance) error {
 	}
 	ctx, stop := context.WithTimeout(d.c, 30*time.Second)
 	defer stop()
-	if err := thaw.Container(ctx, d.home, d.door, inst); err != nil {
+	err := thaw.Once(ctx, d.home, d.door, inst)
+	var again *thaw.Again
+	if errors.As(err, &again) {
+		// It went on, to the next thing that somebody has to look at. That
+		// freeze holds the network; letting go here would let go of that.
+		d.c.Note(cli.Escape(again.Error()), "coi why "+inst.Name)
+		_, err := fmt.Fprintln(d.c.Stdout, cli.Escape(text))
+		return err
+	}
+	if err != nil {
 		return fmt.Errorf("unfreeze %s: %w", inst.Name, err)
 	}
 	if err := guard.Hold(ctx, d.home, inst.Name, false, ""); err != nil {
 		return fmt.Errorf("%s runs, but its network is still held: %w", inst.Name, err)
 	}
-	_, err := fmt.Fprintln(d.c.Stdout, cli.Escape(text))
+	_, err = fmt.Fprintln(d.c.Stdout, cli.Escape(text))
 	return err
 }

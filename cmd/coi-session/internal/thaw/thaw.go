@@ -5,6 +5,7 @@ package thaw
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -23,11 +24,33 @@ type Door interface {
 	Thaw(ctx context.Context, name string) error
 }
 
-// Container thaws: the monitor's freeze by the monitor, then that of Incus, and
-// where there is no monitor a direct freeze by freezing and thawing once more
-// through Incus. It is done when the cgroup says so; else the error names the
+// Again says that the monitor froze the container anew while it was thawed: a
+// new finding, which nobody has let go.
+type Again struct{ Name, Title string }
+
+func (a *Again) Error() string { return a.Name + " is frozen again: " + a.Title }
+
+// tries bounds how often Container thaws what is frozen anew each time.
+const tries = 10
+
+// Container thaws, whatever the monitor finds meanwhile: the container is about
+// to be ended. It is done when the cgroup says so; else the error names the
 // cgroup's file.
 func Container(ctx context.Context, h home.Home, door Door, inst incus.Instance) error {
+	var err error
+	for range tries {
+		var again *Again
+		if err = Once(ctx, h, door, inst); !errors.As(err, &again) {
+			return err
+		}
+	}
+	return err
+}
+
+// Once thaws: the monitor's freeze by the monitor, then that of Incus, and where
+// there is no monitor a direct freeze by freezing and thawing once more through
+// Incus. A freeze that the monitor makes meanwhile stays, and is an Again.
+func Once(ctx context.Context, h home.Home, door Door, inst incus.Instance) error {
 	if !inst.Running() {
 		return nil
 	}
@@ -46,7 +69,13 @@ func Container(ctx context.Context, h home.Home, door Door, inst incus.Instance)
 		if err := door.Thaw(ctx, inst.Name); err != nil {
 			return err
 		}
-	} else if frozen, _ := cgroup(inst); frozen {
+	}
+	if watched {
+		if err := anew(ctx, h, inst); err != nil {
+			return err
+		}
+	}
+	if frozen, _ := cgroup(inst); frozen {
 		if err := door.Freeze(ctx, inst.Name); err != nil {
 			return err
 		}
@@ -54,14 +83,52 @@ func Container(ctx context.Context, h home.Home, door Door, inst incus.Instance)
 			return err
 		}
 	}
-	return done(ctx, inst)
+	return done(ctx, h, inst, watched)
 }
 
-func done(ctx context.Context, inst incus.Instance) error {
+// tellTime is how long the monitor may take to tell of a freeze that it made.
+const tellTime = time.Second
+
+// anew looks whether a container that is frozen after it was thawed is so by the
+// monitor. The freeze comes first and the word of it a little later.
+func anew(ctx context.Context, h home.Home, inst incus.Instance) error {
+	ctx, stop := context.WithTimeout(ctx, tellTime)
+	defer stop()
+	for {
+		frozen, _ := cgroup(inst)
+		if !frozen {
+			return nil
+		}
+		if err := told(h, inst.Name); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil // nobody owns up to it: a freeze by hand
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// told is an Again when the monitor says that it froze the container.
+func told(h home.Home, name string) error {
+	var st run.WatchStatus
+	if run.Read(h.Run(name+run.WatchStatusFile), &st) == nil && st.Frozen != nil {
+		return &Again{name, st.FrozenTitle}
+	}
+	return nil
+}
+
+func done(ctx context.Context, h home.Home, inst incus.Instance, watched bool) error {
 	for {
 		frozen, file := cgroup(inst)
 		if !frozen {
 			return nil
+		}
+		if watched {
+			if err := told(h, inst.Name); err != nil {
+				return err
+			}
 		}
 		select {
 		case <-ctx.Done():

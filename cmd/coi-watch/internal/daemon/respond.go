@@ -36,6 +36,7 @@ type responder struct {
 	dedup   dedup
 	frozen  map[string][]time.Time // when each rule froze the container
 	count   int                    // findings at warning or above
+	act     act                    // of the last freeze
 }
 
 // freezeBudget is how long the goroutine of the container waits for the
@@ -53,6 +54,8 @@ func (r *responder) found(f detect.Finding, ev event.Event) {
 	switch {
 	case action == audit.Paused && already:
 		action = audit.Logged
+	case action == audit.Paused && r.act.allowed(f, ev, time.Now()):
+		action = audit.Alerted
 	case action == audit.Paused || action == audit.Killed:
 		r.stop()
 	}
@@ -62,6 +65,7 @@ func (r *responder) found(f detect.Finding, ev event.Event) {
 	}
 	if action == audit.Paused || action == audit.Killed {
 		if !already {
+			r.act = actOf(f, ev)
 			r.mark(f, id)
 		}
 		r.keep(f, ev, id, action == audit.Killed)
@@ -210,6 +214,7 @@ func (r *responder) thaw(number int) {
 		}
 	}
 	r.c.status.Thaw = number
+	r.act.until = time.Now().Add(actTime)
 	r.thawed("thawed by user")
 }
 
