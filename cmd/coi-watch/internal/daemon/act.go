@@ -28,10 +28,15 @@ func actOf(f detect.Finding, ev event.Event) act {
 }
 
 // allowed reports whether a finding is one more sign of the act that was let go.
-// The act narrows to the process of the sign: what another child of the first
-// one does is a new act, and so is the same sign of the same process.
 func (a *act) allowed(f detect.Finding, ev event.Event, now time.Time) bool {
-	if now.After(a.until) || a.pid <= 0 || f.Rule != a.rule || f.Path != a.path {
+	return !now.After(a.until) && a.shows(f, ev)
+}
+
+// shows reports whether a finding is one more sign of the act, which narrows to
+// the process of the sign by that: what another child of the first one does is
+// a new act, and so is the same sign of the same process.
+func (a *act) shows(f detect.Finding, ev event.Event) bool {
+	if a.pid <= 0 || f.Rule != a.rule || f.Path != a.path {
 		return false
 	}
 	if ev.PID == a.pid && ev.Start == a.start {

@@ -37,10 +37,10 @@ func TestActIsLetGoOnce(t *testing.T) {
 		{"too late", sign(event.Exec, 101, 100, 1), f, now.Add(2 * actTime), false},
 		{"sudo, started by the shell", sign(event.Exec, 101, 100, 1), f, now, true},
 		{"cat, started by sudo", sign(event.Exec, 102, 101, 100, 1), f, now, true},
-		{"the file that cat opens", sign(event.File, 102, 101, 100, 1), f, now, true},
-		{"the file once more", sign(event.File, 102, 101, 100, 1), f, now, false},
+		{"the file that cat opens", sign(event.Open, 102, 101, 100, 1), f, now, true},
+		{"the file once more", sign(event.Open, 102, 101, 100, 1), f, now, false},
 		{"a second sudo of the shell", sign(event.Exec, 103, 100, 1), f, now, false},
-		{"a process that has the number of the first", sign(event.File, 100, 1), f, now, false},
+		{"a process that has the number of the first", sign(event.Open, 100, 1), f, now, false},
 	} {
 		if got := a.allowed(s.f, s.ev, s.at); got != s.want {
 			t.Errorf("%s: allowed = %v; want %v", s.what, got, s.want)

@@ -53,6 +53,7 @@ func (r *responder) found(f detect.Finding, ev event.Event) {
 	already := r.c.status.Frozen != nil
 	switch {
 	case action == audit.Paused && already:
+		r.act.shows(f, ev)
 		action = audit.Logged
 	case action == audit.Paused && r.act.allowed(f, ev, time.Now()):
 		action = audit.Alerted
