@@ -33,6 +33,11 @@ func discard(t *testing.T, dir string, names ...string) {
 	t.Cleanup(func() {
 		ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer stop()
+		for _, c := range names {
+			if t.Failed() {
+				the.Tell(t, c)
+			}
+		}
 		if r := the.Do(ctx, house.Call{Dir: dir, Args: append([]string{"kill", "--force"}, names...)}); r.Code != 0 && r.Code != 4 {
 			t.Errorf("clean up: %s", r)
 		}
