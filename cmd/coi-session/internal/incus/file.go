@@ -21,7 +21,11 @@ type Files struct{ s *sftp.Client }
 
 // Files opens the file system of an instance; the caller closes it.
 func (c *Client) Files(ctx context.Context, name string) (*Files, error) {
-	s, err := query(ctx, func() (*sftp.Client, error) { return c.c.GetInstanceFileSFTP(name) })
+	ctx, stop := context.WithTimeout(ctx, QueryTimeout)
+	defer stop()
+	// One that nobody waits for any more is closed when it comes: while it is
+	// open, Incus neither starts the instance nor ends its stop.
+	s, err := callOr(ctx, func() (*sftp.Client, error) { return c.c.GetInstanceFileSFTP(name) }, func(late *sftp.Client) { _ = late.Close() })
 	if err != nil {
 		return nil, err
 	}

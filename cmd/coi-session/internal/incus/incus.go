@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -165,6 +166,11 @@ func Supported(version string) bool {
 // call runs a blocking call of the client, which knows no context, and gives up
 // waiting when the context ends.
 func call[T any](ctx context.Context, f func() (T, error)) (T, error) {
+	return callOr(ctx, f, func(T) {})
+}
+
+// callOr is call that gives a result which comes too late to drop.
+func callOr[T any](ctx context.Context, f func() (T, error), drop func(T)) (T, error) {
 	type result struct {
 		v   T
 		err error
@@ -173,6 +179,11 @@ func call[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	go func() { v, err := f(); done <- result{v, err} }()
 	select {
 	case <-ctx.Done():
+		go func() {
+			if r := <-done; r.err == nil {
+				drop(r.v)
+			}
+		}()
 		var zero T
 		return zero, ctx.Err()
 	case r := <-done:
@@ -195,7 +206,12 @@ func operate(ctx context.Context, start func() (client.Operation, error)) error 
 		if err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, op.Wait()
+		err = op.Wait()
+		if api.StatusErrorCheck(err, http.StatusNotFound) {
+			// It is the operation that is not found, not what it works on.
+			err = fmt.Errorf("%w: it was started again while it worked: %s", ErrUnreachable, err.Error())
+		}
+		return struct{}{}, err
 	})
 	return err
 }
@@ -215,7 +231,7 @@ func classify(err error) error {
 		return fmt.Errorf("%w: %w", ErrExists, err)
 	case api.StatusErrorCheck(err, http.StatusForbidden):
 		return fmt.Errorf("%w: %w", ErrDenied, err)
-	case errors.As(err, &opErr), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
+	case errors.As(err, &opErr), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	return err

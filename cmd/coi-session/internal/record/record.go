@@ -53,8 +53,21 @@ type Plan struct {
 	Ports       []string     `json:"ports"`  // published, as list prints them
 	Mounts      []string     `json:"mounts"` // for info
 	Forensics   bool         `json:"forensics"`
-	Ending      *run.End     `json:"ending,omitempty"`  // an end that has begun
+	Ending      *Ending      `json:"ending,omitempty"`  // an end that has begun
 	Outcome     string       `json:"outcome,omitempty"` // why a container was kept
+}
+
+// Ending is an end that has begun: why, how, and which of its steps are done.
+// Whoever goes on with it, after the supervisor that began was killed, needs
+// nothing else.
+type Ending struct {
+	run.End
+	Kill     bool          `json:"kill,omitempty"`  // delete whatever the kind
+	Stay     bool          `json:"stay,omitempty"`  // keep whatever the kind
+	Force    bool          `json:"force,omitempty"` // no graceful stop
+	Timeout  time.Duration `json:"timeout,omitempty"`
+	Verified bool          `json:"verified,omitempty"` // the workspace was compared with its baseline
+	Saved    string        `json:"saved,omitempty"`    // id of the session once it is saved
 }
 
 // Record is the content of run/<c>.json.

@@ -49,7 +49,7 @@ func (s *Supervisor) clock() func(context.Context) (ending, bool) {
 			return ending{}, false
 		}
 		next := dead("max_duration", r.Deadline.Local().Format("15:04"), 0)
-		next.timeout, next.force = grace, !r.Plan.Graceful
+		next.Timeout, next.Force = grace, !r.Plan.Graceful
 		return next, true
 	}
 }

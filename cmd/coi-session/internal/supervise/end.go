@@ -22,45 +22,97 @@ const patience = 5 * time.Minute
 // stopTime bounds a forced stop: Incus runs hooks after the last process died.
 const stopTime = 60 * time.Second
 
-// end brings a session to its end in the fixed order: network closed, thawed,
-// stopped, verified, saved, deleted or kept, guards let go, record closed.
+// end brings a session to its end. An Incus that goes away in the middle is
+// waited for; what is done by then is not done again. One that stays away leaves
+// the record as it is, for the next command.
 func (s *Supervisor) end(ctx context.Context, next ending) error {
 	s.cease()
-	next.At = time.Now().UTC()
+	if next.At.IsZero() {
+		next.At = time.Now().UTC()
+	}
 	end := next.End
-	if err := s.file.Change(func(r *record.Record) { r.Phase = run.Saving; r.Plan.Ending = &end }); err != nil {
+	if err := s.begun(next.Ending); err != nil {
 		return err
 	}
 	s.report(Report{Op: OpEnding, Reason: end.Reason, Detail: end.Detail, Status: end.Status, Text: next.lines})
 	s.closeNet(ctx)
-	if err := s.reach(ctx); err != nil {
-		s.Log.Error("session", "Incus is not reachable, nothing was deleted: %s", err.Error())
-		return err
+	for {
+		if err := s.reach(ctx); err != nil {
+			s.Log.Error("session", "Incus is not reachable, nothing was deleted: %s", err.Error())
+			return err
+		}
+		done, why, err := s.steps(ctx, next)
+		switch {
+		case errors.Is(err, incus.ErrUnreachable):
+			s.Log.Error("session", "Incus went away while the session ended: %s", err.Error())
+		case err != nil:
+			return s.keep(end, why+": "+err.Error())
+		case why != "":
+			return s.keep(end, why)
+		default:
+			return s.finish(end, done)
+		}
 	}
+}
+
+// steps does what is left of an end in the fixed order: thawed, stopped,
+// verified, saved, deleted. why says what keeps the container, together with
+// the error if one does.
+func (s *Supervisor) steps(ctx context.Context, next ending) (done Report, why string, err error) {
+	done.Outcome = "deleted"
 	inst, err := s.door.Instance(ctx, s.file.Get().Container)
-	switch {
-	case errors.Is(err, incus.ErrNotFound):
-		return s.finish(end, Report{Outcome: "deleted", Text: "the container was gone already"})
-	case err != nil:
-		return s.keep(end, inst, "Incus: "+err.Error())
+	if errors.Is(err, incus.ErrNotFound) {
+		s.verify(ctx)
+		done.Text = "the container was gone already"
+		return done, "", nil
 	}
+	if err != nil {
+		return done, "Incus", err
+	}
+	const unstopped = "it cannot be stopped"
 	stopped, err := s.stop(ctx, inst, next)
 	if err != nil {
-		return s.keep(end, inst, "it cannot be stopped: "+err.Error())
+		return done, unstopped, err
 	}
 	finished := sync.OnceValue(func() error { return <-stopped })
-	safe := s.secure(ctx, inst, &end, finished)
+	safe, err := s.secure(ctx, inst, next.Kill, finished)
+	if errors.Is(err, incus.ErrUnreachable) {
+		return done, unstopped, err
+	}
 	s.report(safe)
 	if err := finished(); err != nil {
-		return s.keep(end, inst, "it cannot be stopped: "+err.Error())
+		return done, unstopped, err
 	}
-	if why := s.keepWhy(ctx, inst, next, safe); why != "" {
-		return s.keep(end, inst, why)
+	why, err = s.keepWhy(ctx, inst, next, safe)
+	if why == "" && err == nil {
+		why, err = "it cannot be deleted", s.remove(ctx, inst.Name)
+		if err == nil {
+			why = ""
+		}
 	}
-	if err := s.remove(ctx, inst.Name); err != nil {
-		return s.keep(end, inst, "it cannot be deleted: "+err.Error())
+	return done, why, err
+}
+
+// begun writes down that the end has begun and how, before the first of its
+// steps; what was asked stays in its own file until it is here.
+func (s *Supervisor) begun(e record.Ending) error {
+	err := s.file.Change(func(r *record.Record) { r.Phase, r.Plan.Ending = run.Saving, &e })
+	if err == nil {
+		record.RemoveAsk(s.Home, s.file.Get().Container)
 	}
-	return s.finish(end, Report{Outcome: "deleted"})
+	return err
+}
+
+// did writes down that steps of the end are done, for whoever goes on with it.
+func (s *Supervisor) did(step func(*record.Ending)) {
+	err := s.file.Change(func(r *record.Record) {
+		e := *r.Plan.Ending
+		step(&e)
+		r.Plan.Ending = &e
+	})
+	if err != nil {
+		s.Log.Error("session", "%s", err.Error())
+	}
 }
 
 // removeTime bounds the tries to delete a container. One whose processes the
@@ -75,6 +127,9 @@ func (s *Supervisor) remove(ctx context.Context, name string) error {
 		err := s.door.Delete(ctx, name)
 		if err == nil || errors.Is(err, incus.ErrNotFound) {
 			return nil
+		}
+		if errors.Is(err, incus.ErrUnreachable) {
+			return err
 		}
 		if !pause(limited, 200*time.Millisecond) {
 			return err
@@ -145,7 +200,7 @@ func (s *Supervisor) stop(ctx context.Context, inst incus.Instance, next ending)
 		done <- err
 		return done, err
 	}
-	limited, cancel := context.WithTimeout(ctx, stopTime+next.timeout)
+	limited, cancel := context.WithTimeout(ctx, stopTime+next.Timeout)
 	defer cancel()
 	if err := waitGone(limited, gone); err != nil {
 		return nil, fmt.Errorf("its processes do not die: %w", err)
@@ -157,9 +212,9 @@ func (s *Supervisor) stop(ctx context.Context, inst incus.Instance, next ending)
 // force where the container is thrown away or grace did not help.
 func (s *Supervisor) stopNow(ctx context.Context, inst incus.Instance, next ending) error {
 	r := s.file.Get()
-	graceful := !next.force && (inst.Config["user.coi.persistent"] == "true" || next.Reason == record.AskShutdown || next.Reason == "max_duration")
+	graceful := !next.Force && (inst.Config["user.coi.persistent"] == "true" || next.Reason == record.AskShutdown || next.Reason == "max_duration")
 	if graceful {
-		timeout := next.timeout
+		timeout := next.Timeout
 		if timeout <= 0 {
 			timeout = time.Duration(max(r.Plan.StopTimeout, 1)) * time.Second
 		}
@@ -197,31 +252,35 @@ func (s *Supervisor) stopped(ctx context.Context, name string) error {
 }
 
 // keepWhy says why the stopped container must not be deleted, "" when it may.
-func (s *Supervisor) keepWhy(ctx context.Context, inst incus.Instance, next ending, safe Report) string {
-	if next.kill {
-		return ""
+func (s *Supervisor) keepWhy(ctx context.Context, inst incus.Instance, next ending, safe Report) (string, error) {
+	if next.Kill {
+		return "", nil
 	}
-	if next.stay {
-		return "it was stopped, not ended"
+	if next.Stay {
+		return "it was stopped, not ended", nil
 	}
 	if safe.Outcome == failed {
-		return "the session could not be saved: " + safe.Text
+		return "the session could not be saved: " + safe.Text, nil
 	}
 	// persist may have been typed while the session ran.
-	if now, err := s.door.Instance(ctx, inst.Name); err == nil && now.Config["user.coi.persistent"] == "true" {
-		return persistent
+	now, err := s.door.Instance(ctx, inst.Name)
+	if err != nil && !errors.Is(err, incus.ErrNotFound) {
+		return "Incus does not say whether it is persistent", err
+	}
+	if now.Config["user.coi.persistent"] == "true" {
+		return persistent, nil
 	}
 	snaps, err := s.door.Snapshots(ctx, inst.Name)
-	if err != nil {
-		return "its snapshots cannot be listed: " + err.Error()
+	if err != nil && !errors.Is(err, incus.ErrNotFound) {
+		return "its snapshots cannot be listed", err
 	}
 	switch len(snaps) {
 	case 0:
-		return ""
+		return "", nil
 	case 1:
-		return "it has 1 snapshot (coi kill deletes it)"
+		return "it has 1 snapshot (coi kill deletes it)", nil
 	}
-	return fmt.Sprintf("it has %d snapshots (coi kill deletes them)", len(snaps))
+	return fmt.Sprintf("it has %d snapshots (coi kill deletes them)", len(snaps)), nil
 }
 
 // Words of outcomes.
@@ -231,13 +290,11 @@ const (
 )
 
 // keep leaves the container where it is, its network closed.
-func (s *Supervisor) keep(end run.End, inst incus.Instance, why string) error {
+func (s *Supervisor) keep(end run.End, why string) error {
 	ctx, stop := context.WithTimeout(context.Background(), stopTime)
 	defer stop()
-	if inst.Name != "" && s.door != nil {
-		if err := s.strip(ctx, inst.Name); err != nil {
-			s.Log.Error("session", "taking workspace devices out of the stopped container: %s", err.Error())
-		}
+	if err := s.strip(ctx, s.file.Get().Container); err != nil {
+		s.Log.Error("session", "taking workspace devices out of the stopped container: %s", err.Error())
 	}
 	if why != persistent {
 		s.Log.Error("session", "container kept: %s", why)
@@ -272,7 +329,7 @@ func (s *Supervisor) strip(ctx context.Context, name string) error {
 func (s *Supervisor) finish(end run.End, done Report) error {
 	r := s.file.Get()
 	s.letGo(r, done.Outcome == "deleted")
-	if s.verified || done.Outcome == "deleted" {
+	if r.Plan.Ending.Verified || done.Outcome == "deleted" {
 		s.clear()
 	}
 	s.Log.Ended(end.Reason)
@@ -339,7 +396,7 @@ func (s *Supervisor) undoContainer(ctx context.Context, r record.Record) error {
 		if err := thaw.Container(ctx, s.Home, s.door, inst); err != nil {
 			return err
 		}
-		if err := s.stopNow(ctx, inst, ending{force: true}); err != nil {
+		if err := s.stopNow(ctx, inst, ending{Ending: record.Ending{Force: true}}); err != nil {
 			return err
 		}
 	}

@@ -2,7 +2,9 @@ package supervise
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/guard"
@@ -11,7 +13,6 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
 	"github.com/code-on-incus/coi/pkg/audit"
 	"github.com/code-on-incus/coi/pkg/coi"
-	"github.com/code-on-incus/coi/pkg/run"
 )
 
 // endCheckTime is how long the monitor may take for its part of the end check.
@@ -24,36 +25,48 @@ const (
 )
 
 // secure verifies the workspace and saves the conversation of a container whose
-// processes are dead; stopped tells when Incus has finished stopping it.
-func (s *Supervisor) secure(ctx context.Context, inst incus.Instance, end *run.End, stopped func() error) Report {
+// processes are dead; stopped tells when Incus has finished stopping it. A save
+// that fails is part of the report; the error is that of the stop, or says that
+// Incus is gone.
+func (s *Supervisor) secure(ctx context.Context, inst incus.Instance, kill bool, stopped func() error) (Report, error) {
 	s.verify(ctx)
 	safe := Report{Op: OpSafe}
-	if !s.file.Get().Plan.Saves {
-		return safe
+	r := s.file.Get()
+	if safe.Saved = r.Plan.Ending.Saved; !r.Plan.Saves || safe.Saved != "" {
+		return safe, nil
 	}
 	if err := stopped(); err != nil {
-		return safe // told as the reason why the container is kept
+		return safe, err // told as the reason why the container is kept
 	}
 	limit := saveTime
-	if end.Reason == record.AskKill {
+	if kill {
 		limit = killSaveTime
 	}
 	ctx, stop := context.WithTimeout(ctx, limit)
 	defer stop()
 	res, err := s.save(ctx, inst.Name)
+	if errors.Is(err, incus.ErrUnreachable) {
+		return safe, err
+	}
 	if err != nil {
 		safe.Outcome, safe.Text = failed, err.Error()
 		s.Log.Error("save", "%s", err.Error())
-		return safe
+		return safe, nil
 	}
 	safe.Saved = res.Meta.SessionID
-	s.Log.Info("save", "conversation saved: %d files, %d bytes; end: %s", res.Files, res.Meta.SizeBytes, end.Reason)
-	return safe
+	// Not to be saved again from a container that is half deleted.
+	s.did(func(e *record.Ending) { e.Saved = safe.Saved })
+	s.Log.Info("save", "conversation saved: %d files, %d bytes; end: %s", res.Files, res.Meta.SizeBytes, r.Plan.Ending.Reason)
+	return safe, nil
 }
 
 // verify compares the workspace with what it was and tells what is not right.
+// A verification that was cut short is made again as a whole.
 func (s *Supervisor) verify(ctx context.Context) {
 	r := s.file.Get()
+	if r.Plan.Ending.Verified {
+		return
+	}
 	s.elevated(ctx)
 	files := FilesOf(s.Home, r.Plan.StorageDir, r.Container, r.SessionID)
 	rep, err := protect.Check(protect.End{
@@ -64,7 +77,6 @@ func (s *Supervisor) verify(ctx context.Context) {
 		s.tell("the workspace is not verified: " + err.Error())
 		return
 	}
-	s.verified = true
 	if rep.Owned > 0 {
 		s.Log.Info("security", "%d files made by the container's root belong to you now", rep.Owned)
 	}
@@ -78,6 +90,8 @@ func (s *Supervisor) verify(ctx context.Context) {
 		s.tell("what was taken out of the workspace is in " + rep.Quarantine)
 	}
 	s.record(rep)
+	s.cutShort(rep, files.Quarantine)
+	s.did(func(e *record.Ending) { e.Verified = true })
 }
 
 func hints(f protect.Finding) []string {
@@ -94,6 +108,19 @@ func hints(f protect.Finding) []string {
 func (s *Supervisor) tell(text string, hints ...string) {
 	s.Log.Error("security", "%s", text)
 	s.report(Report{Op: OpWarning, Text: text, Hints: hints})
+}
+
+// cutShort tells of what a check that was killed before it could report may have
+// taken out of the workspace: this one finds it in order.
+func (s *Supervisor) cutShort(rep *protect.Report, quarantine string) {
+	if _, err := os.Lstat(quarantine); !s.goesOn || rep.Quarantine != "" || err != nil {
+		return
+	}
+	s.tell("an end check was cut short; what this session took out of the workspace is in " + quarantine)
+	s.write(audit.Record{
+		Type: audit.TypeFile, Level: coi.Warning, Category: audit.CategoryProtection, Title: "end check made again", Rule: "endcheck.again",
+		Action: audit.Logged, Path: quarantine, Description: "the first check was killed before it could report; the quarantine of the session has what it took",
+	})
 }
 
 // elevated asks the monitor for what needs its rights: bits and owners of files

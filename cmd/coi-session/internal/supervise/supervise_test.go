@@ -347,7 +347,7 @@ func TestResumesEnd(t *testing.T) {
 	door := newDoor(t, map[string]string{})
 	rec := running(record.Shell, true)
 	rec.Phase = run.Saving
-	rec.Plan.Ending = &run.End{At: time.Now(), Reason: "max_duration"}
+	rec.Plan.Ending = &record.Ending{End: run.End{At: time.Now(), Reason: "max_duration"}}
 	s := play(t, door, rec, false)
 	if r := s.finish(); r.Ended == nil || r.Ended.Reason != "max_duration" {
 		t.Errorf("record = %+v", r.Ended)

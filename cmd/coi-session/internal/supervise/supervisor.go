@@ -43,7 +43,7 @@ type Supervisor struct {
 	tool chan toolEnd    // how the tool in tmux ended
 
 	watching bool // the end of the tmux session is being waited for
-	verified bool // the workspace was compared with its baseline
+	goesOn   bool // with an end that another supervisor had begun
 	saving   sync.Mutex
 	beside   *beside
 }
@@ -54,6 +54,11 @@ func (s *Supervisor) Run(ctx context.Context, container string) error {
 	rec, err := record.Read(s.Home, container)
 	if err != nil {
 		return err
+	}
+	// The one that asked for a supervisor looked before it had the lock; the
+	// session may have come to its end meanwhile, its container to be kept.
+	if rec.Ended != nil {
+		return nil
 	}
 	self := &run.Process{PID: os.Getpid(), StartTime: run.StartTime(os.Getpid())}
 	s.file = record.Open(s.Home, rec)
@@ -72,13 +77,9 @@ func (s *Supervisor) Run(ctx context.Context, container string) error {
 
 // ending is why and how a session ends.
 type ending struct {
-	run.End
-	abort   bool
-	kill    bool // delete whatever the kind
-	stay    bool // keep whatever the kind
-	force   bool // no graceful stop
-	timeout time.Duration
-	lines   string // of a tool that failed at once
+	record.Ending
+	abort bool
+	lines string // of a tool that failed at once
 }
 
 func (s *Supervisor) report(r Report) {
@@ -105,5 +106,5 @@ func (s *Supervisor) connect(ctx context.Context) error {
 }
 
 func dead(reason, detail string, status int) ending {
-	return ending{End: run.End{Reason: reason, Detail: detail, Status: status}}
+	return ending{Ending: record.Ending{End: run.End{Reason: reason, Detail: detail, Status: status}}}
 }

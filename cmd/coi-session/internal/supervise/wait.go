@@ -126,7 +126,8 @@ func (s *Supervisor) resume(ctx context.Context) (next ending, done bool) {
 	}
 	switch {
 	case r.Plan.Ending != nil:
-		return ending{End: *r.Plan.Ending}, true
+		s.goesOn = true
+		return ending{Ending: *r.Plan.Ending}, true
 	case r.Phase == run.Running:
 		s.settle(ctx, settleTime)
 		if r.Plan.Tmux {
@@ -235,13 +236,12 @@ func (s *Supervisor) answer() (next ending, done bool) {
 	if err != nil || a.Do == "" {
 		return ending{}, false
 	}
-	record.RemoveAsk(s.Home, r.Container)
 	next = dead(a.Do, a.Detail, 0)
-	next.timeout = time.Duration(a.Timeout) * time.Second
-	next.kill = a.Do == record.AskKill
-	next.force = next.kill || a.Do == record.AskHalt
-	next.stay = a.Do == record.AskHalt || a.Do == record.AskStop
-	if next.stay {
+	next.Timeout = time.Duration(a.Timeout) * time.Second
+	next.Kill = a.Do == record.AskKill
+	next.Force = next.Kill || a.Do == record.AskHalt
+	next.Stay = a.Do == record.AskHalt || a.Do == record.AskStop
+	if next.Stay {
 		next.Reason = record.AskShutdown
 	}
 	return next, true
