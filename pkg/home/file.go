@@ -193,7 +193,7 @@ func TryLock(path string) (*Lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := exclusive(int(f.Fd())); err != nil {
 		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("%s: %w", path, ErrLocked)
@@ -204,6 +204,29 @@ func TryLock(path string) (*Lock, error) {
 		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())
 	}
 	return &Lock{f}, nil
+}
+
+// lookers bounds the tries, a millisecond apart, at a lock that is shared.
+const lookers = 1000
+
+// exclusive takes the lock of a descriptor if nobody has it for himself. One
+// who only looks (Held) shares it for an instant, which is no reason to fail: a
+// guard would not start, and nobody would hold its lock.
+func exclusive(fd int) error {
+	for try := 0; ; try++ {
+		err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || try == lookers {
+			return err
+		}
+		// Shared with lookers, it is nobody's; not to be had, it is somebody's.
+		if err := unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB); err != nil {
+			return err
+		}
+		if err := unix.Flock(fd, unix.LOCK_UN); err != nil {
+			return err
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // WaitLock is TryLock, tried again until the context ends.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 )
 
@@ -112,6 +113,39 @@ func TestLock(t *testing.T) {
 	if Held(p) {
 		t.Error("lock still held after Unlock")
 	}
+}
+
+// Looking at a lock never keeps anybody from taking it: a guard that found its
+// lock taken by a looker would not start.
+func TestLockIsTakenWhileOthersLook(t *testing.T) {
+	p := filepath.Join(t.TempDir(), "l")
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					Held(p)
+				}
+			}
+		})
+	}
+	for i := range 500 {
+		l, err := TryLock(p)
+		if err != nil {
+			t.Errorf("try %d with others looking: %v", i, err)
+			break
+		}
+		if !Held(p) {
+			t.Errorf("try %d: not held", i)
+		}
+		l.Unlock()
+	}
+	close(done)
+	wg.Wait()
 }
 
 func must(t *testing.T, errs ...error) {
