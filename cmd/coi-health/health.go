@@ -63,9 +63,10 @@ func (h *health) Run(c *cli.Context) error {
 		return err
 	}
 	start := time.Now()
+	// A current directory that is gone or closed is no reason to say nothing.
 	ws, err := filepath.Abs(h.Workspace)
 	if err != nil {
-		return err
+		ws = ""
 	}
 	f, results, checks := h.judge(c, ws)
 	if h.Fix {

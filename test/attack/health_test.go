@@ -289,3 +289,104 @@ func TestKilledProbesAreRemovedByTheNext(t *testing.T) {
 	next.nothingLeft(t)
 	p.nothingLeft(t)
 }
+
+// state is what a plain run must leave as it is: files, network, Incus.
+func state(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	for _, top := range []string{the.Home.Dir, dir} {
+		err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			st, err := d.Info()
+			if err != nil {
+				return err
+			}
+			// The guards go on writing their own signs of life.
+			if strings.HasPrefix(path, the.Home.Run()) {
+				fmt.Fprintln(&b, path, st.Mode())
+				return nil
+			}
+			fmt.Fprintln(&b, path, st.Mode(), st.Size(), st.ModTime().UnixNano())
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, argv := range [][]string{
+		{"ip", "rule"},
+		{"nft", "-s", "list", "table", "inet", the.Home.Table()},
+		{"incus", "list", "-f", "csv", "-c", "n", "^" + the.Prefix},
+		{"incus", "image", "list", "-f", "csv", "-c", "f"},
+		{"incus", "storage", "list", "-f", "csv"},
+		{"incus", "profile", "show", "default"},
+	} {
+		out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v: %s", argv, err, out)
+		}
+		if argv[0] == "ip" {
+			out = []byte(strings.Join(mine(string(out)), "\n")) // others start and end meanwhile
+		}
+		b.Write(out)
+	}
+	return b.String()
+}
+
+func mine(rules string) (list []string) {
+	for line := range strings.Lines(rules) {
+		if strings.Contains(line, "iif "+the.Home.VethTag()) || strings.Contains(line, "iif coi"+the.Home.VethTag()) {
+			list = append(list, line)
+		}
+	}
+	return list
+}
+
+// T-H-07: a plain run changes nothing, with a session running, and ends in time.
+func TestPlainHealthChangesNothing(t *testing.T) {
+	dir := workspace(t)
+	launched(t, dir)
+	before := state(t, dir)
+	r := do(t, dir, "health", "--json")
+	var j judgement
+	if err := json.Unmarshal([]byte(r.Stdout), &j); err != nil || len(j.Checks) < 50 {
+		t.Fatalf("%v: %s", err, r)
+	}
+	if r.Took > 3500*time.Millisecond {
+		t.Errorf("took %s", r.Took)
+	}
+	if after := state(t, dir); after != before {
+		t.Errorf("changed:\n--- before\n%s\n--- after\n%s", before, after)
+	}
+	for _, name := range []string{"netguard", "guard_rules", "watch", "watched", "security_posture"} {
+		if c := j.Checks[name]; c.Status != "ok" && c.Status != "warning" {
+			t.Errorf("%s = %s: %s with a session running", name, c.Status, c.Message)
+		}
+	}
+}
+
+// T-H-03: a guard that is gone is said by the checks that promise it.
+func TestHealthSeesDeadGuard(t *testing.T) {
+	dir := workspace(t)
+	launched(t, dir)
+	pid := home.Holder(the.Home.Run(run.NetguardLock))
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	err := house.Eventually(t.Context(), 20*time.Second, func() error {
+		r := do(t, dir, "health", "--json")
+		var j judgement
+		if err := json.Unmarshal([]byte(r.Stdout), &j); err != nil {
+			return err
+		}
+		if c := j.Checks["netguard"]; c.Status != "failed" || r.Code != 2 {
+			return fmt.Errorf("netguard = %s: %s, exit %d", c.Status, c.Message, r.Code)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

@@ -158,3 +158,18 @@ func Named(name string) Check {
 	}
 	return Check{Name: name, Run: func(*facts.Facts) Result { return skipped("there is no check %s", name) }}
 }
+
+// unit adds the remedy of a guard that does not run: its unit, where there is
+// systemd, the unit is installed and speaks of the user's home.
+func (r Result) unit(f *facts.Facts, program string) Result {
+	user := f.Getenv("USER")
+	if user == "" || user == "root" || !f.Exists("/run/systemd/system") || f.Home.User != "/home/"+user {
+		return r
+	}
+	for _, dir := range []string{"/usr/lib/systemd/system", "/usr/local/lib/systemd/system", "/etc/systemd/system"} {
+		if f.Exists(dir + "/" + program + "@.service") {
+			return r.remedy(Remedy{Why: "the guard runs with the rights of its unit and no others", Command: []string{"systemctl", "enable", "--now", program + "@" + user}, Root: true})
+		}
+	}
+	return r
+}

@@ -99,16 +99,23 @@ func subids(f *facts.Facts) Result {
 		return ok("root")
 	}
 	var missing []string
-	for _, file := range []string{"/etc/subuid", "/etc/subgid"} {
-		if !maps(f.Read(file), uid) {
+	for file, id := range map[string]int{"/etc/subuid": uid, "/etc/subgid": os.Getgid()} {
+		if !maps(f.Read(file), id) {
 			missing = append(missing, file)
 		}
+		if a, b := overlap(f.Read(file)); a != "" {
+			return failed(file+": the ranges "+a+" and "+b+" overlap", "edit "+file+", then restart Incus")
+		}
 	}
+	sort.Strings(missing)
 	if len(missing) == 0 {
 		return ok("root may map uid %d", uid)
 	}
-	line := "root:" + strconv.Itoa(uid) + ":1"
-	return failed("root may not map your uid in "+strings.Join(missing, " and "), "add the line "+line+" to "+strings.Join(missing, " and "))
+	// usermod locks, checks and replaces both files in one step.
+	uids, gids := fmt.Sprintf("%d-%d", uid, uid), fmt.Sprintf("%d-%d", os.Getgid(), os.Getgid())
+	command := []string{"usermod", "--add-subuids", uids, "--add-subgids", gids, "root"}
+	return failed("root may not map your uid in "+strings.Join(missing, " and "), "sudo "+strings.Join(command, " ")).
+		remedy(Remedy{Why: "files of the workspace keep their owner inside", Command: command, Root: true})
 }
 
 // maps reports whether a subid file lets root map id.
@@ -125,6 +132,36 @@ func maps(text string, id int) bool {
 		}
 	}
 	return false
+}
+
+// overlap finds two ranges of containers that share ids with different owners.
+// The single ids that root may map for a workspace lie in nobody's range.
+func overlap(text string) (a, b string) {
+	type span struct {
+		line       string
+		owner      string
+		start, end int
+	}
+	var all []span
+	for line := range strings.Lines(text) {
+		parts := strings.Split(strings.TrimSpace(line), ":")
+		if len(parts) != 3 {
+			continue
+		}
+		start, err1 := strconv.Atoi(parts[1])
+		count, err2 := strconv.Atoi(parts[2])
+		if err1 != nil || err2 != nil || count < 1 {
+			continue
+		}
+		one := span{strings.TrimSpace(line), parts[0], start, start + count - 1}
+		for _, o := range all {
+			if one.owner == o.owner && one.start <= o.end && o.start <= one.end && one.line != o.line {
+				return o.line, one.line
+			}
+		}
+		all = append(all, one)
+	}
+	return "", ""
 }
 
 func wantedImage(f *facts.Facts) string {

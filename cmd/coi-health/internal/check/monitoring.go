@@ -51,9 +51,9 @@ func watcher(f *facts.Facts) Result {
 			return ok("not running; the next session starts it")
 		}
 		if insists(f) {
-			return failed("not running, and monitoring.enabled = true is written", watchHint)
+			return failed("not running, and monitoring.enabled = true is written", watchHint).unit(f, "coi-watch")
 		}
-		return warn("not running: sessions are not monitored", watchHint)
+		return warn("not running: sessions are not monitored", watchHint).unit(f, "coi-watch")
 	}
 	if f.Watcher.Weak != "" && insists(f) {
 		return failed("monitoring.enabled = true is written, and the monitor cannot do its work: "+f.Watcher.Weak, "coi health --fix")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-health/internal/facts"
+	own "github.com/code-on-incus/coi/pkg/cli/version"
 	"github.com/code-on-incus/coi/pkg/run"
 )
 
@@ -40,10 +41,11 @@ func mode(f *facts.Facts) string {
 
 func netguard(f *facts.Facts) Result {
 	down := func(text string) Result {
+		r := failed(text+", and the network mode is "+mode(f), guardHint)
 		if mode(f) == "open" {
-			return warn(text, guardHint)
+			r = warn(text, guardHint)
 		}
-		return failed(text+", and the network mode is "+mode(f), guardHint)
+		return r.unit(f, "coi-netguard")
 	}
 	switch {
 	case f.Netguard == nil:
@@ -58,6 +60,8 @@ func netguard(f *facts.Facts) Result {
 		return down("no sign of life since " + f.Netguard.HeartbeatAt.Format(time.TimeOnly))
 	case len(f.Netguard.Problems) > 0:
 		return warn(strings.Join(f.Netguard.Problems, "; "), "coi netguard check")
+	case f.Netguard.Version != "" && f.Netguard.Version != own.Number:
+		return warn("version "+f.Netguard.Version+" runs, "+own.Number+" is installed", "sudo systemctl restart coi-netguard@$USER: rules stay in force meanwhile")
 	}
 	return ok("pid %d, %s", f.Netguard.PID, f.Netguard.Version).with("pid", f.Netguard.PID)
 }
@@ -80,11 +84,12 @@ func guardRules(f *facts.Facts) Result {
 			bad = append(bad, s.Name+" was last verified at "+s.Status.CheckedAt.Format(time.TimeOnly))
 		}
 	}
+	again := Remedy{Why: "the guard reads its rules back and repairs what differs", Command: []string{"coi", "netguard", "check"}}
 	switch {
 	case len(bad) > 0:
-		return failed(strings.Join(bad, "; "), "coi netguard check")
+		return failed(strings.Join(bad, "; "), "coi netguard check").remedy(again)
 	case len(weak) > 0:
-		return warn(strings.Join(weak, "; "), "coi netguard check")
+		return warn(strings.Join(weak, "; "), "coi netguard check").remedy(again)
 	}
 	return ok("%d running, all enforced", len(running))
 }

@@ -119,7 +119,8 @@ func sessionsDirectory(f *facts.Facts) Result {
 		}
 	}
 	if len(half) > 0 {
-		return warn("half saves: "+strings.Join(half, ", "), "coi clean")
+		return warn("half saves: "+strings.Join(half, ", "), "coi clean").
+			remedy(Remedy{Why: "saves that were cut short are finished or set aside", Command: []string{"coi", "clean", "--orphans", "--force"}})
 	}
 	return ok("whole")
 }
