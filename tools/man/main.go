@@ -36,7 +36,7 @@ func run(args []string) error {
 		return fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
 	}
 	date := time.Unix(seconds, 0).UTC().Format("2006-01-02")
-	top, err := help(args[0], "coi", "help")
+	top, err := help(args[0], "help")
 	if err != nil {
 		return err
 	}
@@ -55,8 +55,8 @@ func run(args []string) error {
 	return nil
 }
 
-func help(bin, program string, args ...string) (string, error) {
-	cmd := exec.Command(filepath.Join(bin, program), args...)
+func help(bin string, args ...string) (string, error) {
+	cmd := exec.Command(filepath.Join(bin, "coi"), args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	cmd.Env = []string{"HOME=/nonexistent", "NO_COLOR=1", "COLUMNS=80"}

@@ -13,7 +13,7 @@ import (
 
 // whole is the help of a verb followed by that of each of its commands.
 func whole(bin, verb string) (string, error) {
-	text, err := help(bin, "coi", "help", verb)
+	text, err := help(bin, "help", verb)
 	if err != nil {
 		return "", err
 	}
@@ -26,7 +26,7 @@ func below(bin string, path []string, text string) (string, error) {
 	var all strings.Builder
 	for _, sub := range commands(text) {
 		words := append(slices.Clone(path), sub)
-		one, err := help(bin, "coi", append([]string{"help"}, words...)...)
+		one, err := help(bin, append([]string{"help"}, words...)...)
 		if err != nil {
 			return "", err
 		}
@@ -99,7 +99,7 @@ func toolPage(bin, name string, list []verbs.Verb) ([]byte, error) {
 	var b bytes.Buffer
 	_, _ = fmt.Fprintf(&b, "# %s\n\nMade by `make docs` from the help of the program.\n", name)
 	if name == "coi" {
-		text, err := help(bin, "coi", "help")
+		text, err := help(bin, "help")
 		if err != nil {
 			return nil, err
 		}
