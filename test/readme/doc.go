@@ -1,0 +1,2 @@
+// Package readme follows the README on clean machines.
+package readme
