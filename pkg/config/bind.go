@@ -43,21 +43,35 @@ func slotsOf(t reflect.Type, prefix string, index []int) []slot {
 // bind fills the tagged fields of the typed configuration from the values.
 func bind(c *Config, vals values) {
 	root := reflect.ValueOf(c).Elem()
+	named := stringMaps(vals)
 	for _, s := range slots() {
 		if s.row.Kind == Map {
-			root.FieldByIndex(s.index).Set(reflect.ValueOf(stringMap(s.row.Key, vals)))
+			m := named[s.row.Key]
+			if m == nil {
+				m = map[string]string{}
+			}
+			root.FieldByIndex(s.index).Set(reflect.ValueOf(m))
 		} else if v, ok := vals[s.row.Key]; ok {
 			root.FieldByIndex(s.index).Set(reflect.ValueOf(typed(s.t, bareValue(v.v))))
 		}
 	}
 }
 
-func stringMap(key string, vals values) map[string]string {
-	out := map[string]string{}
+// stringMaps gathers the tables whose names the user chooses, by their keys.
+func stringMaps(vals values) map[string]map[string]string {
+	out := map[string]map[string]string{}
 	for k, v := range vals {
-		if rest, ok := strings.CutPrefix(k, key+"."); ok {
-			out[unquote(rest)], _ = v.v.(string)
+		if v.row.Kind != Map {
+			continue
 		}
+		rest, ok := strings.CutPrefix(k, v.row.Key+".")
+		if !ok {
+			continue
+		}
+		if out[v.row.Key] == nil {
+			out[v.row.Key] = map[string]string{}
+		}
+		out[v.row.Key][unquote(rest)], _ = v.v.(string)
 	}
 	return out
 }

@@ -172,7 +172,10 @@ func alignDisk(vals, base values) {
 			moved := v
 			moved.row, moved.key = byKey[other], other
 			vals[other] = moved
-			if own, _ := base[key].v.(string); own != "" {
+			// Two equal sizes of the user's get smaller together; a rate in
+			// disk.max is another limit, and stays.
+			own, _ := base[key].v.(string)
+			if _, err := ParseSize(own); err == nil {
 				vals[key] = v
 			}
 		}
