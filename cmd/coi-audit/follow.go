@@ -16,7 +16,7 @@ import (
 func follow(c *cli.Context, trails []*trail, filter *scan.Filter, bad *scan.Bad, out show.Writer) error {
 	files := make([]tail.File, len(trails))
 	for i, t := range trails {
-		files[i] = tail.File{Path: t.path}
+		files[i] = tail.File{Path: t.path, Read: t.ids()}
 		files[i].F = t.handOver(&files[i])
 	}
 	long := make([]bool, len(trails))
@@ -69,6 +69,16 @@ func one(line []byte, tooLong bool, t *trail, filter *scan.Filter, bad *scan.Bad
 		return nil
 	}
 	return out.Line(line)
+}
+
+// ids tells which files were read already.
+func (t *trail) ids() (out []tail.ID) {
+	for _, in := range t.inputs {
+		if id, ok := in.ID(); ok {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // handOver gives the file that grows to the follower, from where it was read to.

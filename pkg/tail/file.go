@@ -20,6 +20,7 @@ type followed struct {
 	since  time.Time // of held
 	inLine bool      // a piece of the line went out already
 	old    []*left
+	read   []ID // parts that were given out
 }
 
 // left is a file that lost its name a moment ago. A writer that had it open
@@ -69,20 +70,31 @@ func (f *follower) look(x *followed) error {
 // next reads the parts that came after the one that was open, and goes on with
 // the file that has the name now.
 func (f *follower) next(x *followed, ours os.FileInfo) error {
-	files, err := f.after(x, ours)
+	files, err := f.steady(func() []string { return f.between(x, ours) })
 	if err != nil || len(files) == 0 {
 		return err
 	}
+	return f.goOn(x, files)
+}
+
+// goOn goes from file to file, in order of time.
+func (f *follower) goOn(x *followed, files []*os.File) (err error) {
 	for _, file := range files {
 		if err == nil {
 			err = f.flush(x)
 		}
-		x.old = append(x.old, &left{x.f, x.offset, time.Now().Add(lingering)})
+		if x.f != nil {
+			x.old = append(x.old, &left{x.f, x.offset, time.Now().Add(lingering)})
+		}
 		x.f, x.offset = file, 0
+		if id, ierr := IDOf(file); ierr == nil {
+			x.read = append(x.read, id)
+		}
 		if err == nil {
 			err = f.drain(x)
 		}
 	}
+	f.forget(x)
 	return err
 }
 
@@ -106,11 +118,11 @@ func (f *follower) leftovers(x *followed) error {
 	return nil
 }
 
-// after opens what came after the file that was open, the one that has the
-// name now last. Names may move on while it looks: then it looks again.
-func (f *follower) after(x *followed, ours os.FileInfo) ([]*os.File, error) {
+// steady opens files by their paths, that of the log last. Names may move on
+// while it opens: then it asks for the paths again.
+func (f *follower) steady(paths func() []string) ([]*os.File, error) {
 	for range 100 {
-		files, err := f.openAll(f.between(x, ours))
+		files, err := f.openAll(paths())
 		if err != nil || same(files) {
 			return files, err
 		}
@@ -121,18 +133,47 @@ func (f *follower) after(x *followed, ours os.FileInfo) ([]*os.File, error) {
 
 // between lists the paths after that of the file that was open.
 func (f *follower) between(x *followed, ours os.FileInfo) []string {
-	if f.opts.Parts == nil {
-		return []string{x.path}
-	}
-	parts := f.opts.Parts(x.index)
+	parts := f.parts(x)
 	i := slices.IndexFunc(parts, func(p string) bool {
 		st, err := os.Stat(p)
 		return err == nil && os.SameFile(st, ours)
 	})
 	if i < 0 {
-		return []string{x.path}
+		return f.unread(x)
 	}
 	return parts[i+1:]
+}
+
+// unread lists the path of the log after those of its parts that nobody has
+// read: parts may have been made, or all of ours pruned, between two looks.
+func (f *follower) unread(x *followed) []string {
+	return slices.DeleteFunc(f.parts(x), func(p string) bool {
+		if p == x.path {
+			return false
+		}
+		id, err := idOf(p)
+		return err != nil || slices.Contains(x.read, id)
+	})
+}
+
+func (f *follower) parts(x *followed) []string {
+	if f.opts.Parts != nil {
+		if parts := f.opts.Parts(x.index); len(parts) > 0 {
+			return slices.Clone(parts)
+		}
+	}
+	return []string{x.path}
+}
+
+// forget drops read files that are gone.
+func (f *follower) forget(x *followed) {
+	var there []ID
+	for _, p := range f.parts(x) {
+		if id, err := idOf(p); err == nil {
+			there = append(there, id)
+		}
+	}
+	x.read = slices.DeleteFunc(x.read, func(id ID) bool { return !slices.Contains(there, id) })
 }
 
 func (f *follower) openAll(paths []string) (files []*os.File, err error) {
@@ -174,17 +215,14 @@ func closeAll(files []*os.File) {
 	}
 }
 
-// open starts with the first byte of a file; a missing one is waited for.
+// open starts with the first byte of what nobody has read; a missing file is
+// waited for.
 func (f *follower) open(x *followed) error {
-	file, err := f.opts.Open(x.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	files, err := f.steady(func() []string { return f.unread(x) })
+	if err != nil || len(files) == 0 {
 		return err
 	}
-	x.f, x.offset = file, 0
-	return f.drain(x)
+	return f.goOn(x, files)
 }
 
 // drain reads to the present end of the open file.

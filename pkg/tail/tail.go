@@ -7,6 +7,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -23,6 +24,10 @@ type File struct {
 	// file is read from its first byte as soon as it is there. Follow closes it.
 	F      *os.File
 	Offset int64
+	// Read are the parts of the log, with the file that has its name, which the
+	// caller has given out or does not want. Others that are found when the
+	// first file is opened, or after all of them were pruned, come first.
+	Read []ID
 }
 
 // Chunk is what arrived in one file: whole lines with their newlines, or the
@@ -59,7 +64,7 @@ func Follow(ctx context.Context, files []File, o Options, sink func(Chunk) error
 	}
 	f := &follower{opts: o, sink: sink, buf: make([]byte, 64<<10)}
 	for i, file := range files {
-		f.files = append(f.files, &followed{index: i, path: filepath.Clean(file.Path), f: file.F, offset: file.Offset})
+		f.files = append(f.files, &followed{index: i, path: filepath.Clean(file.Path), f: file.F, offset: file.Offset, read: slices.Clone(file.Read)})
 	}
 	defer f.close()
 	return f.run(ctx)

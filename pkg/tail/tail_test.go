@@ -242,6 +242,65 @@ func TestRotationUnderLoad(t *testing.T) {
 	f.wants(0, want.String())
 }
 
+// T-L-03: what was rotated away before the first look is read too, but for the
+// parts that the caller has read; so is what follows a file that was pruned.
+func TestPartsBeforeTheFirstLook(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "x.log")
+	add := func(name, text string) ID {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		id, err := idOf(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	move := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(filepath.Join(dir, from), filepath.Join(dir, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := []ID{add("x.log.1", "read before\n")}
+	move("x.log.1", "x.log.3")
+	add("x.log.2", "1\n")
+	add("x.log.1", "2\n")
+	var got strings.Builder
+	f := &follower{opts: Options{Open: os.Open, Parts: func(int) []string { return logs.Files(path) }, MaxHeld: 1 << 20}, buf: make([]byte, 64<<10)}
+	f.sink = func(c Chunk) error { got.Write(c.Data); return nil }
+	x := &followed{path: path, read: read}
+	f.files = []*followed{x}
+	defer f.close()
+	look := func(want string) {
+		t.Helper()
+		if err := f.look(x); err != nil {
+			t.Fatal(err)
+		}
+		if got.String() != want {
+			t.Fatalf("gave %q; want %q", got.String(), want)
+		}
+	}
+	look("1\n2\n") // the new file is not there yet
+	add("x.log", "3\n")
+	look("1\n2\n3\n")
+	for _, n := range []string{"x.log.1", "x.log.2", "x.log.3"} {
+		if err := os.Remove(filepath.Join(dir, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The file that is open was pruned, and two came after it.
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	add("x.log.1", "4\n")
+	add("x.log", "5\n")
+	look("1\n2\n3\n4\n5\n")
+	look("1\n2\n3\n4\n5\n")
+}
+
 // A writer that has the old file open finishes its line there.
 func TestLateLineInTheOldFile(t *testing.T) {
 	f := follow(t, t.TempDir(), time.Second, "x.log")

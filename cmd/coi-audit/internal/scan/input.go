@@ -8,10 +8,12 @@ import (
 	"compress/gzip"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/code-on-incus/coi/pkg/audit"
 	"github.com/code-on-incus/coi/pkg/home"
+	"github.com/code-on-incus/coi/pkg/tail"
 )
 
 // Input is one file to read.
@@ -23,12 +25,28 @@ type Input struct {
 	from, to int64
 }
 
-// Trail opens all files of a container's trail, the current one last.
-func Trail(h home.Home, container string) (in []*Input, err error) {
+// Trail opens all files of a container's trail, the current one last. A file
+// that becomes a part while they are opened would be missed: then it opens
+// them again.
+func Trail(h home.Home, container string) ([]*Input, error) {
 	parts, err := audit.Files(h, container)
-	if err != nil {
-		return nil, err
+	for tries := 1; err == nil; tries++ {
+		var in []*Input
+		if in, err = openAll(parts); err != nil {
+			break
+		}
+		var now []audit.Part
+		now, err = audit.Files(h, container)
+		if err == nil && (slices.Equal(parts, now) || tries == 100) {
+			return in, nil
+		}
+		Close(in)
+		parts = now
 	}
+	return nil, err
+}
+
+func openAll(parts []audit.Part) (in []*Input, err error) {
 	for _, p := range parts {
 		f, err := home.Open(p.Path)
 		if home.Missing(err) {
@@ -153,6 +171,15 @@ func (in *Input) Seekable() bool { return in.stream == nil }
 // Rest gives away the open file and the offset where reading ends, for
 // following it.
 func (in *Input) Rest() (*os.File, int64) { return in.file, in.to }
+
+// ID tells which file it is; ok is false for stdin.
+func (in *Input) ID() (id tail.ID, ok bool) {
+	if in.file == nil {
+		return id, false
+	}
+	id, err := tail.IDOf(in.file)
+	return id, err == nil
+}
 
 // read fills b from offset at, which a stream must not jump over.
 func (in *Input) read(b []byte, at int64) (int, error) {

@@ -105,7 +105,7 @@ func (p Pair) Follow(ctx context.Context, pr *Printer, w *bufio.Writer, n int, t
 		}
 		defer one.close()
 		s[i] = one
-		file := tail.File{Path: path}
+		file := tail.File{Path: path, Read: one.ids()}
 		if f, size := one.current(path); f != nil {
 			file.F, file.Offset = f, size
 		}
@@ -133,8 +133,19 @@ func (p Pair) Follow(ctx context.Context, pr *Printer, w *bufio.Writer, n int, t
 	})
 }
 
-// stream opens all parts of one log, oldest first.
+// stream opens all parts of one log, oldest first. Names that move on while it
+// opens would make it miss a part or have one twice: then it opens them again.
 func (p Pair) stream(path string) (*stream, error) {
+	for tries := 1; ; tries++ {
+		s, err := p.openAll(path)
+		if err != nil || s.steady() || tries == 100 {
+			return s, err
+		}
+		s.close()
+	}
+}
+
+func (p Pair) openAll(path string) (*stream, error) {
 	s := &stream{}
 	for _, name := range logs.Files(path) {
 		f, err := p.Open(name)
@@ -146,20 +157,30 @@ func (p Pair) stream(path string) (*stream, error) {
 			return nil, err
 		}
 		st, err := f.Stat()
+		s.files = append(s.files, part{f, name, st})
 		if err != nil {
 			s.close()
 			return nil, err
 		}
-		s.files = append(s.files, part{f, name, st.Size()})
 	}
 	return s, nil
 }
 
-// part is an open file of a stream and how much of it belongs to the printing.
+// steady reports whether all files still have their names.
+func (s *stream) steady() bool {
+	for _, p := range s.files {
+		if st, err := os.Stat(p.name); err != nil || !os.SameFile(st, p.info) {
+			return false
+		}
+	}
+	return true
+}
+
+// part is an open file of a stream.
 type part struct {
 	f    *os.File
 	name string
-	size int64
+	info os.FileInfo // its size is how much of it belongs to the printing
 }
 
 // current is the open file that has the name of the log, opened once more so
@@ -176,7 +197,7 @@ func (s *stream) current(path string) (*os.File, int64) {
 	if err != nil {
 		return nil, 0
 	}
-	return f, last.size
+	return f, last.info.Size()
 }
 
 func (s *stream) close() {
@@ -185,4 +206,13 @@ func (s *stream) close() {
 	}
 }
 
-func (p part) reader(from int64) io.Reader { return io.NewSectionReader(p.f, from, p.size-from) }
+func (s *stream) ids() (out []tail.ID) {
+	for _, p := range s.files {
+		if id, err := tail.IDOf(p.f); err == nil {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+func (p part) reader(from int64) io.Reader { return io.NewSectionReader(p.f, from, p.info.Size()-from) }

@@ -129,7 +129,7 @@ const block = 64 << 10
 // back counts lines from the end of a part until it has n and stands at one
 // with a time. It returns how many and the offset.
 func (p part) back(n int) (lines int, at int64, err error) {
-	end := p.size
+	end := p.info.Size()
 	if end == 0 {
 		return 0, 0, nil
 	}
