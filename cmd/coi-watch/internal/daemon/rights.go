@@ -32,11 +32,14 @@ func (r rights) has(capability int) bool { return r&(1<<capability) != 0 }
 // does not start then.
 func (d *Daemon) weigh(r rights, files error) error {
 	scan, onlyLooks := d.source.(*scanSource)
+	_, kernel := d.source.(*bpfSource)
 	wiring := r.has(unix.CAP_SYS_PTRACE)
-	if onlyLooks && files != nil && !wiring {
-		return fmt.Errorf("%w: %w; %w; descriptors need CAP_SYS_PTRACE", ErrNoRights, scan.why, files)
+	problems := d.source.problems()
+	if !kernel && files != nil && !wiring {
+		// What is left anybody may read: that is no watch.
+		return fmt.Errorf("%w: %s; %w; descriptors need CAP_SYS_PTRACE", ErrNoRights, strings.Join(problems, "; "), files)
 	}
-	d.problems = append(d.problems, d.source.problems()...)
+	d.problems = append(d.problems, problems...)
 	var weak []string
 	if onlyLooks {
 		weak = append(weak, scan.problems()...)
