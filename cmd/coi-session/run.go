@@ -69,6 +69,9 @@ func (b *begin) execute(live *launch.Live, argv []string, tty bool) int {
 	e.TTY = tty
 	e.Stdin, e.Stdout, e.Stderr = b.c.Stdin, b.c.Stdout, b.c.Stderr
 	e.Control = func(ctl *incus.Control) { forward(ctx, stop, ctl) }
+	if h, err := b.c.Home(); err == nil {
+		go tellFrozen(ctx, b.c, h, live.Spec.Record.Container)
+	}
 	code, err := b.door.Exec(ctx, live.Spec.Record.Container, e)
 	if err == nil {
 		return code

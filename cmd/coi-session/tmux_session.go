@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/bundle"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
@@ -94,5 +95,13 @@ func attachPane(ctx context.Context, c *cli.Context, door *incus.Client, name st
 	e.TTY, e.Stdin, e.Stdout = true, c.Stdin, c.Stdout
 	e.Width, e.Height = t.Size()
 	e.Control = func(ctl *incus.Control) { t.Follow(ctx.Done(), ctl.Resize) }
+	if h, err := c.Home(); err == nil {
+		b := &banner{home: h, name: name, out: c.Stdout}
+		e.Control = func(ctl *incus.Control) { b.control(ctl); t.Follow(ctx.Done(), ctl.Resize) }
+		var told sync.WaitGroup
+		told.Go(func() { b.follow(ctx, t) })
+		defer told.Wait()
+		defer stop()
+	}
 	return door.Exec(ctx, name, e)
 }

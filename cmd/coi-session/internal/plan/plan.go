@@ -105,7 +105,7 @@ func newRecord(in Input) record.Record {
 		SessionsDir: c.Paths.SessionsDir + "-" + in.Tool.Name, StorageDir: c.Paths.StorageDir, LogsDir: c.Paths.LogsDir,
 		Save: in.Tool.Save, StopTimeout: int(c.Container.ShutdownTimeout.Seconds()),
 		AutoStop: c.Limits.Runtime.AutoStop, Graceful: c.Limits.Runtime.StopGraceful,
-		Existed: in.Old != nil, Watched: in.Monitor != launch.Off,
+		Existed: in.Old != nil, Watched: in.Monitor != launch.Off, MustWatch: in.Monitor == launch.Required,
 		Limits: in.Limits.Words, Forensics: c.Monitoring.ForensicsOnKill,
 	}
 	return r

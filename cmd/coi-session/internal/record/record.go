@@ -43,6 +43,7 @@ type Plan struct {
 	Existed     bool         `json:"existed"`          // the container is older than this session
 	Unguarded   bool         `json:"unguarded"`        // open mode; the guard was not there
 	Watched     bool         `json:"watched"`
+	MustWatch   bool         `json:"must_watch"`          // monitoring.enabled = true is written
 	Protected   string       `json:"protected,omitempty"` // summary for info
 	OwnerUID    int          `json:"owner_uid"`           // who the files of the workspace belong to
 	OwnerGID    int          `json:"owner_gid"`

@@ -43,6 +43,9 @@ func (s *Supervisor) goBeside(ctx context.Context) {
 	if len(r.Plan.Secrets) > 0 {
 		s.beside.wg.Go(func() { s.watchMasks(ctx) })
 	}
+	if r.Plan.Watched {
+		s.beside.wg.Go(func() { s.followMonitor(ctx) })
+	}
 	if r.Plan.Saves && len(r.Plan.Save) > 0 {
 		s.beside.wg.Go(func() { s.autosave(ctx) })
 	}
