@@ -3,6 +3,7 @@
 package attack
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
@@ -12,7 +13,13 @@ import (
 // the is the house all attacks happen in, each in a workspace of its own.
 var the *house.House
 
-func TestMain(m *testing.M) { os.Exit(house.Main("attack", &the, m.Run)) }
+func TestMain(m *testing.M) {
+	if what, ok := os.LookupEnv(weakened); ok {
+		fmt.Fprintln(os.Stderr, weaken(what)) // returns only when it failed
+		os.Exit(1)
+	}
+	os.Exit(house.Main("attack", &the, m.Run))
+}
 
 // workspace is a new directory, and what is left of its sessions goes at the end.
 func workspace(t *testing.T) string { t.Helper(); return the.TestWorkspace(t) }
