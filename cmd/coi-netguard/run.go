@@ -55,6 +55,13 @@ func (c *runCmd) Run(x *cli.Context) error {
 		return err
 	}
 	defer lock.Unlock()
+	only, err := claim(h.Table())
+	if err != nil {
+		return err
+	}
+	if only != nil {
+		defer func() { _ = only.Close() }()
+	}
 	debug.SetGCPercent(gcPercent)
 	for _, d := range []string{h.Audit(), h.Logs()} {
 		if _, err := h.Ensure(d); err != nil {

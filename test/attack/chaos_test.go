@@ -130,7 +130,6 @@ WantedBy=sysinit.target
 // has something to lose, and is stopped and started in between.
 func (c *chaos) watchman() {
 	c.t.Helper()
-	c.guardDir = filepath.Join(c.dir, "..", "ws-watchman")
 	dir, err := the.Workspace("watchman")
 	if err != nil {
 		c.t.Fatal(err)
@@ -335,10 +334,10 @@ func (c *chaos) noneUnguarded() {
 		c.t.Error(err)
 	}
 	// Positive control: where the policy lets it, the same knock is counted.
-	configure(c.t, "[network]\nmode = \"open\"\nallow_local_network_access = true\n")
-	r := c.do(c.dir, "run", "--", "sh", "-c", probe(uplink(c.t), c.shutPort))
-	if r.Stdout != "reached\n" || c.shut.Load() == 0 {
-		c.t.Errorf("%s\npositive control: want the port reached in open mode", r)
+	configure(c.t, fmt.Sprintf("[[network.hosts]]\nip = \"host\"\nhostnames = [\"host.test\"]\nports = [%d]\n", c.shutPort))
+	r := c.do(c.dir, "run", "--", "sh", "-c", probe("host.test", c.shutPort))
+	if r.Stdout != "reached\n" || c.shut.Load() != 1 {
+		c.t.Errorf("%s\npositive control: want one knock reached, counted %d", r, c.shut.Load())
 	}
 }
 
