@@ -45,15 +45,6 @@ func (s *session) underway() {
 	}
 }
 
-// hole opens one port of the host to every session and returns it next to one
-// that answers too and stays shut.
-func hole(t *testing.T) (open, shut int) {
-	t.Helper()
-	open, shut = listen(t), listen(t)
-	configure(t, fmt.Sprintf("[[network.hosts]]\nip = \"host\"\nhostnames = [\"host.test\"]\nports = [%d]\n", open))
-	return open, shut
-}
-
 // guarded fails unless both guards have a container and the firewall judges its
 // packets: the hole is reached, the port beside it is not.
 func guarded(t *testing.T, dir, container string, open, shut int) {
@@ -79,20 +70,100 @@ func guarded(t *testing.T, dir, container string, open, shut int) {
 	}
 }
 
-// A command and a session in the background have the same guards.
+// strict are limits that every entry point has to apply.
+const strict = "[limits.memory]\nlimit = \"512MiB\"\n[limits.runtime]\nmax_processes = 300\n"
+
+// sameRules fails unless network, limits, locks and monitor of a session in a
+// git repository are those of every other.
+func sameRules(t *testing.T, dir, container string, open, shut int) {
+	t.Helper()
+	guarded(t, dir, container, open, shut)
+	for key, want := range map[string]string{"limits.memory": "536870912B", "limits.processes": "300"} {
+		out, err := exec.Command("incus", "config", "get", container, key).CombinedOutput()
+		if got := strings.TrimSpace(string(out)); err != nil || got != want {
+			t.Errorf("%s of %s = %q, %v; want %s", key, container, got, err, want)
+		}
+	}
+	script := "cd /workspace && touch free && echo free; touch .git/hooks/pre-commit 2>/dev/null && echo planted || echo locked"
+	r := must(t, dir, "container", "exec", container, "--capture", "--format", "raw", "--", "sh", "-c", script)
+	if !strings.HasPrefix(r.Stdout, "free\nlocked\n") {
+		t.Errorf("%s\nwant the workspace writable and its hooks locked", r)
+	}
+}
+
+// attached types a probe into an attached bash and returns what it printed.
+func attached(t *testing.T, dir, container, line string) string {
+	t.Helper()
+	cmd := the.Command(t.Context(), house.Call{Dir: dir, Args: []string{"attach", "--bash", container}, Stdin: strings.NewReader(line + "; exit\n")})
+	argv := append([]string{"script", "-qec"}, strings.Join(cmd.Args, " "), "/dev/null")
+	cmd.Args, cmd.Path = argv, "/usr/bin/script"
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v: %v\n%s", argv, err, out)
+	}
+	return string(out)
+}
+
+// R-REG-16: every way to a running session has the same network, limits, locks
+// and monitor.
 func TestStartsAreGuarded(t *testing.T) {
-	open, shut := hole(t)
+	open, shut := listen(t), listen(t)
+	configure(t, strict+fmt.Sprintf("[[network.hosts]]\nip = \"host\"\nhostnames = [\"host.test\"]\nports = [%d]\n", open))
+	kept := func(t *testing.T, dir string) string { return launched(t, dir, "--persistent") }
 	for way, start := range map[string]func(t *testing.T, dir string) string{
 		"run": func(t *testing.T, dir string) string {
 			s := begin(t, dir, "sleep 60")
 			s.underway()
 			return s.container
 		},
-		"shell": func(t *testing.T, dir string) string { return launched(t, dir) },
+		"shell --background": func(t *testing.T, dir string) string { return launched(t, dir) },
+		"attach": func(t *testing.T, dir string) string {
+			c := launched(t, dir)
+			got := attached(t, dir, c, probe("host.test", open)+"; "+probe(uplink(t), shut))
+			if !strings.Contains(got, "reached") || !strings.Contains(got, "closed") {
+				t.Errorf("attached: %q; want the hole reached and the other port closed", got)
+			}
+			return c
+		},
+		"resume of an ephemeral one": func(t *testing.T, dir string) string {
+			c := launched(t, dir)
+			must(t, dir, "shutdown", c)
+			return launched(t, dir, "--resume")
+		},
+		"resume of a persistent one": func(t *testing.T, dir string) string {
+			c := kept(t, dir)
+			must(t, dir, "shutdown", c)
+			return launched(t, dir, "--resume")
+		},
+		"container start": func(t *testing.T, dir string) string {
+			c := kept(t, dir)
+			must(t, dir, "container", "stop", c)
+			must(t, dir, "container", "start", c)
+			return c
+		},
+		"snapshot restore": func(t *testing.T, dir string) string {
+			c := kept(t, dir)
+			must(t, dir, "snapshot", "create", "-c", c, "a")
+			must(t, dir, "snapshot", "restore", "--force", "-c", c, "a")
+			must(t, dir, "container", "start", c)
+			return c
+		},
+		"container launch": func(t *testing.T, dir string) string {
+			name := fmt.Sprintf("%slaunch-%d", the.Prefix, time.Now().UnixNano()%1_000_000)
+			must(t, dir, "container", "launch", house.Image, name)
+			t.Cleanup(func() { _ = exec.Command("incus", "delete", "-f", name).Run() })
+			return name
+		},
 	} {
 		t.Run(way, func(t *testing.T) {
 			dir := workspace(t)
-			guarded(t, dir, start(t, dir), open, shut)
+			if out, err := exec.Command("git", "init", "-q", dir).CombinedOutput(); err != nil {
+				t.Fatalf("git init: %v\n%s", err, out)
+			}
+			if out, err := exec.Command("chown", "-R", fmt.Sprint(house.Owner), dir).CombinedOutput(); err != nil {
+				t.Fatalf("chown: %v\n%s", err, out)
+			}
+			sameRules(t, dir, start(t, dir), open, shut)
 		})
 	}
 }
