@@ -37,7 +37,9 @@ func TestUndeletableStaysClosed(t *testing.T) {
 	open := listen(t)
 	configure(t, fmt.Sprintf("[[network.hosts]]\nip = \"host\"\nhostnames = [\"host.test\"]\nports = [%d]\n", open))
 	saves := the.Home.Path("sessions-claude")
-	for name, c := range map[string]struct{ spoil, mend func(t *testing.T, container string) }{
+	for name, c := range map[string]struct {
+		spoil, mend func(t *testing.T, container string)
+	}{
 		"Incus does not delete it": {
 			func(t *testing.T, c string) { incus(t, "config", "set", c, "security.protection.delete=true") },
 			func(t *testing.T, c string) { incus(t, "config", "unset", c, "security.protection.delete") },
