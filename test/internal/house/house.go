@@ -231,6 +231,7 @@ func (h *House) Close() error {
 	all = errors.Join(all, Eventually(context.Background(), 30*time.Second, func() error {
 		names, err := h.Containers()
 		for _, n := range names {
+			thaw(n)
 			out, failed := exec.Command("incus", "delete", "-f", n).CombinedOutput()
 			err = errors.Join(err, failed, fmt.Errorf("%s: %s", n, out))
 		}
@@ -245,6 +246,19 @@ func (h *House) Close() error {
 	// Immutable files of a session that was killed would keep the directory.
 	_ = exec.Command("chattr", "-R", "-i", h.Dir).Run()
 	return errors.Join(all, os.RemoveAll(h.Dir))
+}
+
+// thaw lets go of a container that the monitor froze at its control group: Incus
+// knows nothing of such a freeze, and its stop would never end.
+func thaw(container string) {
+	for file, word := range map[string]string{"cgroup.freeze": "0", "freezer.state": "THAWED"} {
+		for _, dir := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/freezer"} {
+			if f, err := os.OpenFile(filepath.Join(dir, "lxc.payload."+container, file), os.O_WRONLY, 0); err == nil {
+				_, _ = f.WriteString(word)
+				_ = f.Close()
+			}
+		}
+	}
 }
 
 // stop ends the daemon that holds a lock and waits until the lock is free.
