@@ -1,6 +1,9 @@
 package detect
 
 import (
+	"strconv"
+	"strings"
+
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
@@ -16,15 +19,29 @@ var escapeDevice = Detector{
 	Detect: either(device, func(ev event.Event, v track.View) []Finding {
 		raw := (ev.Type == event.Open || ev.Type == event.Write) && paths.Any(v.PathClasses(ev.Path), paths.Device)
 		node := ev.Type == event.Syscall && ev.Op == "mknod" && ev.Mode&0o170000 == 0o060000
-		if !raw && !node || v.Under(program.Runtime) || node && ev.Path == inaccessible && ev.NSPID == 1 {
+		if !raw && !node || v.Under(program.Runtime) || node && placeholder(ev) {
 			return nil
 		}
 		return one(Finding{Level: coi.High, Title: "raw device opened", Path: ev.Path, Op: string(ev.Type), PID: ev.PID})
 	}),
 	Fire: append(append(lines(coi.High, "dd if=/dev/sda of=/tmp/d", "strings /dev/mem | grep pass", "cat /dev/kmem", "debugfs -w /dev/sda1", "mknod /tmp/sda b 8 0", "cat /dev/nvme0n1p1 | gzip > x"), lines(coi.Warning, "mount /dev/sda1 /mnt/h")...),
-		events(event.Event{Type: event.Open, PID: 3, Path: "/dev/sda1"})...),
+		append(events(event.Event{Type: event.Open, PID: 3, Path: "/dev/sda1"}),
+			events(event.Event{Type: event.Syscall, Op: "mknod", Mode: 0o060000, UID: new(1000), Path: "/run/user/0/systemd/inaccessible/blk"})...)...),
 	Quiet: append(lines("", "dd if=/dev/zero of=x bs=1M count=1", "dd if=/dev/urandom of=k bs=32 count=1", "mknod p p", "ls -l /dev/kvm", "lsblk", "losetup -f x.img", "mount -o loop x.iso /mnt", "cat /dev/null", "chmod 666 /dev/kvm"),
-		Sample{Events: []event.Event{{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 1, Path: inaccessible}}}),
+		Sample{Events: []event.Event{{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 1, Path: inaccessible}}},
+		Sample{Events: []event.Event{{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 98, UID: new(1000), Path: "/run/user/1000/systemd/inaccessible/blk"}}}),
+}
+
+// placeholder reports whether a block node is the one that systemd tries to
+// make for itself: as init at boot, and as the manager of a user when one logs
+// in (su, sudo -i). Neither has the right to, so nothing comes of it.
+func placeholder(ev event.Event) bool {
+	if ev.Path == inaccessible {
+		return ev.NSPID == 1
+	}
+	uid, ok := strings.CutPrefix(ev.Path, "/run/user/")
+	uid, own := strings.CutSuffix(uid, "/systemd/inaccessible/blk")
+	return ok && own && ev.UID != nil && uid == strconv.Itoa(*ev.UID)
 }
 
 func device(s *command.Simple, _ track.View) *Finding {
