@@ -230,6 +230,17 @@ func arch() string {
 	return runtime.GOARCH
 }
 
+// scriptEnv lets the programs of a custom script trust what this machine trusts
+// and use the registry that the build was told to use.
+func (b *builder) scriptEnv() map[string]string {
+	const authorities = "/etc/ssl/certs/ca-certificates.crt"
+	env := map[string]string{"NODE_EXTRA_CA_CERTS": authorities, "npm_config_cafile": authorities, "DEBIAN_FRONTEND": "noninteractive"}
+	if b.req.Registry != "" {
+		env["npm_config_registry"] = b.req.Registry
+	}
+	return env
+}
+
 // furnish makes a base an image of coi and returns what each agent says of itself.
 func (b *builder) furnish(ctx context.Context, m *machine) (map[string]string, error) {
 	if b.req.Custom != nil {
@@ -238,7 +249,7 @@ func (b *builder) furnish(ctx context.Context, m *machine) (map[string]string, e
 		if err := m.m.PushFile(ctx, m.name, path, incus.FileInfo{Type: "file", Mode: 0o700}, strings.NewReader(string(b.req.Custom))); err != nil {
 			return nil, err
 		}
-		if err := m.run(ctx, nil, "/bin/bash", "-e", path); err != nil {
+		if err := m.run(ctx, b.scriptEnv(), "/bin/bash", "-e", path); err != nil {
 			return nil, fmt.Errorf("build script of %s: %w", b.req.From, err)
 		}
 		return nil, m.run(ctx, nil, "/bin/rm", "-f", path)

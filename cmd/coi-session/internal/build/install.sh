@@ -52,6 +52,7 @@ user() {
 	chmod 440 /etc/sudoers.d/code
 	install -d -o code -g code -m 700 /home/code/.ssh
 	install -d -o code -g code /home/code/.local /home/code/.local/bin /workspace
+	[ -e /home/code/.ssh/known_hosts ] || install -o code -g code -m 644 /usr/local/share/coi/known_hosts /home/code/.ssh/known_hosts
 	local name
 	for name in fd:fdfind bat:batcat; do
 		[ ! -x "/usr/bin/${name#*:}" ] || ln -sf "/usr/bin/${name#*:}" "/usr/local/bin/${name%:*}"
@@ -82,6 +83,11 @@ settings() {
 	done
 	# It is there for whoever asks for it, but eth0 is none of its business.
 	systemctl -q disable systemd-networkd.service systemd-networkd.socket 2>/dev/null || true
+	local plugins=/usr/local/lib/docker/cli-plugins
+	if [ -x /usr/bin/docker-compose ] && [ ! -L /usr/bin/docker-compose ] && [ -z "$(find /usr/libexec/docker /usr/lib/docker -name docker-compose 2>/dev/null)" ]; then
+		mkdir -p $plugins
+		ln -sf ../../../libexec/coi-compose $plugins/docker-compose
+	fi
 	# Docker comes up when somebody asks it something.
 	rm -f /etc/systemd/system/multi-user.target.wants/{docker,containerd}.service
 	if [ -e /usr/lib/systemd/system/docker.socket ] || [ -e /lib/systemd/system/docker.socket ]; then
