@@ -40,7 +40,14 @@ func (b *begin) limits(in *plan.Input) error {
 		return err
 	}
 	host := limit.Probe()
-	host.Pool, host.Driver = b.pool.Name, b.pool.Driver
+	host.Pool, host.Driver, host.ImageBytes = b.pool.Name, b.pool.Driver, b.image.Size
+	if res.Root["size"] != "" && b.old != nil {
+		st, err := b.door.State(b.c, b.old.Name)
+		if err != nil {
+			return fmt.Errorf("what %s holds: %w", b.old.Name, err)
+		}
+		host.UsedBytes = st.Disk
+	}
 	warnings, err := res.Check(host)
 	for _, w := range warnings {
 		b.c.Warn(w)
@@ -55,6 +62,7 @@ func (b *begin) limits(in *plan.Input) error {
 			in.Limits.Words = append(in.Limits.Words, k+"="+v)
 		}
 	}
+	slices.Sort(in.Limits.Words)
 	return nil
 }
 

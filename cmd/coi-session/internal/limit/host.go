@@ -21,11 +21,30 @@ type Host struct {
 	Driver      string // of the pool
 	PoolDir     string // its directory on this host; needed for driver dir
 	ImageBytes  int64  // smallest size the root disk can have; 0: not known
+	LostCount   string // file system of a btrfs whose quota data are inconsistent
 	UsedBytes   int64  // what a reused container holds now; 0: new or not known
 }
 
 // Probe reads CPUs and controllers of this machine.
-func Probe() Host { return probe("/sys/fs/cgroup", "/proc") }
+func Probe() Host {
+	h := probe("/sys/fs/cgroup", "/proc")
+	h.LostCount = lostCount("/sys/fs/btrfs")
+	return h
+}
+
+// lostCount names a btrfs that enforces no quota: it loses count when a large
+// tree is deleted, and says so in qgroups/inconsistent (Linux 5.18 and later).
+// Which pool lies on which file system is not visible to everybody, so one that
+// lost count stands for all.
+func lostCount(sys string) string {
+	files, _ := filepath.Glob(filepath.Join(sys, "*", "qgroups", "inconsistent"))
+	for _, f := range files {
+		if b, err := os.ReadFile(f); err == nil && strings.TrimSpace(string(b)) == "1" {
+			return filepath.Base(filepath.Dir(filepath.Dir(f)))
+		}
+	}
+	return ""
+}
 
 func probe(cgroup, proc string) Host {
 	h := Host{CPUs: runtime.NumCPU(), Controllers: map[string]bool{}}
@@ -121,6 +140,9 @@ func (h Host) lacks(need string) string {
 	case needQuota:
 		if h.Driver == "dir" && !projectQuota(h.PoolDir) {
 			return fmt.Sprintf("storage pool %s (driver dir) has no quotas", h.Pool)
+		}
+		if h.Driver == "btrfs" && h.LostCount != "" {
+			return fmt.Sprintf("storage pool %s (driver btrfs): the quota data of file system %s are inconsistent, so none is in force; sudo btrfs quota rescan -w on it mends that", h.Pool, h.LostCount)
 		}
 		return ""
 	case needIO:

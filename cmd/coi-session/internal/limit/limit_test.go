@@ -161,3 +161,37 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A btrfs that lost count enforces nothing: a size is refused, and a project's
+// is left out with a warning; a rate is another matter.
+func TestBtrfsThatLostCount(t *testing.T) {
+	sys := t.TempDir()
+	dir := filepath.Join(sys, "1234", "qgroups")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{"0\n": "", "1\n": "1234"} {
+		if err := os.WriteFile(filepath.Join(dir, "inconsistent"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := lostCount(sys); got != want {
+			t.Errorf("lostCount with %q = %q; want %q", text, got, want)
+		}
+	}
+	host := Host{CPUs: 1, Driver: "btrfs", Pool: "p", LostCount: "1234", Controllers: map[string]bool{"io": true}}
+	for _, c := range []struct {
+		max     string
+		trusted bool
+		bad     bool
+		warned  int
+	}{{"3GiB", true, true, 0}, {"3GiB", false, false, 1}, {"50MB/s", true, false, 0}} {
+		r, err := Parse(Limits{DiskMax: c.max, Trusted: func(string) bool { return c.trusted }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		warnings, err := r.Check(host)
+		if (err != nil) != c.bad || len(warnings) != c.warned || c.warned > 0 && r.Root["size"] != "" {
+			t.Errorf("%s, trusted %v: %v, %v, root %v", c.max, c.trusted, warnings, err, r.Root)
+		}
+	}
+}
