@@ -9,6 +9,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/launch"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/pick"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/plan"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/proxy"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/coi"
@@ -46,6 +47,7 @@ func (a *attachCmd) Run(c *cli.Context) error {
 	case !inst.Running():
 		return cli.Fail(coi.ExitFailed, "%s is not running", inst.Name).Hint("coi shell --resume")
 	}
+	d.renewAgent(inst)
 	user, err := d.codeUser(inst)
 	if err != nil {
 		return err
@@ -74,6 +76,18 @@ func (a *attachCmd) Run(c *cli.Context) error {
 		c.Note("detached from "+inst.Name, "coi attach "+inst.Name)
 	}
 	return nil
+}
+
+// renewAgent points the lent ssh agent at that of this login: the one before may
+// be gone with its own.
+func (d *desk) renewAgent(inst incus.Instance) {
+	socket := d.c.Getenv("SSH_AUTH_SOCK")
+	if _, lent := inst.Devices["ssh-agent"]; !lent || socket == "" || !pick.Mine(inst, d.home) {
+		return
+	}
+	if err := proxy.PointAgent(d.home.Run(inst.Name+".agent"), socket); err != nil {
+		d.c.Warn("the ssh agent of this login is not forwarded: " + err.Error())
+	}
 }
 
 // choose finds the container: the one named, the one running here, or the only

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"fmt"
+	"path"
+	"slices"
+
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/brief"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/launch"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/plan"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/seed"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/tool"
+	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/config"
 )
 
@@ -66,6 +71,10 @@ func (b *begin) chooseTool(in *plan.Input) error {
 		b.c.Note(row.Name + " cannot find that conversation by its id: it goes on with its newest one")
 	}
 	b.argv, in.Tool.Argv, in.Tool.Env, in.Tool.Save = spec.Argv(), spec.Command, spec.Env, row.Save
+	if b.projectOff(row.Project) {
+		in.Tool.Env[row.Project.Off] = "1"
+		b.env[row.Project.Off] = "1"
+	}
 	switch {
 	case b.shell != nil && b.shell.Debug:
 		b.argv = []string{"/bin/bash", "-l"}
@@ -73,6 +82,22 @@ func (b *begin) chooseTool(in *plan.Input) error {
 		b.argv = []string{"dummy"}
 	}
 	return nil
+}
+
+// projectOff reports whether a tool has to leave its directory of the workspace
+// alone: it is locked, and the file that the tool would write is not there.
+func (b *begin) projectOff(p tool.Project) bool {
+	if p.Dir == "" || b.cfg.Security.DisableProtection || !slices.Contains(b.cfg.Security.Protected(), p.Dir) {
+		return false
+	}
+	if _, err := b.ws.Root.Stat(path.Join(p.Dir, p.Wants)); err == nil {
+		return false
+	}
+	if entries, err := b.ws.Root.List(p.Dir); err == nil && len(entries) > 0 {
+		b.c.Warn(fmt.Sprintf("%s does not read %s of this workspace: it is read-only inside and has no %s", b.row.Name, p.Dir, p.Wants),
+			"touch "+cli.ShellQuote(path.Join(b.ws.Path, p.Dir, p.Wants)))
+	}
+	return true
 }
 
 // seedTool adds the tool's files from the host's home to the set-up.

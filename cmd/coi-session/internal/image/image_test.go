@@ -47,6 +47,7 @@ func TestFreeAlias(t *testing.T) {
 	}
 }
 
+// S70: the newest of each name stay, and what has a name of its own.
 func TestOld(t *testing.T) {
 	all := []Local{
 		{"a", []string{"my-20260101-000000"}},

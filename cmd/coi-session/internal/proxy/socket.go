@@ -40,6 +40,9 @@ func CheckSocket(path string) error {
 // PointAgent makes link a symbolic link to the agent's socket, replacing an
 // older one, so that a session goes on with the agent of a later login.
 func PointAgent(link, socket string) error {
+	if socket == "" {
+		return errors.New("SSH_AUTH_SOCK is not set")
+	}
 	if err := CheckSocket(socket); err != nil {
 		return fmt.Errorf("SSH_AUTH_SOCK: %w", err)
 	}

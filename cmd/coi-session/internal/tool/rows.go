@@ -58,6 +58,7 @@ func opencode() Tool {
 			seeds(Plain, ".config/opencode/tui.json")),
 		Save:      []string{".local/share/opencode", ".local/state/opencode"},
 		Login:     "run opencode auth login on the host",
+		Project:   Project{Dir: ".opencode", Wants: ".gitignore", Off: "OPENCODE_DISABLE_PROJECT_CONFIG"},
 		ModelFlag: "--model",
 		Checks:    []Check{{[]string{"--help"}, []string{"--session", "--continue", "run"}}},
 		forms: forms{

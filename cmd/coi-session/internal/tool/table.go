@@ -59,7 +59,16 @@ type Tool struct {
 	EffortEnv  string
 	EffortFlag []string // the effort is appended to the last word
 	SystemFlag string   // takes a file with a system prompt; empty: not possible
+	Project    Project
 	forms      forms
+}
+
+// Project is the tool's configuration in a workspace, of a tool that ends with
+// an error when it cannot write a file there: that place is read-only inside.
+type Project struct {
+	Dir   string // of the workspace
+	Wants string // file in Dir that the tool writes unless it is there
+	Off   string // variable that, set to 1, makes the tool leave Dir alone
 }
 
 // forms are argument lists; {id} and {prompt_file} are replaced. A nil list
