@@ -195,7 +195,7 @@ func TestSessionSlotsInParallel(t *testing.T) {
 	}
 }
 
-// S35, S36, S38: two ways from one state.
+// S35, S36, S37, S38: two ways from one state.
 func TestSessionSnapshot(t *testing.T) {
 	dir := workspace(t)
 	c := shell(t, dir)

@@ -29,6 +29,8 @@ func Serve(text string) (*Server, error) {
 	s := &Server{text: text, port: l.Addr().(*net.TCPAddr).Port}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/messages", s.messages)
+	mux.HandleFunc("POST /v1/responses", s.responses)
+	mux.HandleFunc("POST /v1beta/models/", s.generate)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { s.asked.Add(1); _, _ = w.Write([]byte("{}\n")) })
 	s.srv = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = s.srv.Serve(l) }()

@@ -63,15 +63,16 @@ func repository(dir string) error {
 	return nil
 }
 
-// removeFiles removes the folder of a run, if it is this user's. It reports
-// whether nothing is left to be removed.
-func (l *lab) removeFiles(dir string) bool {
+// removeFiles removes the folder of a run, if it is this user's.
+func (l *lab) removeFiles(dir string) {
 	st, err := os.Lstat(dir)
 	if err != nil || !st.IsDir() {
-		return true
+		return
 	}
 	if sys, is := st.Sys().(*syscall.Stat_t); !is || int(sys.Uid) != l.Facts.Home.UID {
-		return true
+		return
 	}
-	return os.RemoveAll(dir) == nil
+	if err := os.RemoveAll(dir); err != nil {
+		l.Warnings(err.Error())
+	}
 }
