@@ -13,7 +13,7 @@ import (
 )
 
 // fixer is coi health --fix with one check that a chmod mends.
-func fixer(t *testing.T, h *health, stdin string) (out string, err error, file string) {
+func fixer(t *testing.T, h *health, stdin string) (out, file string, err error) {
 	t.Helper()
 	dir := t.TempDir()
 	file = filepath.Join(dir, "open")
@@ -31,7 +31,7 @@ func fixer(t *testing.T, h *health, stdin string) (out string, err error, file s
 	checks := []check.Check{{Name: "modes", Group: "storage", Title: "modes"}}
 	results := map[string]check.Result{"modes": {Status: check.Failed, Remedy: &check.Remedy{Why: "nobody else may write it", Command: []string{"chmod", "go=", file}}}}
 	err = h.mend(c, dir, checks, results)
-	return stdout.String() + stderr.String(), err, file
+	return stdout.String() + stderr.String(), file, err
 }
 
 func mode(t *testing.T, file string) os.FileMode {
@@ -46,17 +46,17 @@ func mode(t *testing.T, file string) os.FileMode {
 // T-H-06: the plan is shown with the exact command; --dry-run stops there; off a
 // terminal nothing is done without --yes; with it the remedy is applied.
 func TestFixAsksFirst(t *testing.T) {
-	out, err, file := fixer(t, &health{Fix: true, DryRun: true}, "")
+	out, file, err := fixer(t, &health{Fix: true, DryRun: true}, "")
 	if err != nil || !strings.Contains(out, "chmod go= ") || !strings.Contains(out, "nobody else may write it") || !strings.Contains(out, "planned") || mode(t, file) != 0o666 {
 		t.Errorf("--dry-run = %v, mode %o:\n%s", err, mode(t, file), out)
 	}
-	out, err, file = fixer(t, &health{Fix: true}, "")
+	out, file, err = fixer(t, &health{Fix: true}, "")
 	if err == nil || mode(t, file) != 0o666 {
 		t.Errorf("off a terminal = %v, mode %o; want exit 2 and nothing changed:\n%s", err, mode(t, file), out)
 	}
 	h := &health{Fix: true}
 	h.Yes = true
-	out, _, file = fixer(t, h, "")
+	out, file, _ = fixer(t, h, "")
 	if mode(t, file) != 0o600 || !strings.Contains(out, "applied") {
 		t.Errorf("--yes: mode %o:\n%s", mode(t, file), out)
 	}
