@@ -17,7 +17,7 @@ LDFLAGS  := -s -w -X $(VERSION).Commit=$(COMMIT) $(if $(RELEASE),-X $(VERSION).N
 # loader's environment.
 export CGO_ENABLED := 0
 
-.PHONY: help setup build test e2e attack readme fuzz bench score score-live detection-docs lint fmt docs install package check clean
+.PHONY: help setup build test e2e attack fuzz bench score score-live detection-docs lint fmt docs install package check clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,10 +41,6 @@ e2e: build ## stories with a real Incus, real containers and a real agent
 attack: build ## one attack per line of the threat register (root)
 	$(GO) vet -tags attack ./test/attack/...
 	$(GO) test -tags attack -count=1 -timeout 30m $(if $(ATTACK_RUN),-run '$(ATTACK_RUN)') ./test/attack/...
-
-readme: ## the README on clean Debian 12 and 13 machines (nested containers; half an hour, root)
-	$(GO) vet -tags readme ./test/readme/...
-	$(GO) test -tags readme -count=1 -timeout 120m -v ./test/readme/...
 
 fuzz: ## every fuzz target for FUZZTIME (default 3000x, that many inputs; 10s works too) each
 	tools/fuzz $(or $(FUZZTIME),3000x)
@@ -79,7 +75,7 @@ install: build ## into DESTDIR/PREFIX (default /usr/local)
 package: build docs ## deb and rpm, SBOM and checksums in ./dist
 	tools/package
 
-check: lint build test e2e attack readme fuzz ## every check there is, as CI runs it
+check: lint build test e2e attack fuzz ## every check there is, as CI runs it
 
 clean: ## remove what the targets above made
 	rm -rf bin dist .cache

@@ -1,2 +1,0 @@
-// Package readme follows the README on clean machines.
-package readme
