@@ -3,6 +3,7 @@
 package lease
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -36,7 +37,10 @@ var ErrFull = errors.New("no free address in the pool")
 // give one address to two containers.
 func Load(path string, pool4, pool6 netip.Prefix) (*Pool, error) {
 	p := &Pool{path: path}
-	if err := run.Read(path, p); err != nil && !home.Missing(err) {
+	switch err := run.Read(path, p); {
+	case home.Missing(err):
+		p.Next = start(path)
+	case err != nil:
 		return nil, err
 	}
 	if p.Leases == nil {
@@ -44,6 +48,13 @@ func Load(path string, pool4, pool6 netip.Prefix) (*Pool, error) {
 	}
 	p.SchemaVersion, p.Pool4, p.Pool6 = run.Schema, pool4.Masked(), pool6.Masked()
 	return p, nil
+}
+
+// start is where a new pool begins. Each guard of a host has a place of its own:
+// two that lease at the same moment see nothing of each other in the kernel yet.
+func start(path string) uint64 {
+	sum := sha256.Sum256([]byte(path))
+	return binary.BigEndian.Uint64(sum[:])
 }
 
 // Get returns the lease of a container, giving one out if it has none. others
