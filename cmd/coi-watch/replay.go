@@ -18,6 +18,7 @@ import (
 type replayCmd struct {
 	cli.Format
 	Score    bool     `help:"Print the table of hit rates; exit 1 below the bars."`
+	Mutate   bool     `help:"Also score every line written differently: renamed, linked, quoted apart, encoded, from a script."`
 	Markdown bool     `help:"Print the score as the page of the manual."`
 	Sigma    string   `placeholder:"DIR" help:"Also use the Sigma rules of DIR; with --score both scores are printed."`
 	Patterns string   `placeholder:"DIR" help:"Also use the patterns of DIR."`
@@ -76,13 +77,27 @@ func (r *replayCmd) score(c *cli.Context, plain, ruled engine.Config) error {
 	if rows == 0 {
 		return cli.Fail(coi.ExitFailed, "no labelled row found").Hint("rows have cmd and either expect with category, or hard_negative")
 	}
+	var changed []score.Mutated
+	if r.Mutate {
+		if changed, err = r.mutated(c, plain); err != nil {
+			return err
+		}
+	}
 	if r.IsJSON() {
-		err = c.PrintJSON(res)
+		err = c.PrintJSON(scored{res, changed})
 	} else {
 		err = res.Print(c.Stdout, rows)
 	}
 	if err != nil {
 		return err
+	}
+	if r.Mutate && !r.IsJSON() {
+		if _, err := io.WriteString(c.Stdout, "\n"); err != nil {
+			return err
+		}
+		if err := score.PrintMutated(c.Stdout, changed); err != nil {
+			return err
+		}
 	}
 	if (r.Sigma != "" || r.Patterns != "") && !r.IsJSON() {
 		with, rows, err := r.board(c, ruled)
@@ -100,6 +115,24 @@ func (r *replayCmd) score(c *cli.Context, plain, ruled engine.Config) error {
 		return cli.Exit(coi.ExitFailed)
 	}
 	return nil
+}
+
+// scored is the score with what mutations make of it.
+type scored struct {
+	score.Result
+	Mutated []score.Mutated `json:"mutated,omitempty"`
+}
+
+// mutated scores the labelled rows under every mutation.
+func (r *replayCmd) mutated(c *cli.Context, cfg engine.Config) ([]score.Mutated, error) {
+	var rows []replay.Row
+	err := r.each(c, cfg, func(v replay.Verdict) error {
+		if !v.Row.Plain {
+			rows = append(rows, v.Row)
+		}
+		return nil
+	})
+	return score.Mutate(rows, func(row replay.Row) replay.Verdict { return replay.Line(row, cfg) }), err
 }
 
 // page writes the page of the manual about detection.

@@ -10,7 +10,7 @@ import (
 func (e *eval) call(c *syntax.CallExpr, rd []*syntax.Redirect, f frame) value {
 	e.beginWords()
 	owner := &Simple{}
-	savedOwn := e.own
+	savedOwn, dropped := e.own, e.drop
 	e.own = owner
 	env := append([]Assign(nil), f.env...)
 	for _, a := range c.Assigns {
@@ -26,7 +26,7 @@ func (e *eval) call(c *syntax.CallExpr, rd []*syntax.Redirect, f frame) value {
 		e.dyn = false
 		before := e.taint
 		e.taint = nil
-		fs := e.fields(w)
+		fs := e.apart(w, i == 0)
 		for range fs {
 			words = append(words, e.taint)
 		}
@@ -42,7 +42,7 @@ func (e *eval) call(c *syntax.CallExpr, rd []*syntax.Redirect, f frame) value {
 	}
 	redirs, stdin, piped := e.redirs(rd, owner)
 	from = merge(from, e.taint)
-	e.own = savedOwn
+	e.own, e.drop = savedOwn, dropped
 	f.redirs = append(append([]Redir(nil), f.redirs...), redirs...)
 	if piped {
 		f.stdin, f.piped = stdin, true
@@ -95,7 +95,7 @@ func (e *eval) fill(s *Simple, argv []string, f frame) {
 	s.Parent, s.Owner = f.parent, f.owner
 	if f.piped {
 		s.Stdin = f.stdin.from
-		s.Feed, s.Fed = f.stdin.s, f.stdin.known
+		s.Feed, s.Fed, s.feedProg = f.stdin.s, f.stdin.known, f.stdin.prog
 		s.Decoded = s.Decoded || f.stdin.decoded
 	}
 	if len(argv) > 0 {

@@ -72,6 +72,7 @@ type Simple struct {
 	Code []Code // inline code of an interpreter
 
 	wordFrom     [][]*Simple // sources of each word
+	feedProg     string      // program whose bytes are on its standard input
 	touched      []Access
 	hosts        []string
 	parsed       *program.Parsed

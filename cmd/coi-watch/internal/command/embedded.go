@@ -1,6 +1,10 @@
 package command
 
 import (
+	"encoding/json"
+	"maps"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
@@ -62,7 +66,12 @@ func (e *eval) embedded(s *Simple, f frame) {
 				cmds = append(cmds, strings.TrimLeft(t, "-@"))
 			}
 		}
-	case "npm", "go":
+		cmds = append(cmds, e.recipes(p)...)
+	case "npm":
+		cmds = append(cmds, e.packageScripts()...)
+	case "pip", "cargo", "gem", "bundle", "poetry", "uv", "pytest", "rake", "scons", "tox", "nox", "hatch":
+		e.buildFiles(s, f)
+	case "go":
 		e.runsOwnFile(s, f)
 	case "gcc", "rustc", "ghc", "crystal":
 		e.compiled(s)
@@ -82,7 +91,86 @@ func (e *eval) embedded(s *Simple, f frame) {
 	}
 	if !program.Known(s.Name) {
 		e.unknownCode(s, f)
+		if rest := handedOn(s); rest != nil {
+			e.sub(s, rest, f)
+		}
 	}
+}
+
+// handedOn is the command that a program nobody knows is given to start: all of
+// its arguments when the first of them is a program, or what follows "--".
+func handedOn(s *Simple) []string {
+	if i := index(s.Argv, "--"); i > 0 && i+1 < len(s.Argv) && program.Known(s.Argv[i+1]) {
+		return s.Argv[i+1:]
+	}
+	if len(s.Argv) > 2 && strings.Contains(s.Prog, "/") && program.Known(s.Argv[1]) {
+		return s.Argv[1:]
+	}
+	return nil
+}
+
+// recipes are the commands of a makefile that the text made.
+func (e *eval) recipes(p program.Parsed) []string {
+	names := append(p.Values("f", "file", "makefile"), "GNUmakefile", "makefile", "Makefile")
+	dir := e.cwd
+	if c := p.Values("C", "directory"); len(c) > 0 {
+		dir = e.abs(c[0])
+	}
+	for _, n := range names {
+		if !strings.HasPrefix(n, "/") {
+			n = dir + "/" + n
+		}
+		f := e.files[path.Clean(n)]
+		if f == nil || !f.known {
+			continue
+		}
+		var out []string
+		for line := range strings.Lines(strings.ReplaceAll(f.s, "\\\n", " ")) {
+			if t, ok := strings.CutPrefix(line, "\t"); ok {
+				out = append(out, strings.ReplaceAll(strings.TrimLeft(t, "@-+ \t"), "$$", "$"))
+			}
+		}
+		return out
+	}
+	return nil
+}
+
+// buildFiles are programs of their own that package managers and test runners
+// run: those that the text made, in the folders it names or where it is.
+func (e *eval) buildFiles(s *Simple, f frame) {
+	for _, dir := range append([]string{"."}, s.Parsed().Rest...) {
+		for _, b := range buildPrograms {
+			if fl := e.files[path.Clean(e.abs(dir)+"/"+b[0])]; fl != nil && fl.known && fl.s != "" {
+				s.Stdin = merge(s.Stdin, fl.from)
+				e.code(s, b[1], fl.s, fl.decoded, f)
+			}
+		}
+	}
+}
+
+// buildPrograms are the names of such files, with their language.
+var buildPrograms = [][2]string{
+	{"setup.py", "python"}, {"conftest.py", "python"}, {"noxfile.py", "python"}, {"SConstruct", "python"}, {"build.py", "python"}, {"hatch_build.py", "python"},
+	{"build.rs", "rust"}, {"Rakefile", "ruby"}, {"Gemfile", "ruby"}, {"extconf.rb", "ruby"},
+}
+
+// packageScripts are the scripts of a package.json that the text made.
+func (e *eval) packageScripts() []string {
+	f := e.files[path.Clean(e.cwd+"/package.json")]
+	if f == nil || !f.known {
+		return nil
+	}
+	var pkg struct {
+		Scripts map[string]string `json:"scripts"`
+	}
+	if json.Unmarshal([]byte(f.s), &pkg) != nil {
+		return nil
+	}
+	var out []string
+	for _, n := range slices.Sorted(maps.Keys(pkg.Scripts)) {
+		out = append(out, pkg.Scripts[n])
+	}
+	return out
 }
 
 // runsOwnFile is go run FILE of a file that the text made.
@@ -159,6 +247,15 @@ func relayCommands(s *Simple) []string {
 // unknownCode takes the program text of a program nobody knows by the shape of
 // its options.
 func (e *eval) unknownCode(s *Simple, f frame) {
+	for _, a := range s.Argv[1:] {
+		if fl := e.files[e.abs(a)]; fl != nil && fl.known && len(fl.s) > 24 && f.depth < MaxDepth {
+			if lang := shebang(fl.s); program.ClassOf(lang) == program.Shell {
+				e.shell(s, fl.s, f)
+			} else {
+				e.code(s, lang, fl.s, s.Decoded || fl.decoded, f)
+			}
+		}
+	}
 	for i := 1; i < len(s.Argv); i++ {
 		if t := s.Argv[i]; len(t) > 24 && (strings.HasPrefix(t, "-e") || strings.HasPrefix(t, "-c") || strings.HasPrefix(t, "-r") || strings.HasPrefix(t, "-E")) && strings.ContainsAny(t, "(;=") {
 			e.code(s, "", t[2:], s.Decoded, f)

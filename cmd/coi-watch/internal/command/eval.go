@@ -14,14 +14,14 @@ type value struct {
 	known   bool
 	decoded bool
 	from    []*Simple
+	prog    string // canonical program whose bytes these are
 }
 
 func text(s string) value { return value{s: s, known: true} }
 
 // file is a file that the text itself made.
 type file struct {
-	value
-	prog string // canonical program of which it is a copy or link
+	value // value.prog: the program of which it is a copy or link
 }
 
 // variable is a shell variable that the text itself set.
@@ -62,6 +62,7 @@ type eval struct {
 	taint  []*Simple // sources met while expanding the words of one command
 	outs   []func(*Simple)
 	dyn    bool
+	drop   bool // unknown variables are empty
 	dec    bool
 	own    *Simple
 	disk   bool // the last script text was read, not made by this text
@@ -102,7 +103,7 @@ func (e *eval) stmts(list []*syntax.Stmt, f frame) value {
 }
 
 func join(a, b value) value {
-	if a.known && a.s == "" && len(a.from) == 0 {
+	if a.known && a.s == "" && len(a.from) == 0 && a.prog == "" {
 		return b
 	}
 	v := value{known: a.known && b.known, decoded: a.decoded || b.decoded, from: merge(a.from, b.from)}

@@ -32,16 +32,12 @@ func (e *eval) follow(s *Simple, f frame) value {
 		e.copyProgram(s)
 	case "tee", "sponge":
 		for _, p := range s.Parsed().Rest {
-			v := value{s: s.Feed, known: s.Fed, from: s.Stdin, decoded: s.Decoded}
+			v := value{s: s.Feed, known: s.Fed, from: s.Stdin, decoded: s.Decoded, prog: s.feedProg}
 			e.write(e.abs(p), v, s.Arg("-a", "--append"))
 		}
 		return value{s: s.Feed, known: s.Fed, from: s.Stdin}
 	case "dd":
-		for _, a := range s.Argv {
-			if p, ok := strings.CutPrefix(a, "of="); ok && s.Fed {
-				e.write(e.abs(p), value{s: s.Feed, known: true, from: s.Stdin}, false)
-			}
-		}
+		e.dd(s)
 	case "eval":
 		s.Decoded = s.Decoded || s.wordsDecoded
 		return e.shell(s, strings.Join(s.Argv[1:], " "), f)
@@ -118,9 +114,29 @@ func (e *eval) copyProgram(s *Simple) {
 		case old != nil:
 			e.files[to] = old
 		case strings.Contains(from, "/") && (program.Known(from) || systemFolder(from)):
-			e.files[to] = &file{prog: program.Canonical(from)}
+			e.files[to] = &file{value{prog: program.Canonical(from)}}
 		default:
 			e.files[to] = &file{value: value{from: []*Simple{s}}}
+		}
+	}
+}
+
+// dd copies its input, a file or what is piped in, to its output file.
+func (e *eval) dd(s *Simple) {
+	in := value{s: s.Feed, known: s.Fed, from: s.Stdin, prog: s.feedProg}
+	for _, a := range s.Argv {
+		if p, ok := strings.CutPrefix(a, "if="); ok {
+			in = value{}
+			if f := e.files[e.abs(p)]; f != nil {
+				in = f.value
+			} else if systemFolder(e.abs(p)) {
+				in.prog = program.Canonical(p)
+			}
+		}
+	}
+	for _, a := range s.Argv {
+		if p, ok := strings.CutPrefix(a, "of="); ok && (in.known || in.prog != "") {
+			e.write(e.abs(p), in, false)
 		}
 	}
 }

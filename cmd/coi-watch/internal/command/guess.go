@@ -17,6 +17,26 @@ func guess(s *Simple) string {
 	if !strings.Contains(s.Prog, "/") || !program.Writable(s.Prog) {
 		return ""
 	}
+	if g := shaped(s); g != "" {
+		return g
+	}
+	paths := len(s.Argv) > 1 && onlyPaths(s.Argv[1:])
+	switch {
+	case s.Pos > 0 && paths:
+		return "tee"
+	case s.Pos == 0 && s.Len > 1 && paths:
+		return "cat"
+	case s.Pos > 0 && s.Fed && (len(s.Argv) == 1 || s.Argv[1] == "-") && jobs.MatchString(s.Feed):
+		return "crontab"
+	}
+	return ""
+}
+
+// jobs are lines of a crontab.
+var jobs = regexp.MustCompile(`(?m)^(?:@(?:reboot|hourly|daily|weekly|monthly)|(?:[\d*/,-]+\s+){5})\s*\S`)
+
+// shaped is the program whose arguments look like those of s.
+func shaped(s *Simple) string {
 	if carriesCode(s.Argv[1:]) {
 		return ""
 	}
@@ -26,17 +46,17 @@ func guess(s *Simple) string {
 			return g.name
 		}
 	}
-	if s.Pos > 0 && len(s.Argv) > 1 && onlyPaths(s.Argv[1:]) {
-		return "tee"
-	}
 	return ""
 }
+
+// headers are options of downloaders whose values may look like code.
+var headers = map[string]bool{"-A": true, "--user-agent": true, "-H": true, "--header": true, "-d": true, "--data": true, "--data-binary": true, "--data-raw": true}
 
 // carriesCode reports arguments that hold program text; that is looked at for
 // what it is.
 func carriesCode(args []string) bool {
 	for i, a := range args {
-		text := len(a) > 24 && strings.ContainsAny(a, "(;")
+		text := len(a) > 24 && strings.ContainsAny(a, "(;") && (i == 0 || !headers[args[i-1]])
 		if text && !strings.HasPrefix(a, "BEGIN") || i > 0 && args[i-1] == "-c" && strings.Contains(a, " ") {
 			return true
 		}
@@ -93,6 +113,7 @@ var shapes = []struct {
 	re   *regexp.Regexp
 }{
 	{"find", regexp.MustCompile(`(?:^|\s)-(?:name|iname|path|ipath|perm|type|exec|maxdepth|regex)\s`)},
+	{"sysctl", regexp.MustCompile(`^-w\s+[a-z]+(?:\.\w+)+=`)},
 	{"chmod", regexp.MustCompile(`^(?:-R )?(?:0?[0-7]{3,4}|[ugoa]*[+=-][rwxst]+)\s+[^-\s]`)},
 	{"awk", regexp.MustCompile(`^(?:-F\S*\s+|-v\s+\S+\s+)*(?:BEGIN|\{|/[^/]+/\s*\{)`)},
 	{"docker", regexp.MustCompile(`^(?:run|exec)\s.*(?:--rm|-it?\b|--privileged|-v\s|--name)`)},
@@ -106,7 +127,6 @@ var shapes = []struct {
 	{"truncate", regexp.MustCompile(`^(?:-s ?0|--size[= ]0)\s+\S`)},
 	{"useradd", regexp.MustCompile(`(?:^|\s)(?:-o?u 0|-ou 0|-G (?:wheel|sudo|root)|--create-home|--uid 0)\b`)},
 	{"systemctl", regexp.MustCompile(`^(?:--now )?(?:stop|disable|mask|enable|start)\s+(?:--now )?[\w@.-]+$`)},
-	{"sysctl", regexp.MustCompile(`^-w\s+[a-z]+(?:\.\w+)+=`)},
 	{"sed", regexp.MustCompile(`^(?:-i\S*|--in-place\S*)\s+\S`)},
 	{"grep", regexp.MustCompile(`^-\w*[rR]\w*i?\s+\S+\s+[/~]`)},
 	{"iptables", regexp.MustCompile(`^(?:-t \w+ )?-[ADIF]\s+(?:INPUT|OUTPUT|FORWARD)\b`)},

@@ -30,6 +30,10 @@ func (e *eval) identify(s *Simple) {
 		break
 	}
 	s.Name = program.Canonical(s.Prog)
+	if n := wildProgram(s); n != "" {
+		s.Name, s.Renamed = n, true
+		return
+	}
 	if a := e.alias(s.Prog); a != "" && a != s.Name {
 		s.Name, s.Renamed = a, true
 	}

@@ -65,6 +65,11 @@ func (e *eval) interpreter(s *Simple, f frame) {
 	}
 	if len(p.Rest) > 0 && p.Rest[0] != "-" && p.Rest[0] != "/dev/stdin" {
 		name := p.Rest[0]
+		for _, r := range p.Rest[1:] { // options with values that no table knows come before the file
+			if f := e.files[e.abs(r)]; f != nil && f.known && e.files[e.abs(name)] == nil && !strings.HasPrefix(name, "/dev/") {
+				name = r
+			}
+		}
 		if !strings.HasPrefix(name, "/dev/") {
 			name = e.abs(name)
 		}

@@ -125,13 +125,16 @@ func (e *eval) format(args []string) (string, bool) {
 func (e *eval) cat(s *Simple) (value, bool) {
 	p := s.Parsed()
 	if len(p.Rest) == 0 || len(p.Rest) == 1 && p.Rest[0] == "-" {
-		return value{s: s.Feed, known: s.Fed && s.Name == "cat", from: s.Stdin, decoded: s.Decoded}, true
+		return value{s: s.Feed, known: s.Fed && s.Name == "cat", from: s.Stdin, decoded: s.Decoded, prog: s.feedProg}, true
 	}
 	out := text("")
 	for _, name := range p.Rest {
 		f := e.files[e.abs(name)]
 		if strings.HasPrefix(name, "/dev/fd/") {
 			f = e.files[name]
+		}
+		if f == nil && s.Name == "cat" && len(p.Rest) == 1 && systemFolder(e.abs(name)) {
+			return value{prog: program.Canonical(name)}, true
 		}
 		if f == nil {
 			out = join(out, value{})

@@ -7,6 +7,8 @@ import (
 
 	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/syntax"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 )
 
 // environ lets the expander see the variables of the text.
@@ -68,6 +70,9 @@ func (v environ) Get(name string) expand.Variable {
 		return set("/home/" + name[5:])
 	}
 	e.dyn = true
+	if e.drop {
+		return set("")
+	}
 	return set("$" + name)
 }
 
@@ -109,8 +114,61 @@ func (e *eval) word(w *syntax.Word) string {
 	if s, ok := plainWord(w); ok {
 		return s
 	}
+	w = unescaped(w)
 	e.defaults(w)
 	return e.literal(w)
+}
+
+// document expands the body of a here-document; quoted ones are taken as they are.
+func (e *eval) document(r *syntax.Redirect) string {
+	for _, p := range r.Word.Parts {
+		l, ok := p.(*syntax.Lit)
+		if !ok || strings.Contains(l.Value, "\\") {
+			return e.literal(r.Hdoc)
+		}
+	}
+	e.defaults(r.Hdoc)
+	s, err := expand.Document(e.config(), r.Hdoc)
+	if err != nil {
+		return e.raw(r.Hdoc)
+	}
+	return e.bound([]string{s})[0]
+}
+
+// unescaped is the word with its backslashes taken away outside of quotes,
+// which the expander does for fields only.
+func unescaped(w *syntax.Word) *syntax.Word {
+	var parts []syntax.WordPart
+	for i, p := range w.Parts {
+		l, ok := p.(*syntax.Lit)
+		if !ok || !strings.Contains(l.Value, "\\") {
+			if parts != nil {
+				parts = append(parts, p)
+			}
+			continue
+		}
+		if parts == nil {
+			parts = append(parts, w.Parts[:i]...)
+		}
+		var b strings.Builder
+		for k := 0; k < len(l.Value); k++ {
+			if l.Value[k] == '\\' && k+1 < len(l.Value) {
+				k++
+				if l.Value[k] == '\n' {
+					continue
+				}
+			}
+			b.WriteByte(l.Value[k])
+		}
+		parts = append(parts, &syntax.SglQuoted{Value: b.String()})
+	}
+	if parts == nil {
+		return w
+	}
+	if l, ok := w.Parts[0].(*syntax.Lit); ok && strings.HasPrefix(l.Value, "~") {
+		return w // its meaning is that it is not quoted
+	}
+	return &syntax.Word{Parts: parts}
 }
 
 // plainWord is the value of a word that needs no expansion, which most are.
@@ -267,7 +325,7 @@ func (e *eval) redirs(list []*syntax.Redirect, owner *Simple) (out []Redir, stdi
 		}
 		switch {
 		case r.Hdoc != nil:
-			x.Here = e.word(r.Hdoc)
+			x.Here = e.document(r)
 			stdin, piped = value{s: x.Here, known: true, from: e.taint, decoded: e.dec}, true
 		case r.Op == syntax.WordHdoc:
 			x.Here = e.word(r.Word) + "\n"
@@ -282,6 +340,8 @@ func (e *eval) redirs(list []*syntax.Redirect, owner *Simple) (out []Redir, stdi
 			if x.FD == 0 && x.Op == "<" {
 				if f := e.files[x.Path]; f != nil {
 					stdin, piped = f.value, true
+				} else if systemFolder(x.Path) {
+					stdin, piped = value{prog: program.Canonical(x.Path)}, true
 				} else {
 					stdin, piped = value{}, true
 				}

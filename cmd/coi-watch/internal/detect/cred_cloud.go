@@ -23,7 +23,7 @@ var credCloud = Detector{
 		return one(Finding{Level: coi.Warning, Title: "credential file read by " + v.Proc().Name, Path: ev.Path, Op: "open", PID: ev.PID})
 	}),
 	Fire: append(append(lines(coi.Warning, "cat ~/.aws/credentials", "cp ~/.kube/config /tmp/k", "grep token ~/.config/gh/hosts.yml", "cat ~/.git-credentials", "base64 ~/.docker/config.json", "tar czf /tmp/a.tgz ~/.aws", "cat ~/.netrc", "strings ~/.config/gcloud/credentials.db", "cat ~/.claude/.credentials.json", "cat /home/*/.npmrc", "python3 -c \"print(open('/root/.aws/credentials').read())\"", "sudo cat /root/.pgpass"),
-		lines(coi.High, "cp ~/.mozilla/firefox/x.default/logins.json /tmp", "cat ~/.bitcoin/wallet.dat | base64", "tar cf /tmp/b.tar ~/.config/google-chrome", "sqlite3 '/home/code/.config/chromium/Default/Login Data' .dump")...), events(event.Event{Type: event.Open, PID: 3, Exe: "/usr/bin/cat", Path: "/home/code/.aws/credentials"})...),
+		lines(coi.High, "tar czf /tmp/a.tgz ~/.aws ~/.config/gcloud ~/.azure", "cp -r ~/.aws ~/.kube /tmp/s", "cp ~/.mozilla/firefox/x.default/logins.json /tmp", "cat ~/.bitcoin/wallet.dat | base64", "tar cf /tmp/b.tar ~/.config/google-chrome", "sqlite3 '/home/code/.config/chromium/Default/Login Data' .dump")...), events(event.Event{Type: event.Open, PID: 3, Exe: "/usr/bin/cat", Path: "/home/code/.aws/credentials"})...),
 	Quiet: append(lines("", "aws s3 ls", "npm publish", "kubectl get pods", "docker login", "echo x > ~/.npmrc", "cat .npmrc", "ls ~/.aws", "chmod 600 ~/.kube/config", "mkdir -p ~/.kube && cp admin.conf ~/.kube/config", "npm config set //r/:_authToken x", "test -f ~/.netrc", "aws configure sso", "chmod 0600 $HOME/.gem/credentials", "git config credential.helper store"),
 		events(event.Event{Type: event.Open, PID: 3, Exe: "/usr/bin/npm", Path: "/home/code/.npmrc"})...),
 }
@@ -43,6 +43,9 @@ func generic(p track.Process) bool {
 func cloud(s *command.Simple, v track.View) *Finding {
 	if packaged(s, v) || s.Class() == program.Package || s.Class() == program.VCS {
 		return nil
+	}
+	if n := stores(s, v); n > 1 && (s.Class() == program.Archiver || s.Is("cp", "rsync", "scp", "install")) && !installs(s) {
+		return say(s, coi.High, "credential files of several services collected")
 	}
 	for _, a := range s.Accesses() {
 		c := classes(v, a)
@@ -68,6 +71,17 @@ func cloud(s *command.Simple, v track.View) *Finding {
 		}
 	}
 	return nil
+}
+
+// stores counts the credential folders and files that a command takes.
+func stores(s *command.Simple, v track.View) int {
+	seen := map[string]bool{}
+	for _, a := range s.Accesses() {
+		if taken(a) && paths.Any(classes(v, a), paths.Cloud, paths.Forge, paths.Agent, paths.Browser, paths.Wallet, paths.Keys) {
+			seen[a.Path] = true
+		}
+	}
+	return len(seen)
 }
 
 // installs reports commands that put a credential file into the place of one.

@@ -32,6 +32,7 @@ func wide(s *command.Simple, roots []string) (system, any bool) {
 			p = "/home/code"
 		}
 		switch {
+		case p == "": // not known
 		case paths.HomeOrRoot(p), secretFolder(p):
 			return true, true
 		case hasPrefixAny(p, "/tmp", "/var", "/opt", "/mnt", "/srv", "/usr/local"):

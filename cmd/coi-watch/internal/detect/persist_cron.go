@@ -7,6 +7,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
 	"github.com/code-on-incus/coi/pkg/coi"
 )
@@ -22,6 +23,9 @@ var persistCron = Detector{
 			if base(w.path) == "cron.deny" || strings.HasSuffix(w.path, ".allow") {
 				return coi.Warning, "who may use cron changed"
 			}
+			if w.known && plainJobs(w.text) {
+				return coi.Warning, "scheduled command written"
+			}
 			return coi.High, "scheduled command written"
 		})(ev, v)
 	},
@@ -30,6 +34,27 @@ var persistCron = Detector{
 		lines(coi.Warning, "crontab path/to/file", "echo 'echo hi' | at now + 1 minute", "echo '0 1 * * * /usr/local/bin/backup' | crontab -")...), events(event.Event{Type: event.Write, PID: 3, Exe: "/usr/bin/tee", Path: "/etc/cron.d/x"})...),
 	Quiet: lines("", "crontab -l", "crontab -e", "sudo crontab -e -u user", "crontab -r", "at -l", "atq", "cat /etc/crontab", "ls /etc/cron.d", "systemctl restart cron", "apt-get install -y cron", "at -c 3"),
 }
+
+// plainJobs reports a crontab whose every command is one program of the system,
+// by path and with plain arguments.
+func plainJobs(text string) bool {
+	n := 0
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		m := systemJob.FindStringSubmatch(line)
+		if m == nil || program.ClassOf(m[1]) == program.Shell || program.ClassOf(m[1]) == program.Interpreter || program.ClassOf(m[1]) == program.Relay || program.ClassOf(m[1]) == program.Downloader || hot.MatchString(line) {
+			return false
+		}
+		n++
+	}
+	return n > 0
+}
+
+// systemJob is a line of a system crontab: five times, a user, a program.
+var systemJob = regexp.MustCompile(`^(?:[\d*/,-]+\s+){5}\w+\s+(/usr/s?bin/[\w.-]+)(?:\s+[\w./=-]+)*$`)
 
 func cronCommand(s *command.Simple, v track.View) *Finding {
 	switch s.Name {

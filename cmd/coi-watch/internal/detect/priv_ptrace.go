@@ -1,8 +1,10 @@
 package detect
 
 import (
+	"regexp"
 	"strings"
 
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
@@ -10,12 +12,12 @@ import (
 )
 
 var privPtrace = Detector{
-	ID: "priv.ptrace", Level: coi.High, Wants: []event.Type{event.Ptrace, event.Syscall},
+	ID: "priv.ptrace", Level: coi.High, Wants: []event.Type{event.Exec, event.Ptrace, event.Syscall},
 	Title: "another process taken over",
 	Why:   "a process attached to one that is neither its child nor of its tree",
 	// n.target is the pid that is attached to; n.tool = 1 when it is the tool.
-	Detect: func(ev event.Event, v track.View) []Finding {
-		if ev.Type == event.Syscall && ev.Op != "process_vm_writev" {
+	Detect: either(injects, func(ev event.Event, v track.View) []Finding {
+		if ev.Type == event.Exec || ev.Type == event.Syscall && ev.Op != "process_vm_writev" {
 			return nil
 		}
 		to := int(ev.N["target"])
@@ -26,10 +28,42 @@ var privPtrace = Detector{
 			return one(Finding{Level: coi.Info, Title: "debugger attached", PID: ev.PID})
 		}
 		return one(Finding{Level: coi.High, Title: "process attached to another", PID: ev.PID})
-	},
-	Fire: events(event.Event{Type: event.Ptrace, PID: 3, Exe: "/tmp/i", N: map[string]float64{"target": 99}}, event.Event{Type: event.Ptrace, PID: 3, Exe: "/usr/bin/gdb", N: map[string]float64{"target": 99, "tool": 1}}),
+	}),
+	Fire: append(lines(coi.High, "gdb -p 1 -batch -ex 'call (int)system(\"id > /tmp/o\")'", "gdb --pid 77 -ex 'print (void*)dlopen(\"/tmp/x.so\",2)' -ex q", "strace -f -e trace=read,write -p $(pgrep -o sshd) -o /tmp/l"), events(event.Event{Type: event.Ptrace, PID: 3, Exe: "/tmp/i", N: map[string]float64{"target": 99}}, event.Event{Type: event.Ptrace, PID: 3, Exe: "/usr/bin/gdb", N: map[string]float64{"target": 99, "tool": 1}})...),
 	Quiet: append(events(event.Event{Type: event.Ptrace, PID: 3, Exe: "/usr/bin/gdb", N: map[string]float64{"target": 99}}),
 		lines("", "gdb -p 12", "strace -p 4 -e trace=file", "dlv attach 9", "py-spy dump --pid 3", "gdb ./a", "sudo strace --attach pid --summary-only")...),
+}
+
+var (
+	injection = regexp.MustCompile(`(?i)^\s*(?:call|print|p|compile|set)\b.*\b(?:system|popen|execve?|execlp?|dlopen|__libc_dlopen_mode|mprotect)\s*\(`)
+	logins    = regexp.MustCompile(`(?:^|[^\w/-])(?:sshd|ssh-agent|gpg-agent|sudo|login|su|passwd|gnome-keyring\S*|agetty|vault)\b`)
+)
+
+// injects finds code put into a running process by a debugger, and programs
+// that take passwords being watched.
+func injects(s *command.Simple, _ track.View) *Finding {
+	p := s.Parsed()
+	switch s.Name {
+	case "gdb", "lldb":
+		if !p.Has("p", "pid") {
+			return nil
+		}
+		for _, x := range append(p.Values("ex", "eval-command", "iex"), p.Values("o", "one-line")...) {
+			if injection.MatchString(x) {
+				return say(s, coi.High, "code put into another process")
+			}
+		}
+	case "strace", "ltrace":
+		if !p.Has("p", "attach") {
+			return nil
+		}
+		for _, in := range s.From {
+			if in.Is("pgrep", "pidof") && logins.MatchString(" "+strings.Join(in.Argv[1:], " ")) {
+				return say(s, coi.High, "program that takes passwords watched")
+			}
+		}
+	}
+	return nil
 }
 
 // modules are kernel modules that distributions ship and people load by name.

@@ -25,8 +25,8 @@ var privSetuid = Detector{
 		}
 		return one(Finding{Level: coi.High, Title: "setuid bit set", Path: ev.Path, Op: "attrib", PID: ev.PID})
 	}),
-	Fire: append(append(lines(coi.High, "chmod 4777 /tmp/s", "chmod u+s /tmp/hello", "chmod +s /bin/bash", "sudo chmod 6755 /usr/bin/x", "cp /bin/bash /tmp/b; chmod 04755 /tmp/b", "cp /bin/bash ./b; chmod ug+s ./b", "python3 -c \"import os;os.chmod('/tmp/x',0o4755)\"", "chmod u=rwxs,go=rx /opt/f", "perl -e 'chmod 04755, \"/tmp/x\"'"),
-		lines(coi.Warning, "find / -perm -4000 -type f 2>/dev/null", "find / -perm -u=s", "find /usr/bin -perm -2000", "find / -perm /6000 -ls", "chmod g+s /opt/tool", "find / -uid 0 -perm -4000 -print")...),
+	Fire: append(append(lines(coi.High, "install -m 4755 -o root /bin/dash /usr/local/bin/d", "cp /bin/sh /usr/bin/ping; chmod u+s /usr/bin/ping", "chmod 4777 /tmp/s", "chmod u+s /tmp/hello", "chmod +s /bin/bash", "sudo chmod 6755 /usr/bin/x", "cp /bin/bash /tmp/b; chmod 04755 /tmp/b", "cp /bin/bash ./b; chmod ug+s ./b", "python3 -c \"import os;os.chmod('/tmp/x',0o4755)\"", "chmod u=rwxs,go=rx /opt/f", "perl -e 'chmod 04755, \"/tmp/x\"'"),
+		lines(coi.Warning, "chmod u+s /usr/local/bin/bwrap", "find / -perm -4000 -type f 2>/dev/null", "find / -perm -u=s", "find /usr/bin -perm -2000", "find / -perm /6000 -ls", "chmod g+s /opt/tool", "find / -uid 0 -perm -4000 -print")...),
 		events(event.Event{Type: event.Attrib, PID: 3, Exe: "/usr/bin/chmod", Path: "/tmp/x", Mode: 0o104755})...),
 	Quiet: append(lines("", "chmod 755 x", "chmod +x a", "install -m 4755 a /usr/bin/a", "chmod 2775 /srv/shared", "chmod u-s /bin/mount", "find . -perm -111", "chmod 0600 k", "chmod o= f", "sudo chmod 4755 node_modules/electron/dist/chrome-sandbox", "chmod +t /tmp", "chmod 1777 /tmp", "find . -type f -perm 644"),
 		events(event.Event{Type: event.Attrib, PID: 3, Exe: "/usr/bin/chmod", Path: "/srv", Mode: 0o042775})...),
@@ -55,11 +55,20 @@ func setuid(s *command.Simple, v track.View) *Finding {
 		if u && !strings.HasPrefix(last(p.Rest), "/") && !strings.HasPrefix(last(p.Rest), "$") && inWorkspace(v, s.Abs(last(p.Rest))) && !shellCopy(v, s.Abs(last(p.Rest))) {
 			return say(s, coi.Warning, "setuid bit set in the project").at(s.Abs(last(p.Rest)), command.Attrib)
 		}
+		if f := s.Abs(last(p.Rest)); u && len(p.Rest) > 1 && oneOf(base(f), bySetuid...) && !program.Writable(f) && !shellCopy(v, f) {
+			return say(s, coi.Warning, "setuid bit set on a program made for it").at(f, command.Attrib)
+		}
 		if u {
 			return say(s, coi.High, "setuid bit set").at(s.Abs(last(p.Rest)), command.Attrib)
 		}
 		if g && strings.ContainsAny(mode, "g+s=") {
 			return say(s, coi.Warning, "setgid bit set").at(s.Abs(last(p.Rest)), command.Attrib)
+		}
+	case "install":
+		for _, m := range s.Parsed().Values("m", "mode") {
+			if u, _ := modeBits(m); u && shellSource(s) {
+				return say(s, coi.High, "setuid copy of a shell installed")
+			}
 		}
 	case "find", "fd":
 		for i, a := range s.Argv {
@@ -74,6 +83,19 @@ func setuid(s *command.Simple, v track.View) *Finding {
 		}
 	}
 	return nil
+}
+
+// bySetuid are programs that distributions install with the bit.
+var bySetuid = strings.Fields("bwrap newuidmap newgidmap fusermount fusermount3 sudo su mount umount passwd ping chsh chfn gpasswd newgrp pkexec ssh-keysign dumpcap firejail starter-suid crontab at unix_chkpwd polkit-agent-helper-1 dbus-daemon-launch-helper")
+
+// shellSource reports an install whose source is a shell or interpreter.
+func shellSource(s *command.Simple) bool {
+	for _, f := range s.Parsed().Rest {
+		if c := program.ClassOf(f); strings.Contains(f, "/") && (c == program.Shell || c == program.Interpreter) {
+			return true
+		}
+	}
+	return false
 }
 
 // shellCopy reports files that this text made of a shell or interpreter.

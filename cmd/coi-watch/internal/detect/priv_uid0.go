@@ -49,6 +49,11 @@ func uid0(s *command.Simple, v track.View) *Finding {
 			}
 			return say(s, coi.Warning, "password given on the command line")
 		}
+		for _, g := range strings.Split(strings.Join(p.Values("G", "groups"), ","), ",") {
+			if oneOf(g, "wheel", "sudo", "root", "admin", "shadow", "disk") {
+				return say(s, coi.Warning, "account in the group "+g)
+			}
+		}
 		gid := append(p.Values("g", "gid"), p.Values("G", "groups")...)
 		for _, g := range gid {
 			if (g == "0" || g == "root" || g == "wheel" && s.Name == "pw") && (oneOf("/root", p.Values("d", "home", "home-dir")...) || g != "0" || p.Has("M") || s.Name == "pw") {
@@ -57,6 +62,10 @@ func uid0(s *command.Simple, v track.View) *Finding {
 		}
 		if s.Name == "pw" && p.Has("h") && (s.Fed || len(s.Stdin) > 0) {
 			return say(s, coi.Warning, "password of an account replaced")
+		}
+	case "adduser", "gpasswd":
+		if g := p.Rest; len(g) > 1 && oneOf(g[len(g)-1], "wheel", "sudo", "root", "admin", "shadow", "disk") {
+			return say(s, coi.Warning, "account in the group "+g[len(g)-1])
 		}
 	case "chpasswd":
 		if s.Fed && (strings.HasPrefix(s.Feed, "root:") || strings.Contains(s.Feed, "\nroot:")) {

