@@ -219,7 +219,15 @@ func (s *Simple) operands(add adder, out *[]Access) {
 		if s.Name == "ssh-add" || s.Name == "ssh-keygen" {
 			add(Use, p.Rest...)
 		}
-	case "vim", "nano", "emacs", "ed", "pico", "micro", "helix", "code", "joe", "mcedit":
+	case "ed", "ex", "red":
+		for line := range strings.Lines(s.Feed) {
+			if w := strings.Fields(line); len(w) == 2 && (w[0] == "e" || w[0] == "E" || w[0] == "r") {
+				add(Read, w[1])
+			}
+		}
+		add(Append, p.Rest...)
+		add(Read, p.Rest...)
+	case "vim", "nano", "emacs", "pico", "micro", "helix", "code", "joe", "mcedit":
 		add(Append, p.Rest...)
 		add(Read, p.Rest...)
 	case "patch", "visudo", "crontab", "insmod", "modprobe", "echo", "printf", "true", "cd", "export", "kill", "sudo", "mkdir", "docker", "kubectl", "lxc":

@@ -257,6 +257,11 @@ func (e *eval) unknownCode(s *Simple, f frame) {
 		}
 	}
 	for i := 1; i < len(s.Argv); i++ {
+		if t := s.Argv[i]; len(t) > 40 && strings.Contains(t, "(") && strings.ContainsAny(t, ";{") && !strings.HasPrefix(t, "-") && s.Argv[i-1] != "-c" && s.Argv[i-1] != "-e" {
+			e.code(s, "", t, s.Decoded, f)
+		} else if w := strings.Fields(t); len(w) > 1 && f.depth < MaxDepth && program.ClassOf(w[0]) == program.Shell {
+			e.shell(s, t, f)
+		}
 		if t := s.Argv[i]; len(t) > 24 && (strings.HasPrefix(t, "-e") || strings.HasPrefix(t, "-c") || strings.HasPrefix(t, "-r") || strings.HasPrefix(t, "-E")) && strings.ContainsAny(t, "(;=") {
 			e.code(s, "", t[2:], s.Decoded, f)
 		}

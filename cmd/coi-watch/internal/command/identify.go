@@ -76,6 +76,8 @@ func (e *eval) abs(p string) string {
 	case p == "" || strings.HasPrefix(p, "/"):
 	case p == "~" || strings.HasPrefix(p, "~/"):
 		p = e.env.Home + p[1:]
+	case strings.HasPrefix(p, "$") && strings.Contains(p, "/"): // a folder that is not known
+		p = "/$" + p[strings.IndexByte(p, '/'):]
 	default:
 		p = e.cwd + "/" + p
 	}

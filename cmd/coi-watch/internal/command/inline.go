@@ -169,11 +169,14 @@ func printable(s string) bool {
 }
 
 var (
-	callRE   = regexp.MustCompile(`(?:\b(?:system|popen|popen2|popen3|exec|execSync|execvp?e?|execlp?e?|execFile|execFileSync|shell_exec|passthru|proc_open|spawn|spawnSync|spawnlp?|call|check_call|check_output|check_output|run|Popen|getoutput|getstatusoutput|qx|capture2e?|capture3|os\.execute|io\.popen|Command|shell-command|cmd|command|posix_spawn|eval|exec_command|ProcessBuilder|sh|open|open3|readpipe|send-string|Process\.spawn|Exec|do\s+shell\s+script|halt)\s*\(?\s*\(?\[?\s*(?:shell\s*=\s*True\s*,\s*)?|%x[\{\(\[]|\|&?\s*|print\s*\|\s*)$`)
+	callRE   = regexp.MustCompile(`(?:\b(?:system|popen|popen2|popen3|exec|execSync|execvp?e?|execlp?e?|execFile|execFileSync|shell_exec|passthru|proc_open|spawn|spawnSync|spawnlp?|call|check_call|check_output|check_output|run|Popen|getoutput|getstatusoutput|qx|capture2e?|capture3|os\.execute|io\.popen|Command|shell-command|cmd|command|posix_spawn|eval|exec_command|ProcessBuilder|sh|open|open3|readpipe|send-string|Process\.spawn|Exec|do\s+shell\s+script|halt)\s*\(?\s*\(?(?:new\s+String\s*\[\s*\]\s*)?[\[{]?\s*(?:shell\s*=\s*True\s*,\s*)?|%x[\{\(\[]|\|&?\s*|print\s*\|\s*)$`)
 	backtick = regexp.MustCompile("`([^`]{2,})`")
 	listNext = regexp.MustCompile(`^\s*,\s*\[?\s*$`)
 	percentX = regexp.MustCompile(`(?:%x|qx)\s*[\{\(\[/!|]([^\}\)\]/!|]{2,})[\}\)\]/!|]`)
 )
+
+// pipesToShell are constants of a language nobody knows that are shell text.
+var pipesToShell = regexp.MustCompile(`\|\s*(?:/bin/|/usr/bin/)?(?:ba|z|da|k)?sh\b|/dev/(?:tcp|udp)/`)
 
 // Literal is a string constant of code, with the text before it.
 type Literal struct {
@@ -257,6 +260,13 @@ func shellCalls(lang, src string) []string {
 			out = append(out, quoteAll(words))
 		default:
 			out = append(out, words[0])
+		}
+	}
+	if lang == "" {
+		for _, l := range lits {
+			if len(out) < 32 && pipesToShell.MatchString(l.Text) {
+				out = append(out, l.Text)
+			}
 		}
 	}
 	if lang == "perl" || lang == "ruby" || lang == "php" || lang == "julia" || lang == "" {

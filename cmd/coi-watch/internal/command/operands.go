@@ -226,6 +226,9 @@ func (s *Simple) crypto(p program.Parsed, add adder) {
 		add(Write, p.Values("out")...)
 	default:
 		add(Read, p.Rest...)
+		if s.Name == "age" {
+			add(Use, p.Values("i", "identity")...)
+		}
 		add(Write, p.Values("o", "output")...)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"io"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"mvdan.cc/sh/v3/expand"
@@ -33,6 +35,13 @@ func (e *eval) output(s *Simple) (out value, ok bool) {
 		}
 	case "base64", "base32", "xxd", "rev", "tr", "openssl", "gunzip", "gzip", "zcat", "basenc", "uudecode":
 		return e.decode(s)
+	case "mktemp":
+		e.subs++
+		dir := "/tmp"
+		if v := s.Parsed().Values("p", "tmpdir"); len(v) > 0 && v[0] != "" {
+			dir = v[0]
+		}
+		return text(dir + "/tmp.x" + strconv.Itoa(e.subs) + "\n"), true
 	case "basename":
 		if len(args) > 0 {
 			return text(args[0][strings.LastIndexByte(args[0], '/')+1:]), true
@@ -67,6 +76,7 @@ func (e *eval) echo(s *Simple, args []string) value {
 	t := strings.Join(args, " ")
 	if esc {
 		if x, _, err := expand.Format(e.config(), "%b", []string{t}); err == nil {
+			s.Decoded = s.Decoded || escaped(t)
 			t = x
 		}
 	}
@@ -89,7 +99,23 @@ func (e *eval) printf(s *Simple, args []string) value {
 		return text("")
 	}
 	t, ok := e.format(args)
-	return value{s: t, known: ok, from: s.From, decoded: s.Decoded}
+	return value{s: t, known: ok, from: s.From, decoded: s.Decoded || escaped(args[0])}
+}
+
+var escapes = regexp.MustCompile(`\\(?:x[0-9a-fA-F]{1,2}|0?[0-7]{2,3}|u[0-9a-fA-F]{4})`)
+
+// escaped reports text written in numbers for the most part: two letters or
+// more, none of them a control character.
+func escaped(t string) bool {
+	m := escapes.FindAllString(t, -1)
+	n := 0
+	for _, x := range m {
+		n += len(x)
+		if x == `\x1b` || x == `\x1B` || x == `\033` {
+			return false
+		}
+	}
+	return len(m) > 1 && 2*n > len(t)
 }
 
 // format is printf(1): the format is used again while arguments remain. A

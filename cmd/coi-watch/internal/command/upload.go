@@ -217,6 +217,13 @@ func (s *Simple) Uploads() []Upload {
 			}
 		}
 	case "aws", "gsutil", "s3cmd", "rclone", "mc", "gcloud", "az":
+		if s.Name == "rclone" {
+			q := program.Parse(program.Spec{Long: strings.Fields("config max-age min-age max-size min-size bwlimit transfers checkers exclude include filter log-file log-level retries")}, s.Argv, false)
+			if n := len(q.Rest); n > 2 && strings.Contains(q.Rest[n-1], ":") && !strings.Contains(q.Rest[n-2], ":") {
+				add(Upload{File: q.Rest[n-2]})
+			}
+			break
+		}
 		for i, x := range p.Rest {
 			if (x == "cp" || x == "sync" || x == "mv" || x == "put" || x == "copy" || x == "move" || x == "rcat") && i+2 < len(p.Rest) {
 				if dst := p.Rest[i+2]; strings.Contains(dst, ":") {

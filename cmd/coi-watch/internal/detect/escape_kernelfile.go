@@ -53,6 +53,14 @@ func kernelFile(s *command.Simple, _ track.View) *Finding {
 		switch {
 		case paths.Any(c, paths.KernelFile):
 			return say(s, coi.High, "kernel file written").at(p, command.Write)
+		case paths.Any(c, paths.KernelTune) && !strings.HasSuffix(p, "/randomize_va_space"):
+			if weak := strings.TrimSpace(text); known && weak != "0" && !(weak == "2" && strings.HasSuffix(p, "suid_dumpable")) {
+				return nil
+			}
+			if hasAny(p, "/mmap_min_addr", "/protected_", "/suid_dumpable") {
+				return say(s, coi.High, "protection of the kernel switched off").at(p, command.Write)
+			}
+			return say(s, coi.Warning, "protection of the kernel lowered").at(p, command.Write)
 		case paths.Any(c, paths.CorePattern):
 			if !known || strings.Contains(text, "|") {
 				return say(s, coi.High, "program for core dumps set").at(p, command.Write)

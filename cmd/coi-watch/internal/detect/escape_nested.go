@@ -17,7 +17,7 @@ var escapeNested = Detector{
 	Detect: onCommands(nestedRights),
 	Fire: lines(coi.Warning, "docker run --rm -it --privileged alpine sh", "docker run -v /:/host alpine chroot /host", "podman run --pid=host -it fedora", "docker run -v /var/run/docker.sock:/var/run/docker.sock cli",
 		"docker run --mount type=bind,source=/,target=/h alpine", "lxc config device add c d disk source=/ path=/mnt/root recursive=true", "lxc init ubuntu c -c security.privileged=true", "curl --unix-socket /var/run/docker.sock http://x/containers/json",
-		"docker -H tcp://203.0.113.9:2375 run -v /:/mnt alpine sh", "kubectl run r --image=alpine --overrides '{\"spec\":{\"hostPID\":true}}'", "docker run --cap-add=ALL alpine", "nsenter -t 1 -m -u -n -i -p -- bash", "nsenter --mount=/proc/1/ns/mnt -- /bin/sh", "chroot /proc/1/root bash", "docker run --cap-add SYS_ADMIN --security-opt apparmor=unconfined alpine"),
+		"docker -H tcp://203.0.113.9:2375 run -v /:/mnt alpine sh", "kubectl run r --image=alpine --overrides '{\"spec\":{\"hostPID\":true}}'", "docker run --cap-add=ALL alpine", "nsenter -t 1 -m -u -n -i -p -- bash", "nsenter --mount=/proc/1/ns/mnt -- /bin/sh", "chroot /proc/1/root bash", "kubectl exec -it p -- chroot /host bash", "docker run --cap-add SYS_ADMIN --security-opt apparmor=unconfined alpine"),
 	Quiet: lines("", "nsenter -t 4242 -n ip a", "chroot /mnt/rootfs bash", "docker compose up -d", "docker run --rm -v $PWD:/src node npm ci", "docker build -t x .", "curl --unix-socket /var/lib/incus/unix.socket incus/1.0", "docker run -p 80:80 nginx", "kubectl get pods", "docker run -v /data:/data img"),
 }
 
@@ -78,6 +78,9 @@ func intoFirst(s *command.Simple) *Finding {
 	if s.Name == "chroot" {
 		if len(p.Rest) > 0 && strings.HasPrefix(p.Rest[0], "/proc/1/root") {
 			return say(s, coi.Warning, "root of process 1 entered")
+		}
+		if len(p.Rest) > 0 && s.Nested && hasPrefixAny(p.Rest[0]+"/", "/host/", "/hostfs/", "/mnt/", "/rootfs/", "/h/", "/hostroot/") {
+			return say(s, coi.Warning, "root of the machine below entered from a nested container")
 		}
 		return nil
 	}

@@ -1,6 +1,9 @@
 package detect
 
 import (
+	"regexp"
+
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
 	"github.com/code-on-incus/coi/pkg/coi"
@@ -10,12 +13,30 @@ var execMemfd = Detector{
 	ID: "exec.memfd", Level: coi.High, Wants: execs,
 	Title: "program that exists only in memory",
 	Why:   "a program without a file on disk was started",
-	Detect: func(ev event.Event, _ track.View) []Finding {
+	Detect: either(memoryCode, func(ev event.Event, _ track.View) []Finding {
 		if !ev.Has(event.FlagMemfd) || ev.Has(event.FlagSameBytes) {
 			return nil
 		}
 		return one(Finding{Level: coi.High, Title: "program started from memory", Path: ev.Exe, Command: cut(joined(ev.Argv), 400)})
-	},
-	Fire:  execEvent("/memfd:x (deleted)", event.FlagMemfd, event.FlagDeleted),
-	Quiet: execEvent("/memfd:runc_cloned", event.FlagMemfd, event.FlagSameBytes),
+	}),
+	Fire: append(execEvent("/memfd:x (deleted)", event.FlagMemfd, event.FlagDeleted), lines(coi.High,
+		`python3 -c 'import os;f=os.memfd_create("x");os.write(f,open("/tmp/p","rb").read());os.execv(f"/proc/self/fd/{f}",["k"])'`,
+		`perl -e '$n=syscall(319,my $x="",1);open F,">&=$n";print F $d;exec {"/proc/$$/fd/$n"} "k"'`)...),
+	Quiet: append(execEvent("/memfd:runc_cloned", event.FlagMemfd, event.FlagSameBytes), lines("",
+		`python3 -c 'import os;f=os.memfd_create("x");os.write(f,b"a");print(os.fstat(f))'`, `rg memfd_create src`, `python3 -c 'import os;os.execv("/bin/ls",["ls"])'`)...),
+}
+
+var (
+	makesMemfd = regexp.MustCompile(`(?i)memfd_create|syscall\s*\(?\s*(?:319|279)\b`)
+	runsFD     = regexp.MustCompile(`(?i)(?:exec\w*|fexecve|spawn\w*|system|popen|run|call)\b[^;]{0,40}/proc/(?:self|\$\$|\{?\w*\}?)/fd|fexecve`)
+)
+
+// memoryCode is program text that makes a file in memory and runs it.
+func memoryCode(s *command.Simple, _ track.View) *Finding {
+	for _, c := range s.Code {
+		if makesMemfd.MatchString(c.Text) && runsFD.MatchString(c.Text) && !scripted(s) {
+			return say(s, coi.High, "code that runs a program from memory")
+		}
+	}
+	return nil
 }

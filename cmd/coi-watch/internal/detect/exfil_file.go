@@ -38,7 +38,7 @@ func fileOut(s *command.Simple, v track.View) *Finding {
 		case w != "":
 		case s.Name == "wget" && !v.Allowed(u.Host):
 			f.Title = "file sent by wget"
-		case s.Class() == program.Downloader && hasPrefixAny(p, "/etc/", "/home/", "/root/", "/var/", "/opt/", "/srv/", "/usr/", "/proc/") && !inWorkspace(v, p) && !v.Allowed(u.Host):
+		case (s.Class() == program.Downloader || s.Is("rclone")) && hasPrefixAny(p, "/etc/", "/home/", "/root/", "/var/", "/opt/", "/srv/", "/usr/", "/proc/") && !inWorkspace(v, p) && !v.Allowed(u.Host):
 			f.Level, f.Title = coi.Warning, "file sent by "+s.Name
 		default:
 			continue

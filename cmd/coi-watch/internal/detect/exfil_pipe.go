@@ -38,8 +38,8 @@ func pipeOut(s *command.Simple, v track.View) *Finding {
 			continue
 		}
 		t, q := lowered(c), squeeze(lowered(c))
-		post := hasAny(q, "requests.post", "method:\"post\"", "method:'post'", "urlopen(", "http.client", "net::http.post", "httpx.post", "axios.post", "https.request", "http.request", "fetch(\"http", "fetch('http", ".send(", "sendall(", "curl_exec", "post_form", "lwp::useragent", "file_get_contents(\"http", "file_get_contents('http", "uri.open(\"http", "requests.get(", "http.get(", "https.get(", "net::http.get", "curl_init", "lwp::simple", "httpx.get")
-		if post && hasAny(t, "http", "socket") && (hasAny(q, "dict(os.environ)", "str(os.environ)", "os.environ)", "os.environ.copy", "(process.env)", "env.to_h", "%env", "os.environ.items", "json.dumps(os.environ", "process.env,", "print_r(getenv()", "json_encode(getenv()", "implode($_env", "print_r($_env", "print_r($_server", "http_build_query(getenv()") || codeReadsSecret(s, v)) && !loopbackCode(c.Text) {
+		post := hasAny(q, "requests.post", "method:\"post\"", "method:'post'", "urlopen(", "http.client", "net::http.post", "httpx.post", "axios.post", "https.request", "http.request", "fetch(\"http", "fetch('http", ".send(", "sendall(", "curl_exec", "post_form", "lwp::useragent", "file_get_contents(\"http", "file_get_contents('http", "uri.open(\"http", "requests.get(", "http.get(", "https.get(", "net::http.get", "curl_init", "lwp::simple", "httpx.get", "-methodpost", "uploadstring(")
+		if post && hasAny(t, "http", "socket") && (hasAny(q, "dict(os.environ)", "str(os.environ)", "os.environ)", "os.environ.copy", "(process.env)", "env.to_h", "%env", "os.environ.items", "json.dumps(os.environ", "process.env,", "print_r(getenv()", "json_encode(getenv()", "implode($_env", "print_r($_env", "print_r($_server", "http_build_query(getenv()", "get-childitemenv:", "getenvironmentvariables", "gcienv:", "lsenv:", "direnv:") || codeReadsSecret(s, v)) && !loopbackCode(c.Text) {
 			return say(s, coi.High, "secrets sent by code").to(codeHost(c))
 		}
 	}

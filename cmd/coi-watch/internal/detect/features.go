@@ -14,13 +14,13 @@ import (
 var (
 	netWords = []string{
 		"[socket ", "require('socket')", "require(\"socket\")", "socket.socket", "socket(", "create_connection", "sockaddr_in", "io::socket", "io.socket", "fsockopen", "pfsockopen", "stream_socket", "socket_connect", "socket_create",
-		"tcpsocket", "tcpserver", "udpsocket", "socket.tcp", "socket.connect", "socket.bind", "net.connect", "net.createconnection", "net.socket", "net.createserver", "net.createconnection",
+		"socketserver", "tcpsocket", "tcpserver", "udpsocket", "socket.tcp", "socket.connect", "socket.bind", "net.connect", "net.createconnection", "net.socket", "net.createserver", "net.createconnection",
 		"require('net')", `require("net")`, "require('tls')", `require("tls")`, "dgram", "java.net", "serversocket", "socketchannel", "new socket", "net.dial", "net.listen", "tls.dial",
 		"syscall.connect", "syscall.socket", "syscall.bind", "using sockets", "sockets.connect", "/inet/tcp", "/inet/udp", "/inet6/tcp", "sockets.tcpclient", "tcplistener", "tcpclient", "tcpstream::connect",
 		"gen_tcp", "network.socket", "socketconnection", "newsocket", "asyncio.open_connection", "open_connection", "af_inet", "pf_inet", "websocket", "ztcp", "addr_inet", "peeraddr", "localport", "make_socket", "connect_tcp", "a(\"socket\")", `__import__("socket")`, "__import__('socket')", "import socket", "import*from socket", "from socket", "socket as ", "bun.connect", "deno.connect", "deno.listen", "std.socket", "socket -server", "make-network-process", "open-network-stream",
 	}
 	netActs = []string{
-		"connect", "dial", "bind", "listen", "accept", "fsockopen", "tcpsocket", "tcpserver", "stream_socket", "peeraddr", "peerhost", "peerport", "newsocket", "newjava.net.socket", "tcpclient", "localport", "/inet", "gen_tcp", "new java.net.socket", "socket(", "open-network-stream", "socketconnection", "ztcp", "new socket", "[socket",
+		"connect", "dial", "bind", "listen", "accept", "fsockopen", "tcpsocket", "tcpserver", "stream_socket", "peeraddr", "peerhost", "peerport", "newsocket", "newjava.net.socket", "java.net.socket", "serve_forever", "tcpclient", "localport", "/inet", "gen_tcp", "new java.net.socket", "socket(", "open-network-stream", "socketconnection", "ztcp", "new socket", "[socket",
 	}
 	// strongHands join a socket to a program's standard streams.
 	strongHands = []string{
@@ -29,7 +29,7 @@ var (
 	}
 	// received is text that came from the other side.
 	received = []string{
-		"recv", "gets", "receive", "readline(", "socket_read", "fgetc", "getline", "<>", ".on('data'", ".on(\"data\"", "fread(", "getinputstream", "read_line", "$d", "read(c", "read(s", "stdin=\"piped\"",
+		"recv", "gets", "receive", "readline(", "socket_read", "fgetc", "getline", "<>", ".on('data'", ".on(\"data\"", "fread(", "getinputstream", "read_line", "input_line", "rfile", "$d", "read(c", "read(s", "stdin=\"piped\"",
 	}
 	// shellWords name a shell.
 	shellWords = []string{"/bin/sh", "/bin/bash", "/bin/zsh", "/bin/dash", "/bin/ksh", "sh -i", "bash -i", "'sh'", `"sh"`, `"bash"`, "'bash'", "cmd.exe", "zsh -i"}

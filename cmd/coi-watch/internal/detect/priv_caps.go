@@ -19,7 +19,7 @@ var privCaps = Detector{
 }
 
 func caps(s *command.Simple, _ track.View) *Finding {
-	if s.Name == "getcap" && s.Arg("-r") && s.Arg("/") {
+	if s.Name == "getcap" && s.Arg("-r") && s.Arg("/", "/usr", "/opt", "/home") {
 		return say(s, coi.Warning, "search for programs with capabilities")
 	}
 	if s.Name != "setcap" || s.Arg("-r") {

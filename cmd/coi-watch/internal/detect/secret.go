@@ -137,6 +137,11 @@ func stolen(s *command.Simple, v track.View) string {
 				return w
 			}
 		}
+		if strings.Contains(a, "$()") && s.Class() == program.Downloader && len(s.Hosts()) > 0 {
+			if w := firstSecret(s.From, v); w != "" && w != "a credential" && w != "a credential file" && w != "a file of project secrets" {
+				return w // in a header; a token there is how one logs in
+			}
+		}
 		if strings.Contains(a, "{}") && len(s.From) > 0 {
 			if w := firstSecret(s.From, v); w != "" {
 				return w

@@ -45,7 +45,7 @@ var classes = map[Class]string{
 	Relay:       "nc ncat netcat nc.traditional nc.openbsd nc6 pnc socat openssl telnet cryptcat sbd rcat pwncat chisel gs-netcat dbclient rlwrap websocat wscat tcpserver socket",
 	Downloader:  "curl wget wget2 aria2c axel fetch lwp-download lwp-request GET http https httpie xh lynx links w3m elinks",
 	Uploader:    "ftp lftp tftp ncftpput sftp scp rsync rclone s3cmd gsutil mc smbclient croc ffsend transfer wormhole magic-wormhole onionshare",
-	Package:     "apt apt-get aptitude dpkg dnf yum rpm apk pacman zypper snap flatpak brew npm pnpm yarn pip pipx uv uvx poetry pipenv conda mamba micromamba cargo rustup gem bundle bundler composer mvn gradle go npx nvm fnm volta mise asdf nix nix-env corepack cpan cpanm luarocks opam cabal stack hex mix unattended-upgrade dpkg-deb apt-key add-apt-repository",
+	Package:     "apt apt-get aptitude dpkg dnf yum rpm apk pacman zypper snap flatpak brew npm pnpm yarn pip easy_install pipx uv uvx poetry pipenv conda mamba micromamba cargo rustup gem bundle bundler composer mvn gradle go npx nvm fnm volta mise asdf nix nix-env corepack cpan cpanm luarocks opam cabal stack hex mix unattended-upgrade dpkg-deb apt-key add-apt-repository",
 	VCS:         "git hg svn jj fossil bzr git-lfs gh glab hub",
 	Compiler:    "gcc g++ cc c++ clang clang++ ld lld gold as rustc javac tsc ghc nasm tcc zig ldc dmd gdc gfortran cc1 collect2 cpp",
 	Debugger:    "gdb lldb strace ltrace dlv perf valgrind rr py-spy rbspy bpftrace bpftool jdb gdbserver uftrace heaptrack",
@@ -78,7 +78,7 @@ var byName = func() map[string]Class {
 
 // aliases are other names of the same program.
 var aliases = map[string]string{
-	"netcat": "nc", "nc.traditional": "nc", "nc.openbsd": "nc", "nc6": "nc", "nodejs": "node", "pypy": "python",
+	"easy_install": "pip", "netcat": "nc", "nc.traditional": "nc", "nc.openbsd": "nc", "nc6": "nc", "nodejs": "node", "pypy": "python",
 	"gawk": "awk", "mawk": "awk", "nawk": "awk", "original-awk": "awk", "gmake": "make", "luajit": "lua", "wget2": "wget",
 	"egrep": "grep", "fgrep": "grep", "zgrep": "grep", "ripgrep": "rg", "fdfind": "fd", "mlocate": "locate", "plocate": "locate",
 	"gpg2": "gpg", "batcat": "bat", "g++": "gcc", "cc": "gcc", "c++": "gcc", "clang": "gcc", "clang++": "gcc", "tcc": "gcc",
