@@ -31,6 +31,8 @@ func (r *rulesListCmd) Run(c *cli.Context) error {
 		state := "loaded"
 		if !i.Loaded {
 			state = i.Reason
+		} else if i.Common != "" {
+			state = "loaded at info, for it fires on ordinary work: " + i.Common
 		}
 		rows = append(rows, []string{i.ID, string(i.Level), i.Source, state, i.Title})
 	}

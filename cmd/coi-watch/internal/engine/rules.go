@@ -23,6 +23,54 @@ type Rules struct {
 	sigma    *sigma.Set
 	patterns []*pattern.Pattern
 	not      []pattern.Unsupported
+	common   map[string]lowered // Sigma rules that fire on ordinary work
+}
+
+// lowered is a rule that was written for a higher level.
+type lowered struct {
+	line string // of ordinary work
+	from coi.Level
+}
+
+// soften lowers to info the Sigma rules that fire on ordinary work: public
+// rules are written for servers, where nobody develops. What they say is
+// recorded; the user's own levels can raise it again.
+func (r *Rules) soften() {
+	r.common = map[string]lowered{}
+	if len(r.sigma.Rules) == 0 {
+		return
+	}
+	for _, line := range ordinary() {
+		c := command.ParseText(line, command.Env{})
+		for _, s := range c.Simples {
+			for _, rec := range execRecords(s, event.Event{Type: event.Exec, PID: 2, PPID: 1}, nil) {
+				for _, m := range r.sigma.Match(&rec) {
+					if m.Level.Rank() > coi.Info.Rank() {
+						r.common[m.ID] = lowered{line, m.Level}
+						m.Level = coi.Info
+					}
+				}
+			}
+		}
+	}
+}
+
+// ordinary are the lines that no rule should call a warning: everyday work, and
+// the quiet samples of one detector that no other calls a warning either.
+func ordinary() []string {
+	plain := Config{Workspace: "/workspace", Home: "/home/code", User: "code", Rules: &Rules{sigma: sigma.NewSet(nil, nil)}}
+	var out []string
+	for _, w := range detect.Everyday {
+		out = append(out, w.Quiet...)
+	}
+	for _, d := range detect.All {
+		for _, s := range d.Quiet {
+			if s.Line != "" && s.Level == "" && Judge(plain, s, "").Rank() < coi.Warning.Rank() {
+				out = append(out, s.Line)
+			}
+		}
+	}
+	return out
 }
 
 // LoadRules reads the rule files of the folders in cfg. The error is about a
@@ -45,6 +93,7 @@ func LoadRules(cfg Config) (*Rules, error) {
 			rules, not = append(rules, r...), append(not, n...)
 		}
 		set.sigma = sigma.NewSet(rules, not)
+		set.soften()
 	}
 	if err := set.read(cfg.PatternD, pattern.Parse, ".toml"); err != nil {
 		return set, err
@@ -264,6 +313,7 @@ type RuleInfo struct {
 	Source string    `json:"source"` // "coi", or a rule file
 	Loaded bool      `json:"loaded"`
 	Reason string    `json:"reason,omitempty"`
+	Common string    `json:"common,omitempty"` // ordinary line that it fires on, which is why its level is info
 }
 
 // Rules lists every detector and every rule of a file, loaded or not.
@@ -273,7 +323,7 @@ func (e *Engine) Rules() []RuleInfo {
 		out = append(out, RuleInfo{ID: d.ID, Title: d.Title, Level: d.Level, Source: "coi", Loaded: e.slow[i] < 3})
 	}
 	for _, r := range e.rules.sigma.Rules {
-		out = append(out, RuleInfo{ID: "sigma:" + r.ID, Title: r.Title, Level: r.Level, Source: r.Source, Loaded: true})
+		out = append(out, RuleInfo{ID: "sigma:" + r.ID, Title: r.Title, Level: r.Level, Source: r.Source, Loaded: true, Common: e.rules.common[r.ID].line})
 	}
 	for _, p := range e.rules.patterns {
 		out = append(out, RuleInfo{ID: "pattern:" + p.ID, Title: p.Title, Level: p.Severity(), Source: p.Source, Loaded: true})

@@ -40,10 +40,14 @@ func TestRules(cfg Config, id string) TestResult {
 			res.Failed = append(res.Failed, info.ID+": not loaded: "+info.Reason)
 			continue
 		}
-		if info.Level.Rank() >= coi.High.Rank() {
-			if line := disturbs(cfg, info.ID); line != "" {
-				res.Failed = append(res.Failed, fmt.Sprintf("%s: would stop ordinary work: %q", info.ID, line))
-			}
+		line := ""
+		if c := e.rules.common[strings.TrimPrefix(info.ID, "sigma:")]; c.from.Rank() >= coi.High.Rank() {
+			line = c.line
+		} else if info.Level.Rank() >= coi.High.Rank() {
+			line = disturbs(cfg, info.ID)
+		}
+		if line != "" {
+			res.Failed = append(res.Failed, fmt.Sprintf("%s: would stop ordinary work: %q", info.ID, line))
 		}
 	}
 	return res
