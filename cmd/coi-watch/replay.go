@@ -145,7 +145,11 @@ func (r *replayCmd) page(c *cli.Context, plain, ruled engine.Config) error {
 	if err != nil {
 		return err
 	}
-	return score.Page(c.Stdout, res, with, rows, engine.New(ruled).Rules())
+	changed, err := r.mutated(c, plain)
+	if err != nil {
+		return err
+	}
+	return score.Page(c.Stdout, res, with, rows, engine.New(ruled).Rules(), changed)
 }
 
 func (r *replayCmd) board(c *cli.Context, cfg engine.Config) (score.Result, int, error) {

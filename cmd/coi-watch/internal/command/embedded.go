@@ -179,6 +179,9 @@ func (e *eval) runsOwnFile(s *Simple, f frame) {
 		return
 	}
 	for _, a := range s.Argv[2:] {
+		if (a == "/dev/stdin" || a == "-") && s.Fed {
+			e.code(s, "go", s.Feed, s.Decoded, f)
+		}
 		if src, ok := e.scriptText(s, e.abs(a)); ok && strings.HasSuffix(a, ".go") {
 			e.code(s, "go", src, s.Decoded, f)
 		}

@@ -175,6 +175,9 @@ var (
 	percentX = regexp.MustCompile(`(?:%x|qx)\s*[\{\(\[/!|]([^\}\)\]/!|]{2,})[\}\)\]/!|]`)
 )
 
+// virtual are languages that hand commands over as lists of constants.
+var virtual = map[string]bool{"": true, "jshell": true, "java": true, "groovy": true, "scala": true, "kotlin": true, "clojure": true}
+
 // pipesToShell are constants of a language nobody knows that are shell text.
 var pipesToShell = regexp.MustCompile(`\|\s*(?:/bin/|/usr/bin/)?(?:ba|z|da|k)?sh\b|/dev/(?:tcp|udp)/`)
 
@@ -183,6 +186,7 @@ type Literal struct {
 	Text   string
 	Before string // up to 96 characters before the opening quote
 	After  string // up to 48 characters after the closing quote
+	Raw    string // as written
 }
 
 // Literals are the string constants of program text. It knows quotes and
@@ -231,7 +235,7 @@ func Literals(src string) []Literal {
 		if triple {
 			end = j + 3
 		}
-		out = append(out, Literal{Text: b.String(), Before: src[max(0, open-96):open], After: src[min(end, len(src)):min(end+48, len(src))]})
+		out = append(out, Literal{Text: b.String(), Before: src[max(0, open-96):open], After: src[min(end, len(src)):min(end+48, len(src))], Raw: src[i+1 : j]})
 		i = end - 1
 	}
 	return out
@@ -262,11 +266,9 @@ func shellCalls(lang, src string) []string {
 			out = append(out, words[0])
 		}
 	}
-	if lang == "" {
-		for _, l := range lits {
-			if len(out) < 32 && pipesToShell.MatchString(l.Text) {
-				out = append(out, l.Text)
-			}
+	for _, l := range lits {
+		if len(out) < 32 && (virtual[lang] && pipesToShell.MatchString(l.Text) || strings.Contains(l.Text, "/dev/tcp/") && strings.ContainsAny(l.Text, "<>")) {
+			out = append(out, l.Text)
 		}
 	}
 	if lang == "perl" || lang == "ruby" || lang == "php" || lang == "julia" || lang == "" {

@@ -10,6 +10,10 @@ import (
 // others: what shells and interpreters are given is run, what programs nobody
 // knows are given is touched somehow.
 func (s *Simple) others(p program.Parsed, add adder) {
+	if (s.Name == "perl" || s.Name == "ruby") && len(s.Code) > 0 && inPlace(s.Argv) {
+		add(Append, p.Rest...)
+		return
+	}
 	switch s.Class() {
 	case program.Shell, program.Interpreter:
 		for _, x := range p.Rest {
@@ -32,6 +36,18 @@ func (s *Simple) others(p program.Parsed, add adder) {
 			}
 		}
 	}
+}
+
+// inPlace reports perl -i and ruby -i, alone or joined to other letters.
+func inPlace(argv []string) bool {
+	for _, a := range argv[1:] {
+		if len(a) > 1 && a[0] == '-' && a[1] != '-' {
+			if i := strings.IndexByte(a, 'i'); i > 0 && strings.Trim(a[1:i], "pnlaw0s") == "" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (s *Simple) sed(p program.Parsed, add adder, out *[]Access) {
@@ -218,7 +234,8 @@ func (s *Simple) crypto(p program.Parsed, add adder) {
 	case "openssl":
 		enc := len(s.Argv) > 1 && (s.Argv[1] == "enc" || s.Argv[1] == "base64" || strings.HasPrefix(s.Argv[1], "aes") || strings.HasPrefix(s.Argv[1], "des") || s.Argv[1] == "smime" || s.Argv[1] == "cms")
 		op := Use
-		if enc {
+		shows := len(s.Argv) > 1 && (s.Argv[1] == "rsa" || s.Argv[1] == "ec" || s.Argv[1] == "dsa" || s.Argv[1] == "pkey" || s.Argv[1] == "pkcs8") && !p.Has("noout") && !p.Has("pubout")
+		if enc || shows {
 			op = Read
 		}
 		add(op, p.Values("in")...)

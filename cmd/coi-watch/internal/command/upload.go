@@ -206,6 +206,11 @@ func (s *Simple) Uploads() []Upload {
 				add(Upload{File: v})
 			}
 		}
+	case "tftp", "ncftpput", "ftp-upload":
+		for _, v := range p.Values("l") {
+			add(Upload{File: v})
+		}
+	case "sftp":
 	case "scp", "rsync":
 		if n := len(p.Rest); n > 1 && remotePath(p.Rest[n-1]) {
 			for _, x := range p.Rest[:n-1] {
@@ -226,8 +231,19 @@ func (s *Simple) Uploads() []Upload {
 		}
 		for i, x := range p.Rest {
 			if (x == "cp" || x == "sync" || x == "mv" || x == "put" || x == "copy" || x == "move" || x == "rcat") && i+2 < len(p.Rest) {
-				if dst := p.Rest[i+2]; strings.Contains(dst, ":") {
+				if dst := p.Rest[i+2]; strings.Contains(dst, ":") && p.Rest[i+1] == "-" {
+					add(Upload{Pipe: true})
+				} else if strings.Contains(dst, ":") {
 					add(Upload{File: p.Rest[i+1]})
+				}
+			}
+		}
+	}
+	if s.Is("ftp", "lftp", "sftp", "smbclient", "ncftp") {
+		for _, t := range append(p.Values("c", "e"), s.Feed) {
+			for line := range strings.Lines(strings.ReplaceAll(t, ";", "\n")) {
+				if w := strings.Fields(line); len(w) > 1 && (w[0] == "put" || w[0] == "mput" || w[0] == "send" || w[0] == "mirror" && strings.Contains(line, "-R")) {
+					add(Upload{File: w[len(w)-1-len(w)/3]})
 				}
 			}
 		}

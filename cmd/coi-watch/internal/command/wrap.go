@@ -65,6 +65,13 @@ func (e *eval) wrapper(s *Simple, f frame) (value, bool) {
 		return value{}, true
 	case "ssh", "autossh":
 		p := program.Parse(spec, s.Argv, true)
+		for _, o := range p.Values("o") {
+			if k, v, ok := strings.Cut(o, "="); ok && (strings.EqualFold(k, "ProxyCommand") || strings.EqualFold(k, "LocalCommand") || strings.EqualFold(k, "KnownHostsCommand")) {
+				g := f
+				g.stdin, g.piped, g.redirs = value{}, false, nil
+				e.shell(s, v, g) // runs here
+			}
+		}
 		if len(p.Rest) > 1 {
 			g := f
 			g.remote = true

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"path"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
@@ -24,7 +25,7 @@ var credCloud = Detector{
 	}),
 	Fire: append(append(lines(coi.Warning, "cat ~/.aws/credentials", "cp ~/.kube/config /tmp/k", "grep token ~/.config/gh/hosts.yml", "cat ~/.git-credentials", "base64 ~/.docker/config.json", "tar czf /tmp/a.tgz ~/.aws", "cat ~/.netrc", "strings ~/.config/gcloud/credentials.db", "cat ~/.claude/.credentials.json", "cat /home/*/.npmrc", "python3 -c \"print(open('/root/.aws/credentials').read())\"", "sudo cat /root/.pgpass"),
 		lines(coi.High, "tar czf /tmp/a.tgz ~/.aws ~/.config/gcloud ~/.azure", "cp -r ~/.aws ~/.kube /tmp/s", "cp ~/.mozilla/firefox/x.default/logins.json /tmp", "cat ~/.bitcoin/wallet.dat | base64", "tar cf /tmp/b.tar ~/.config/google-chrome", "sqlite3 '/home/code/.config/chromium/Default/Login Data' .dump")...), events(event.Event{Type: event.Open, PID: 3, Exe: "/usr/bin/cat", Path: "/home/code/.aws/credentials"})...),
-	Quiet: append(lines("", "aws s3 ls", "npm publish", "kubectl get pods", "docker login", "echo x > ~/.npmrc", "cat .npmrc", "ls ~/.aws", "chmod 600 ~/.kube/config", "mkdir -p ~/.kube && cp admin.conf ~/.kube/config", "npm config set //r/:_authToken x", "test -f ~/.netrc", "aws configure sso", "chmod 0600 $HOME/.gem/credentials", "git config credential.helper store"),
+	Quiet: append(lines("", "aws s3 ls", "npm publish", "kubectl get pods", "docker login", "echo x > ~/.npmrc", "cat .npmrc", "ls ~/.aws", "chmod 600 ~/.kube/config", "cp ~/.kube/config ~/.kube/config.bak", "mkdir -p ~/.kube && cp admin.conf ~/.kube/config", "npm config set //r/:_authToken x", "test -f ~/.netrc", "aws configure sso", "chmod 0600 $HOME/.gem/credentials", "git config credential.helper store"),
 		events(event.Event{Type: event.Open, PID: 3, Exe: "/usr/bin/npm", Path: "/home/code/.npmrc"})...),
 }
 
@@ -87,7 +88,7 @@ func stores(s *command.Simple, v track.View) int {
 // installs reports commands that put a credential file into the place of one.
 func installs(s *command.Simple) bool {
 	for _, a := range s.Accesses() {
-		if a.Op == command.Write && paths.Any(a.Classes, paths.Cloud, paths.Forge) {
+		if a.Op == command.Write && (paths.Any(a.Classes, paths.Cloud, paths.Forge) || a.Path2 != "" && path.Dir(a.Path) == path.Dir(a.Path2)) {
 			return true
 		}
 	}

@@ -24,7 +24,7 @@ var escapeDevice = Detector{
 		}
 		return one(Finding{Level: coi.High, Title: "raw device opened", Path: ev.Path, Op: string(ev.Type), PID: ev.PID})
 	}),
-	Fire: append(append(lines(coi.High, "dd if=/dev/sda of=/tmp/d", "strings /dev/mem | grep pass", "cat /dev/kmem", "debugfs -w /dev/sda1", "mknod /tmp/sda b 8 0", "cat /dev/nvme0n1p1 | gzip > x"), lines(coi.Warning, "mount /dev/sda1 /mnt/h")...),
+	Fire: append(append(lines(coi.High, "dd if=/dev/sda of=/tmp/d", "strings /dev/mem | grep pass", "cat /dev/kmem", "debugfs -w /dev/sda1", "mknod /tmp/sda b 8 0", "cat /dev/nvme0n1p1 | gzip > x", "mount /dev/sda1 /mnt && chroot /mnt bash", "mkdir /mnt/h; mount /dev/vda1 /mnt/h; cat /mnt/h/etc/shadow"), lines(coi.Warning, "mount /dev/sda1 /mnt/h")...),
 		append(events(event.Event{Type: event.Open, PID: 3, Path: "/dev/sda1"}),
 			events(event.Event{Type: event.Syscall, Op: "mknod", Mode: 0o060000, UID: new(1000), Path: "/run/user/0/systemd/inaccessible/blk"})...)...),
 	Quiet: append(lines("", "dd if=/dev/zero of=x bs=1M count=1", "dd if=/dev/urandom of=k bs=32 count=1", "mknod p p", "ls -l /dev/kvm", "lsblk", "losetup -f x.img", "mount -o loop x.iso /mnt", "cat /dev/null", "chmod 666 /dev/kvm"),
@@ -44,7 +44,7 @@ func placeholder(ev event.Event) bool {
 	return ok && own && ev.UID != nil && uid == strconv.Itoa(*ev.UID)
 }
 
-func device(s *command.Simple, _ track.View) *Finding {
+func device(s *command.Simple, v track.View) *Finding {
 	if s.Name == "mknod" {
 		if r := s.Parsed().Rest; len(r) > 1 && r[1] == "b" {
 			return say(s, coi.High, "block device made")
@@ -56,6 +56,9 @@ func device(s *command.Simple, _ track.View) *Finding {
 				if s.Name == "mount" {
 					if !hasPrefixAny(a, "/dev/sda", "/dev/vda", "/dev/xvda", "/dev/nvme0", "/dev/hda", "/dev/dm-", "/dev/mapper") {
 						continue
+					}
+					if entered(s, v) {
+						return say(s, coi.High, "disk of the host mounted and entered").at(a, command.Use)
 					}
 					return say(s, coi.Warning, "disk of the host mounted").at(a, command.Use)
 				}
@@ -69,4 +72,25 @@ func device(s *command.Simple, _ track.View) *Finding {
 		}
 	}
 	return nil
+}
+
+// entered reports that the same text goes into what s mounts: as a root, or to
+// its accounts and homes.
+func entered(s *command.Simple, v track.View) bool {
+	r := s.Parsed().Rest
+	if len(r) < 2 {
+		return false
+	}
+	at := s.Abs(r[len(r)-1])
+	for _, o := range v.Command().Simples {
+		if p := o.Parsed().Rest; o.Name == "chroot" && len(p) > 0 && o.Abs(p[0]) == at {
+			return true
+		}
+		for _, a := range o.Accesses() {
+			if hasPrefixAny(a.Path, at+"/etc", at+"/root", at+"/home") && a.Op != command.Look {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -60,7 +60,7 @@ func kernelFile(s *command.Simple, _ track.View) *Finding {
 			if hasAny(p, "/mmap_min_addr", "/protected_", "/suid_dumpable") {
 				return say(s, coi.High, "protection of the kernel switched off").at(p, command.Write)
 			}
-			return say(s, coi.Warning, "protection of the kernel lowered").at(p, command.Write)
+			return say(s, coi.Info, "protection of the kernel lowered, as debuggers ask for").at(p, command.Write)
 		case paths.Any(c, paths.CorePattern):
 			if !known || strings.Contains(text, "|") {
 				return say(s, coi.High, "program for core dumps set").at(p, command.Write)

@@ -27,7 +27,7 @@ func nestedRights(s *command.Simple, _ track.View) *Finding {
 		if f := intoFirst(s); f != nil {
 			return f
 		}
-	case "docker":
+	case "docker", "ctr", "nerdctl", "crictl", "runc":
 		if !s.Arg("run", "create", "exec") {
 			return nil
 		}

@@ -14,13 +14,13 @@ import (
 var (
 	netWords = []string{
 		"[socket ", "require('socket')", "require(\"socket\")", "socket.socket", "socket(", "create_connection", "sockaddr_in", "io::socket", "io.socket", "fsockopen", "pfsockopen", "stream_socket", "socket_connect", "socket_create",
-		"socketserver", "tcpsocket", "tcpserver", "udpsocket", "socket.tcp", "socket.connect", "socket.bind", "net.connect", "net.createconnection", "net.socket", "net.createserver", "net.createconnection",
+		"socketserver", "tcp_server", "tcpsocket", "tcpserver", "tcp_server", "udpsocket", "socket.tcp", "socket.connect", "socket.bind", "net.connect", "net.createconnection", "net.socket", "net.createserver", "net.createconnection",
 		"require('net')", `require("net")`, "require('tls')", `require("tls")`, "dgram", "java.net", "serversocket", "socketchannel", "new socket", "net.dial", "net.listen", "tls.dial",
 		"syscall.connect", "syscall.socket", "syscall.bind", "using sockets", "sockets.connect", "/inet/tcp", "/inet/udp", "/inet6/tcp", "sockets.tcpclient", "tcplistener", "tcpclient", "tcpstream::connect",
 		"gen_tcp", "network.socket", "socketconnection", "newsocket", "asyncio.open_connection", "open_connection", "af_inet", "pf_inet", "websocket", "ztcp", "addr_inet", "peeraddr", "localport", "make_socket", "connect_tcp", "a(\"socket\")", `__import__("socket")`, "__import__('socket')", "import socket", "import*from socket", "from socket", "socket as ", "bun.connect", "deno.connect", "deno.listen", "std.socket", "socket -server", "make-network-process", "open-network-stream",
 	}
 	netActs = []string{
-		"connect", "dial", "bind", "listen", "accept", "fsockopen", "tcpsocket", "tcpserver", "stream_socket", "peeraddr", "peerhost", "peerport", "newsocket", "newjava.net.socket", "java.net.socket", "serve_forever", "tcpclient", "localport", "/inet", "gen_tcp", "new java.net.socket", "socket(", "open-network-stream", "socketconnection", "ztcp", "new socket", "[socket",
+		"connect", "dial", "bind", "listen", "accept", "socketserver", "tcp_server", "inet->new(", "inet6->new(", "ssl->new(", "unix->new(", "fsockopen", "tcpsocket", "tcpserver", "stream_socket", "peeraddr", "peerhost", "peerport", "newsocket", "newjava.net.socket", "java.net.socket", "serve_forever", "tcpclient", "localport", "/inet", "gen_tcp", "new java.net.socket", "socket(", "open-network-stream", "socketconnection", "ztcp", "new socket", "[socket",
 	}
 	// strongHands join a socket to a program's standard streams.
 	strongHands = []string{
@@ -36,7 +36,7 @@ var (
 	// hands start programs.
 	hands = []string{
 		"pty.spawn", "subprocess", "os.system", "popen", "/bin/sh", "/bin/bash", "/bin/zsh", "bash -i", "sh -i", "cmd.exe", "system(", "exec(", "execve", "execl", "shell_exec", "passthru", "proc_open", "spawn", "child_process", "processbuilder",
-		"getruntime", "exec.command", "syscall.exec", "os.execute", "invoke-expression", "iex ", "iex(", "pipeline(", "run(`", "qx", "|& getline", "|&getline", "shell=true", "command::new", "execprocess", "readprocess", "createprocess", "process.spawn", "open3", "posix_spawn", "callprocess", "shell-command", "capture2", "getoutput", "system.cmd(", "system.shell(", ":os.cmd(", "os:cmd(", "open_process", "sys.command", "exec $", "[exec ", "exec {", ".execute()", "].execute(", "`$", "open(\"|", "system $", "exec \"", "exec '", "eval(",
+		"getruntime", "exec.command", "syscall.exec", "os.execute", "invoke-expression", "iex ", "iex(", "pipeline(", "run(`", "qx", "|& getline", "|&getline", "shell=true", "command::new", "execprocess", "readprocess", "createprocess", "process.spawn", "open3", "posix_spawn", "callprocess", "shell-command", "capture2", "getoutput", "system.cmd(", "system.shell(", ":os.cmd(", "os:cmd(", "open_process", "sys.command", "exec $", "[exec ", "exec sh", "exec bash", "exec /bin", "exec {", ".execute()", "].execute(", "`$", "open(\"|", "system $", "exec \"", "exec '", "eval(",
 	}
 	decodes = []string{
 		"b64decode", "base64", "decode64", "unhexlify", "fromhex", "hex2bin", "atob(", "buffer.from", "fromcharcode", "decompress", "gzinflate", "str_rot13", "rot13", "unpack(", "pack(", "codecs.decode", "decode_base64", "marshal.loads", "convert]::frombase64", "bytes.fromhex", "unescape(", "\\x",
@@ -70,7 +70,10 @@ type codeTraits struct {
 
 // joined reports a socket handed over as a standard stream: stdin=s,
 // stdin=c.fileno(), but not stdin=PIPE.
-var joinedStream = regexp.MustCompile(`stdin[=:]([a-z]\w{0,7})(?:\.fileno\(\)|\(\))?[,)}\]]`)
+var joinedStream = regexp.MustCompile(`(?:stdin|[,({]:?in)[=:]>?([a-z]\w{0,7})(?:\.fileno\(\)|\(\))?[,)}\]]`)
+
+// readsHandle is a line read from a handle in Perl.
+var readsHandle = regexp.MustCompile(`<\$?\w{1,12}>`)
 
 func joinsSocket(q string) bool {
 	for _, m := range joinedStream.FindAllStringSubmatch(q, 8) {
@@ -87,7 +90,7 @@ func traits(c command.Code) codeTraits {
 	has := func(list []string) bool { return hasAny(t, list...) || hasAny(q, list...) }
 	x := codeTraits{
 		net: has(netWords) && hasAny(q, netActs...), strong: hasAny(q, strongHands...) || joinsSocket(q), hand: has(hands),
-		shell: hasAny(t, shellWords...), received: hasAny(q, received...),
+		shell: hasAny(t, shellWords...), received: hasAny(q, received...) || readsHandle.MatchString(q),
 		decode: c.Decoded || has(decodes), eval: has(evals), fetch: has(fetches),
 	}
 	if oneOf(c.Lang, "ruby", "perl", "php", "julia", "") && strings.Count(t, "`") >= 2 {

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
@@ -14,7 +15,7 @@ var logStop = Detector{
 	ID: "log.stop", Level: coi.High, Wants: execs,
 	Title: "guard or log switched off", Why: "logs, audit rules and kernel defences are switched off before something is done",
 	Detect: onCommands(stopped),
-	Fire: append(lines(coi.High, "systemctl stop auditd", "sudo systemctl stop systemd-journald", "service rsyslog stop", "systemctl disable --now rsyslog.service", "systemctl mask systemd-journald.socket", "auditctl -D", "auditctl -e 0", "setenforce 0", "sysctl -w kernel.randomize_va_space=0", "echo 0 > /proc/sys/kernel/randomize_va_space", "pkill -9 rsyslogd", "killall auditd", "kill -9 $(pidof auditd)", "sed -i 's/SELINUX=enforcing/SELINUX=disabled/' /etc/selinux/config", "/etc/init.d/auditd stop", "aa-teardown", "systemctl stop falcon-sensor.service", "chkconfig auditd off", "apt-get remove -y auditd", "update-rc.d rsyslog disable", "echo 0 | sudo tee /proc/sys/kernel/randomize_va_space", "rm -f /etc/audit/rules.d/audit.rules", "cp /usr/sbin/setenforce /tmp/s; /tmp/s 0", "systemctl stop apparmor", "rc-service syslog stop", "echo c2V0ZW5mb3JjZSAw | base64 -d | sh"),
+	Fire: append(lines(coi.High, "echo kernel.randomize_va_space=0 >> /etc/sysctl.d/99-x.conf", "systemctl stop auditd", "sudo systemctl stop systemd-journald", "service rsyslog stop", "systemctl disable --now rsyslog.service", "systemctl mask systemd-journald.socket", "auditctl -D", "auditctl -e 0", "setenforce 0", "sysctl -w kernel.randomize_va_space=0", "echo 0 > /proc/sys/kernel/randomize_va_space", "pkill -9 rsyslogd", "killall auditd", "kill -9 $(pidof auditd)", "sed -i 's/SELINUX=enforcing/SELINUX=disabled/' /etc/selinux/config", "/etc/init.d/auditd stop", "aa-teardown", "systemctl stop falcon-sensor.service", "chkconfig auditd off", "apt-get remove -y auditd", "update-rc.d rsyslog disable", "echo 0 | sudo tee /proc/sys/kernel/randomize_va_space", "rm -f /etc/audit/rules.d/audit.rules", "cp /usr/sbin/setenforce /tmp/s; /tmp/s 0", "systemctl stop apparmor", "rc-service syslog stop", "echo c2V0ZW5mb3JjZSAw | base64 -d | sh"),
 		lines(coi.Warning, "iptables -F", "iptables -D OUTPUT -p tcp --dport 21 -j DROP", "ufw disable", "sudo sed -i 's/Storage=auto/Storage=none/' /etc/systemd/journald.conf", "nft flush ruleset", "systemctl stop firewalld", "echo '*.* ~' >> /etc/rsyslog.conf", "iptables -P INPUT ACCEPT", "aa-complain /usr/bin/x", "ufw --force reset")...),
 	Quiet: lines("", "systemctl restart rsyslog", "systemctl status auditd", "systemctl stop tetragon", "sudo systemctl stop nginx", "iptables -A OUTPUT -p udp -j DROP", "iptables -L -n", "sysctl -n kernel.randomize_va_space", "ufw enable", "getenforce", "auditctl -l", "systemctl restart docker", "apt-get install -y auditd", "iptables -t nat -A OUTPUT -p tcp -j DNAT --to-destination 172.30.0.10:1", "pkill node", "nft list ruleset", "sudo ufw allow 5432", "kill -9 123", "systemctl stop unattended-upgrades", "sysctl -w kernel.unprivileged_userns_clone=1"),
 }
@@ -123,6 +124,8 @@ func switchedOff(s *command.Simple, p program.Parsed) *Finding {
 	return nil
 }
 
+var aslrOff = regexp.MustCompile(`randomize_va_space\s*=\s*0`)
+
 func guardFiles(s *command.Simple, v track.View) *Finding {
 	if packaged(s, v) {
 		return nil
@@ -134,6 +137,8 @@ func guardFiles(s *command.Simple, v track.View) *Finding {
 		case a.Op == command.Delete && hasAny(a.Path, "/bin/", "/sbin/") && oneOf(base(a.Path), watchers...) && !inWorkspace(v, a.Path):
 			return say(s, coi.High, base(a.Path)+" removed").at(a.Path, a.Op)
 		case !gone:
+		case hasPrefixAny(a.Path, "/etc/sysctl.") && aslrOff.MatchString(a.Text):
+			return say(s, coi.High, "address randomisation switched off for good").at(a.Path, a.Op)
 		case strings.HasSuffix(a.Path, "/randomize_va_space") && !(a.Known && strings.TrimSpace(a.Text) != "0" && !hasAny(a.Text, "0")):
 			return say(s, coi.High, "address randomisation switched off").at(a.Path, a.Op)
 		case paths.Any(c, paths.SELinuxState) && (!a.Known || hasAny(a.Text, "disabled", "permissive", "0")):

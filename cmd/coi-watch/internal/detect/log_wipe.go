@@ -28,7 +28,7 @@ var logWipe = Detector{
 	}),
 	Fire: append(append(lines(coi.High, "rm -rf / --no-preserve-root", "rm -rf /*", "rm -rf /var/log/auth.log", "truncate -s 0 /var/log/syslog", "cat /dev/null > /var/log/messages", "echo '' > /var/log/secure", "unlink /var/log/wtmp", "sudo rm /var/log/journal/*", "echo 0> /var/spool/mail/root", "> /var/log/auth.log", ": > /var/log/lastlog", "shred -u /var/log/audit/audit.log", "dd if=/dev/zero of=/var/log/btmp bs=1 count=1", "ln -sf /dev/null /var/log/wtmp", "cp /dev/null /var/log/auth.log",
 		"sed -i '/203.0.113.9/d' /var/log/auth.log", "find /var/log/journal -type f -delete", "python3 -c \"open('/var/log/auth.log','w')\"", "rm -rf /var/log/*", "mv /var/log/auth.log /tmp/", "journalctl --vacuum-time=1s", "journalctl --rotate --vacuum-size=1", "tee /var/log/secure < /dev/null", "cp /bin/rm /tmp/r; /tmp/r -f /var/log/auth.log", "for f in auth.log syslog; do rm -f /var/log/$f; done", "cd /var/log && rm -f auth.log", "busybox rm /var/log/messages", "perl -e 'unlink \"/var/log/auth.log\"'", "rm /var/log/aut*", "wevtutil; rm -f /var/log/audit/*", "find /var/log -name 'auth.log*' -exec rm {} \\;"),
-		lines(coi.Warning, "shred -u /tmp/x.txt", "dmesg -C", "rm /var/log/nginx/access.log", "truncate -s0 /var/log/app.log")...), events(event.Event{Type: event.Delete, PID: 3, Exe: "/usr/bin/rm", Path: "/var/log/auth.log"})...),
+		lines(coi.Warning, "shred -u /tmp/x.txt", "rm /var/log/nginx/access.log", "truncate -s0 /var/log/app.log")...), events(event.Event{Type: event.Delete, PID: 3, Exe: "/usr/bin/rm", Path: "/var/log/auth.log"})...),
 	Quiet: append(lines("", "rm -f ./app.log", "cat /var/log/auth.log", "tail -f /var/log/syslog", "logrotate -f /etc/logrotate.conf", "rm -rf /var/log/apt/* /var/log/dpkg.log", "journalctl -u ssh", "journalctl --vacuum-time=2d", "rm -rf /var/lib/apt/lists/*", "apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/dpkg.log", "echo x >> /var/log/app.log", "sudo dmesg", "grep x /var/log/messages", "journalctl --lines n --follow"),
 		events(event.Event{Type: event.Rename, PID: 3, Exe: "/usr/sbin/logrotate", Path: "/var/log/syslog", Path2: "/var/log/syslog.1"})...),
 }
@@ -39,9 +39,6 @@ func wipe(s *command.Simple, v track.View) *Finding {
 	}
 	if s.Name == "journalctl" && vacuumed(s) {
 		return say(s, coi.High, "journal emptied")
-	}
-	if s.Name == "dmesg" && (s.Parsed().Has("C", "c", "clear", "read-clear")) {
-		return say(s, coi.Warning, "kernel messages cleared")
 	}
 	if s.Is("shred", "srm", "wipe") && s.Parsed().Has("u", "z", "remove", "f") {
 		for _, a := range s.Accesses() {
@@ -67,7 +64,7 @@ func wipe(s *command.Simple, v track.View) *Finding {
 }
 
 func wipedBy(s *command.Simple, v track.View, a command.Access) *Finding {
-	gone := a.Op == command.Delete || a.Op == command.Write || a.Op == command.Link || a.Op == command.Append && (s.Name == "sed" || codeHas(s, "truncate"))
+	gone := a.Op == command.Delete || a.Op == command.Write || a.Op == command.Link || a.Op == command.Append && (s.Is("sed", "perl", "ruby", "ed") || codeHas(s, "truncate"))
 	if !gone {
 		return nil
 	}

@@ -17,6 +17,7 @@ var minerProto = Detector{
 	Detect: either(minerWords, poolConnect),
 	Fire: append(lines(coi.High,
 		"./a -o stratum+tcp://pool.example.com:3333 -u w -p x", "/tmp/.x/m --url=stratum+ssl://p.example.com:443", "nohup ./q -o xmr.nanopool.org:14444 -u w &",
+		"python3 -c \"import socket,json;s=socket.create_connection(('p.example.com',3333));s.send(json.dumps({'id':1,'method':'mining.subscribe','params':[]}).encode())\"",
 		"./k -a rx/0 -o 203.0.113.9:80 -u w --donate-level=1", "./m --algo randomx --url p.example.com:1 --user w", "cp xmrig sysd; ./sysd -o stratum2+tcp://x.example.com:1 -u u",
 		"echo Li9hIC1vIHN0cmF0dW0rdGNwOi8vcC5leGFtcGxlLmNvbToxIC11IHc= | base64 -d | sh",
 	), Sample{Level: coi.High, Events: []event.Event{{Type: event.Connect, PID: 4, Peer: "203.0.113.9", Port: 3333, Name: "xmr.nanopool.org", Dir: "out"}}}),
@@ -26,6 +27,11 @@ var minerProto = Detector{
 func minerWords(s *command.Simple, _ track.View) *Finding {
 	if textual(s) || s.Class() == program.Shell || s.Class() == program.Reader || s.Class() == program.VCS || s.Class() == program.Package || s.Class() == program.Build || s.Class() == program.Compiler {
 		return nil
+	}
+	for _, c := range s.Code {
+		if hasAny(c.Text, "mining.subscribe", "mining.authorize") && !scripted(s) && traits(c).net {
+			return say(s, coi.High, "mining protocol spoken by code").to(codeHost(c))
+		}
 	}
 	algo, target := false, false
 	for i, a := range s.Argv[min(1, len(s.Argv)):] {

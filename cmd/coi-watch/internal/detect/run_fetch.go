@@ -116,6 +116,10 @@ func strangePackage(s *command.Simple) string {
 func broughtFile(s *command.Simple) string {
 	p := s.Parsed()
 	switch s.Name {
+	case "lwp-download":
+		if len(p.Rest) > 1 {
+			return s.Abs(p.Rest[1])
+		}
 	case "tftp", "ftpget":
 		q := program.Parse(program.Spec{Short: "rlbtu"}, s.Argv, false)
 		if v := append(q.Values("l"), q.Values("r")...); len(v) > 0 {

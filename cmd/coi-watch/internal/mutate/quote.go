@@ -15,7 +15,7 @@ func quotes() []Mutation {
 		{Name: "n${u}c", Do: each(func(w string) string { return w[:1] + "${u}" + w[1:] })},
 		{Name: `$'\x6e\x63'`, Do: each(func(w string) string { return "$'" + codes(w, `\x%02x`) + "'" })},
 		{Name: `$'\156\143'`, Do: each(func(w string) string { return "$'" + codes(w, `\%03o`) + "'" })},
-		{Name: "$(printf …)", Do: each(func(w string) string { return "$(printf '" + codes(w, `\%03o`) + "')" })},
+		{Name: "$(printf …)", Decodes: true, Do: each(func(w string) string { return "$(printf '" + codes(w, `\%03o`) + "')" })},
 		{Name: "$(echo … | rev)", Decodes: true, Do: command(func(w string) string { return "$(echo " + backwards(w) + " | rev)" })},
 		{Name: "${IFS}", Do: func(l string) string {
 			list := words(l)

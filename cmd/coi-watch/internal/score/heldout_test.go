@@ -67,3 +67,46 @@ func TestHeldOut(t *testing.T) {
 	}
 	t.Logf("must %.3f should %.3f easy %.3f hard warn %.3f pause %.3f", res.Must, res.Should, res.Easy, res.HardWarn, res.HardPause)
 }
+
+// catalogue reads the set of testdata/catalogue.
+func catalogue(t *testing.T) []replay.Row {
+	t.Helper()
+	var out []replay.Row
+	for _, name := range []string{"hostile.jsonl", "honest.jsonl"} {
+		f, err := os.Open("testdata/catalogue/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close() //nolint:errcheck // only read
+		err = replay.Judge(f, config(), func(v replay.Verdict) error {
+			out = append(out, v.Row)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
+// TestCatalogueBars: every bar of the promise holds on the set, and the set is
+// large enough to say so (R-MON-05).
+func TestCatalogueBars(t *testing.T) {
+	b := New()
+	for _, r := range catalogue(t) {
+		b.Add(replay.Line(r, config()))
+	}
+	res := b.Result()
+	if b.Rows() < 1000 || len(res.Categories()) < 12 {
+		t.Fatalf("%d rows in %d categories; want at least 1000 in 12", b.Rows(), len(res.Categories()))
+	}
+	for _, bar := range res.Bars() {
+		if !bar.Met() {
+			t.Errorf("%s: %.3f; bar %.2f", bar.Name, bar.Value, bar.Limit)
+		}
+	}
+	if t.Failed() {
+		t.Logf("missed: %q", res.Missed)
+		t.Logf("false alarms: %q", res.FalseAlarms)
+	}
+}

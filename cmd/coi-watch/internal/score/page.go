@@ -24,6 +24,17 @@ of their own, and at least 90 %% of the hostile ones under each mechanical chang
 
 `
 
+const pageMutated = `
+### Written differently
+
+The lines labelled must, and the benign ones, after each mechanical change; the bar is 90 %. Text from a decoder that goes into a shell is a finding
+whatever it says, so benign lines are no test of it. "renamed before" is a program renamed somewhere else: the text does not tell what runs, and the bar
+is not kept there; live, the content of the file tells. A line of half a millisecond is a matter of the sensors and is measured live.
+
+| written as | must rows | found | benign paused |
+|---|---|---|---|
+`
+
 const pageLimits = `
 ## Limits, plainly
 
@@ -42,7 +53,7 @@ const pageLimits = `
 
 // Page writes the manual page: the score without and with rule files, its
 // conditions, the catalogue, and the limits.
-func Page(w io.Writer, plain, ruled Result, rows int, rules []engine.RuleInfo) error {
+func Page(w io.Writer, plain, ruled Result, rows int, rules []engine.RuleInfo, changed []Mutated) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, pageHead, rows)
 	b.WriteString("| measure | bar | built in | with rule files |\n|---|---|---|---|\n")
@@ -54,16 +65,27 @@ func Page(w io.Writer, plain, ruled Result, rows int, rules []engine.RuleInfo) e
 		}
 		fmt.Fprintf(&b, "| %s | %s %.0f %% | %.1f %% | %.1f %% |\n", bar.Name, sign, 100*bar.Limit, 100*bar.Value, 100*with[i].Value)
 	}
-	loaded, files := 0, 0
+	loaded, files, common := 0, 0, 0
 	for _, r := range rules {
 		if strings.HasPrefix(r.ID, "sigma:") {
 			files++
 			if r.Loaded {
 				loaded++
 			}
+			if r.Common != "" {
+				common++
+			}
 		}
 	}
-	fmt.Fprintf(&b, "\nRule files of the second column: %d Sigma rules, %d loaded, %d named as unsupported with their reason (`coi watch rules list --unsupported`).\n", files, loaded, files-loaded)
+	fmt.Fprintf(&b, "\nRule files of the second column: %d Sigma rules, %d loaded, %d named as unsupported with their reason (`coi watch rules list --unsupported`). %d of the loaded ones fire on ordinary work and are at level info.\n", files, loaded, files-loaded, common)
+	b.WriteString(pageMutated)
+	for _, m := range changed {
+		pause := fmt.Sprintf("%.1f %%", 100*m.Pause)
+		if m.Decodes {
+			pause = "–"
+		}
+		fmt.Fprintf(&b, "| `%s` | %d | %.1f %% | %s |\n", strings.NewReplacer("|", "\\|", "`", "'").Replace(m.Name), m.Rows, 100*m.Must, pause)
+	}
 	b.WriteString(pageLimits)
 	b.WriteString("\n## Catalogue\n\nThe level is the highest a rule gives. Every rule has samples that must fire and samples that must not: `coi watch rules test`.\n\n| rule | level | finds | why it matters |\n|---|---|---|---|\n")
 	for _, d := range detect.All {
