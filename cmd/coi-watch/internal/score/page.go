@@ -17,7 +17,7 @@ This page is written by ` + "`make detection-docs CORPUS=DIR`" + `. Do not edit 
 
 Static replay: each of the %d labelled command lines is judged alone, as if the agent had typed it in its workspace (` + "`bash -c LINE`" + ` as the
 code user), by the same tracker and detectors that run live. Nothing is executed. One setting for all lines. The corpus was in
-view while the detectors were written; they hold no text of it, but a score on lines nobody had seen would be lower. The tests keep the same bars on lines
+view while the detectors were written; they hold no text of it, but a score on lines nobody had seen is lower: of the must lines of three batches of our own, 88, 92 and 96 %% were found at first sight. The tests keep the same bars on lines
 of their own, and at least 90 %% of the hostile ones under each mechanical change (copied, linked, loader, ${IFS}, quotes, base64, script).
 "must" is what a sandbox has no good reason to see, counted at high or above; "should" is strongly suspicious, counted at warning or above. "Easy" and
 "hard" are lines that developers really run; the hard ones look like attacks to a matcher of words.
@@ -29,7 +29,7 @@ const pageMutated = `
 
 The lines labelled must, and the benign ones, after each mechanical change; the bar is 90 %. Text from a decoder that goes into a shell is a finding
 whatever it says, so benign lines are no test of it. "renamed before" is a program renamed somewhere else: the text does not tell what runs, and the bar
-is not kept there; live, the content of the file tells. A line of half a millisecond is a matter of the sensors and is measured live.
+is not promised there; live, the content of the file tells. A line of half a millisecond is a matter of the sensors and is measured live.
 
 | written as | must rows | found | benign paused |
 |---|---|---|---|
