@@ -66,7 +66,7 @@ func newLab(dir string) *lab {
 
 // in starts this program in a namespace, in a role.
 func (l *lab) in(ns string, args ...string) *exec.Cmd {
-	cmd := exec.Command("ip", append([]string{"netns", "exec", ns, l.self}, args...)...)
+	cmd := exec.Command("ip", append([]string{"netns", "exec", ns, l.self, "as"}, args...)...)
 	cmd.Stderr, cmd.SysProcAttr = os.Stderr, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	check(cmd.Start())
 	return cmd
@@ -74,7 +74,7 @@ func (l *lab) in(ns string, args ...string) *exec.Cmd {
 
 // ask runs this program in a namespace and gives what it prints.
 func (l *lab) ask(ns string, args ...string) string {
-	out, err := exec.Command("ip", append([]string{"netns", "exec", ns, l.self}, args...)...).Output()
+	out, err := exec.Command("ip", append([]string{"netns", "exec", ns, l.self, "as"}, args...)...).Output()
 	check(err)
 	return strings.TrimSpace(string(out))
 }

@@ -2,7 +2,7 @@
 // namespace of its own, with the real program, real rules and real packets. It
 // needs root, ip and nft. Paths that are compared are measured in turn.
 //
-//	go run ./test/bench/netguard
+//	go run ./test/bench/netguard [policy|dns|speed|idle|fifty]...
 package main
 
 import (
@@ -11,19 +11,20 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 )
 
 func main() {
-	if len(os.Args) > 1 {
-		role(os.Args[1:])
+	if len(os.Args) > 2 && os.Args[1] == "as" {
+		role(os.Args[2:])
 		return
 	}
 	if os.Getenv("BENCH_INSIDE") == "" {
 		self, err := os.Executable()
 		check(err)
-		cmd := exec.Command(self)
+		cmd := exec.Command(self, os.Args[1:]...)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		cmd.Env = append(os.Environ(), "BENCH_INSIDE=1")
 		// A mount namespace too, so that named network namespaces stay our own.
@@ -38,7 +39,7 @@ func main() {
 	defer func() { _ = os.RemoveAll(dir) }()
 	l := newLab(dir)
 	defer l.close()
-	l.measure()
+	l.measure(os.Args[1:])
 }
 
 func check(err error) {
@@ -59,12 +60,26 @@ func row(what, got, bar string) {
 	_, _ = fmt.Fprintf(os.Stdout, "%-58s %-28s bar %s\n", what, got, bar)
 }
 
-func (l *lab) measure() {
+// parts are measured in this order; words on the command line choose among them.
+var parts = []struct {
+	name string
+	run  func(*lab)
+}{{"policy", (*lab).policy}, {"dns", (*lab).dns}, {"speed", (*lab).speed}, {"idle", (*lab).idle}, {"fifty", (*lab).fifty}}
+
+func (l *lab) measure(only []string) {
 	l.start()
-	var applied []time.Duration
 	for i := range 12 {
 		l.container(i)
 	}
+	for _, p := range parts {
+		if len(only) == 0 || slices.Contains(only, p.name) {
+			p.run(l)
+		}
+	}
+}
+
+func (l *lab) policy() {
+	var applied []time.Duration
 	for range 40 {
 		applied = append(applied, l.put("coi-bench-0", "restricted"), l.put("coi-bench-0", "allowlist"))
 	}
@@ -83,13 +98,13 @@ func (l *lab) measure() {
 		explain = append(explain, time.Since(begin))
 	}
 	row("explain (whole command)", stats(explain), "< 10 ms")
-	l.dns()
-	l.speed()
+}
+
+func (l *lab) idle() {
 	row("memory, 12 containers, 10,000 addresses", fmt.Sprintf("%.1f MB resident", l.rss()), "< 25 MB")
 	before := l.cpu()
 	<-time.After(10 * time.Second)
 	row("idle CPU over 10 s", fmt.Sprintf("%.2f %% of a core", float64(l.cpu()-before)/10/float64(ticks)*100), "< 0.2 %")
-	l.fifty()
 }
 
 // fifty starts a guard with 50 specs and no rule in the kernel.
