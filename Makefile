@@ -58,7 +58,7 @@ detection-docs: build ## write docs/detection.md from a labelled corpus: CORPUS=
 	mv docs/detection.md.new docs/detection.md
 
 score-live: build ## detection rates with real processes in real containers (root)
-	$(GO) test -tags attack -count=1 -timeout 30m -run 'Score' -v ./test/attack/...
+	$(GO) test -tags attack -count=1 -timeout 30m -run 'TestScoreLive' -v ./test/attack/...
 
 lint: ## gofumpt, goimports, golangci-lint, shellcheck
 	tools/lint

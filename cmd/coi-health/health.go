@@ -69,6 +69,13 @@ func (h *health) Run(c *cli.Context) error {
 		ws = ""
 	}
 	f, results, checks := h.judge(c, ws)
+	// The probes have a minute: an Incus that is only busy may have another try.
+	for range 3 {
+		if !h.Probe || f.IncusErr == nil && f.Incus.Reachable || c.Err() != nil {
+			break
+		}
+		f, results, checks = h.judge(c, ws)
+	}
 	if h.Fix {
 		return h.mend(c, ws, checks, results)
 	}

@@ -123,7 +123,8 @@ func rulesOf(t *testing.T, container string, levels ...string) []string {
 		t.Fatal(err)
 	}
 	var out []string
-	for line := range strings.SplitSeq(strings.TrimSpace(string(data)), "\n") {
+	// The trail is read while it is written: what is behind the last line end is not there yet.
+	for line := range strings.Lines(string(data[:bytes.LastIndexByte(data, '\n')+1])) {
 		var r struct{ Level, Rule, Title, Action string }
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatalf("%v in %s", err, line)
@@ -154,6 +155,24 @@ func TestWatchFreezesThawsAndFreezesAgain(t *testing.T) {
 	out, err := s.end()
 	if err != nil || !strings.Contains(out, "three") {
 		t.Errorf("coi run = %v, %q; want three", err, out)
+	}
+}
+
+// R-MON-08: a file is watched itself, whatever words name it, in each of several
+// containers at once. The open file is what counts: the command does not show it.
+func TestWatchSeesFilesOfEveryContainer(t *testing.T) {
+	first := workspace(t)
+	must(t, first, "shell", "--background", "--debug")
+	t.Cleanup(func() { the.Do(context.Background(), house.Call{Dir: first, Args: []string{"kill", "--force"}}) })
+	dir, err := the.Workspace("TestWatchSeesFilesOfEveryContainer-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := begin(t, dir, `n=$(printf 'wodahs/cte/' | rev); echo quiet; sudo python3 -c 'import sys; open(sys.argv[1]).read()' "$n"`)
+	s.answered("cred.shadow")
+	must(t, dir, "kill", "--force", s.container)
+	if _, err := s.end(); err == nil {
+		t.Error("coi run of a container that was killed returned 0")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -78,4 +79,31 @@ func traced(t *testing.T, dir, program string, args ...string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// What a caller has open, the lock of a script for example, stays open in no
+// process that outlives the command.
+func TestGuardsKeepNothingOfTheCaller(t *testing.T) {
+	dir := workspace(t)
+	held, err := os.Create(filepath.Join(t.TempDir(), "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = held.Close() }()
+	cmd := the.Command(t.Context(), house.Call{Dir: dir, Args: []string{"shell", "--background", "--debug"}})
+	cmd.ExtraFiles = []*os.File{held}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	defer func() { must(t, dir, "kill", "--all", "--force") }()
+	out, err := exec.Command("find", "/proc", "-maxdepth", "3", "-path", "/proc/[0-9]*/fd/*", "-lname", held.Name()).Output()
+	if len(out) == 0 {
+		t.Fatalf("not even this process has it: %v", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if pid := strings.Split(line, "/")[2]; pid != strconv.Itoa(os.Getpid()) {
+			text, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+			t.Errorf("process %s has it: %q", pid, text)
+		}
+	}
 }

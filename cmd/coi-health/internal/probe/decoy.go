@@ -63,16 +63,15 @@ func repository(dir string) error {
 	return nil
 }
 
-// removeFiles removes the folder of a run, if it is this user's.
-func (l *lab) removeFiles(dir string) {
+// removeFiles removes the folder of a run, if it is this user's. It reports
+// whether nothing is left to be removed.
+func (l *lab) removeFiles(dir string) bool {
 	st, err := os.Lstat(dir)
 	if err != nil || !st.IsDir() {
-		return
+		return true
 	}
 	if sys, is := st.Sys().(*syscall.Stat_t); !is || int(sys.Uid) != l.Facts.Home.UID {
-		return
+		return true
 	}
-	if err := os.RemoveAll(dir); err != nil {
-		l.Warnings(err.Error())
-	}
+	return os.RemoveAll(dir) == nil
 }

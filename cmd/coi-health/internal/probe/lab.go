@@ -180,7 +180,16 @@ func (l *lab) close() {
 	if err := l.both(func(x *box) error { return l.remove(ctx, x.name) }); err != nil {
 		l.Warnings("a probe container is still there, the next run removes it: " + err.Error())
 	}
-	l.removeFiles(l.dir)
+	// The monitor takes back its flags on locked files in its own time.
+	for tick := time.NewTicker(100 * time.Millisecond); !l.removeFiles(l.dir); {
+		select {
+		case <-tick.C:
+			continue
+		case <-ctx.Done():
+			l.Warnings("left behind, the next run removes it: " + l.dir)
+		}
+		break
+	}
 }
 
 // remove deletes a container and everything coi kept about it.

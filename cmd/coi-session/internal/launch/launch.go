@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ type start struct {
 	net    *guard.Net
 	watch  *guard.Watch
 	armed  chan watchAnswer
-	mounts chan string // what the monitor says of the mounts
+	looked chan watchAnswer // what the monitor says of the started container
 	ipv4   string
 	user   User
 }
@@ -200,36 +201,44 @@ func (s *start) begin(ctx context.Context) error {
 		return &StartError{Name: name, Err: err, Lines: lastLines(s.Door.StartLog(context.WithoutCancel(ctx), name), 20)}
 	}
 	s.mark("started")
-	s.compareMounts(ctx)
+	s.letLook(ctx)
 	return nil
 }
 
-// mountsTime is how long the monitor may take to compare mounts; after it the
-// sources themselves are compared.
-const mountsTime = time.Second
+// lookTime is how long the monitor may take to look at the started container:
+// to compare its mounts and to mark its files.
+const lookTime = 5 * time.Second
 
-// compareMounts asks the monitor, while the set-up runs.
-func (s *start) compareMounts(ctx context.Context) {
-	s.mounts = make(chan string, 1)
+// letLook asks the monitor, while the set-up runs.
+func (s *start) letLook(ctx context.Context) {
+	s.looked = make(chan watchAnswer, 1)
 	if s.watch == nil {
-		s.mounts <- ""
+		s.looked <- watchAnswer{}
 		return
 	}
 	go func() {
-		ctx, stop := context.WithTimeout(ctx, mountsTime)
+		ctx, stop := context.WithTimeout(ctx, lookTime)
 		defer stop()
 		st, err := s.watch.Mounts(ctx)
-		if err != nil {
-			st.Mounts = ""
-		}
-		s.mounts <- st.Mounts
+		s.looked <- watchAnswer{st, err}
 	}()
 }
 
-// checkMounts: no packet passes before what is mounted is what was checked.
+// checkMounts: no packet passes before what is mounted is what was checked, and
+// no tool starts before its files are watched.
 func (s *start) checkMounts() error {
-	if words := <-s.mounts; words != "" && words != "verified" {
+	l := <-s.looked
+	if l.err != nil {
+		if err := s.unwatched(fmt.Errorf("it did not look at the started container: %w", l.err)); err != nil {
+			return err
+		}
+	} else if words := l.status.Mounts; words != "" && words != "verified" {
 		return fmt.Errorf("mounts: %s", words)
+	}
+	for _, p := range l.status.Problems {
+		if text := "monitor: " + p; !slices.Contains(s.spec.Record.Warnings, text) {
+			s.watchNote(text, "coi watch status")
+		}
 	}
 	if s.spec.Reopen == nil {
 		return nil

@@ -190,8 +190,10 @@ func (c *container) arm() {
 	if c.resp.pending {
 		c.status.Problems = append(c.status.Problems, notYet)
 	}
-	if c.marks != nil && c.marks.Full {
-		c.status.Problems = append(c.status.Problems, "degraded: more files to mark than one container may have")
+	if c.marks != nil {
+		if p := c.marks.Problem(); p != "" {
+			c.status.Problems = append(c.status.Problems, p)
+		}
 	}
 	if c.scene.Root != nil && c.scene.Root.Slow() {
 		c.status.Problems = append(c.status.Problems, "reading files stopped: too many reads hang")
@@ -264,13 +266,16 @@ func (c *container) findInit(pids []int) {
 		}
 		return
 	}
+	// The launch waits for the verdict about the mounts: what it says, and the
+	// marks, are in place when the tool starts.
+	c.armFiles()
+	c.arm()
 	c.verifyMounts()
 	c.report()
 	c.learnPrograms()
 	if passwd, _, err := c.scene.Root.Read("/etc/passwd", 0, maxLog); err == nil {
 		c.users = parseUsers(passwd)
 	}
-	c.armFiles()
 }
 
 // learnPrograms reads the programs of the image beside the judging: it takes

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"iter"
+	"maps"
 	"os"
 	"path"
 	"strconv"
@@ -14,25 +16,29 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/fanotify"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/inotify"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/marks"
 )
 
-// notices is a group of marks and the line on which their events come:
+// notices is a set of marks and the line on which their events come:
 // fanotify, else inotify.
 type notices interface {
 	marks.Marker
+	Keep(keys iter.Seq[fanotify.Key])
 	Read(each func([]fanotify.Event)) error
 	Close()
 }
 
-// fileSensor is the one notification group of the daemon; it hands each event
+// fileSensor is what the daemon hears of files; it hands each event
 // to the containers that marked the object.
 type fileSensor struct {
 	tier string // fanotify or inotify
 	open func() (notices, error)
 	lost atomic.Uint64
+
+	marking sync.RWMutex // between a mark and its claim nothing is given up
 
 	mu     sync.Mutex
 	s      notices
@@ -70,11 +76,8 @@ func (f *fileSensor) door() notices {
 	return f.s
 }
 
-// Mark and Unmark make the sensor a marks.Marker that outlives a group.
+// Mark makes the sensor a marks.Marker that outlives a group.
 func (f *fileSensor) Mark(fd int, mask uint64) (fanotify.Key, error) { return f.door().Mark(fd, mask) }
-
-// Unmark takes a mark back.
-func (f *fileSensor) Unmark(fd int, mask uint64) error { return f.door().Unmark(fd, mask) }
 
 func (f *fileSensor) sensor() sensor {
 	return sensor{name: "files", unseen: "files opened, written, renamed and removed", read: func(context.Context) error { return f.read() }, renew: func() error {
@@ -135,8 +138,10 @@ func (f *fileSensor) claim(c *container, keys []fanotify.Key) {
 }
 
 // release ends that. The marks themselves vanish with their inodes, or with
-// the daemon; without an owner their events are dropped.
+// the last owner of anything on their file system.
 func (f *fileSensor) release(c *container) {
+	f.marking.Lock()
+	defer f.marking.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for k, owners := range f.owners {
@@ -152,6 +157,7 @@ func (f *fileSensor) release(c *container) {
 			f.owners[k] = rest
 		}
 	}
+	f.s.Keep(maps.Keys(f.owners))
 }
 
 // armFiles sets the marks of a container whose root is known.
@@ -162,6 +168,8 @@ func (c *container) armFiles() {
 	if c.marks == nil {
 		c.marks = marks.New(c.d.files)
 	}
+	c.d.files.marking.RLock()
+	defer c.d.files.marking.RUnlock()
 	c.marks.Arm(c.scene.Root, marks.Want{Workspace: c.cfg.Workspace, Secrets: c.cfg.Secrets, Locked: c.cfg.Locked, Home: c.cfg.Home})
 	c.d.files.claim(c, c.marks.Keys())
 }
@@ -171,17 +179,25 @@ func (c *container) takeFile(ev fanotify.Event) {
 	if c.marks == nil || ev.PID != 0 && !c.member(ev.PID) {
 		return
 	}
-	before := c.marks.Len()
-	for _, e := range c.marks.Events(ev, c.openMode) {
+	for _, e := range c.fileEvents(ev) {
 		if e.PID != 0 {
 			c.scene.About(&e, e.PID)
 		}
 		c.scene.Stamp(&e, "file", 0)
 		c.judgeEvent(e)
 	}
+}
+
+// fileEvents says what a notification means, and marks what appeared.
+func (c *container) fileEvents(ev fanotify.Event) []event.Event {
+	c.d.files.marking.RLock()
+	defer c.d.files.marking.RUnlock()
+	before := c.marks.Len()
+	events := c.marks.Events(ev, c.openMode)
 	if c.marks.Len() != before {
 		c.d.files.claim(c, c.marks.Keys())
 	}
+	return events
 }
 
 // member reports whether a process is, or was a moment ago, in the container.

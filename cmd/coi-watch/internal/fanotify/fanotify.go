@@ -8,8 +8,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,23 +38,61 @@ type Event struct {
 // Key names an inode for good: file system and handle.
 type Key string
 
-// Sensor is one notification group. It is safe for concurrent use.
+// Sensor tells of marks on any file system. It is safe for concurrent use.
+//
+// Linux refuses (EXDEV) to mix objects of a btrfs subvolume with others in one
+// notification group (fanotify_set_mark_fsid, 6.8; before that it refuses them
+// all), and each container on btrfs is a subvolume of its own: so there is one
+// group for each file system id.
 type Sensor struct {
-	f *os.File
+	mu     sync.Mutex
+	groups map[fsid]*os.File
+	spare  *os.File // proves that groups can be made; becomes the next one
+	fresh  chan *os.File
+	closed chan struct{}
 }
 
-// Open makes the group. It needs CAP_SYS_ADMIN, and Linux 5.9 for names.
+// maxGroups is how many groups wait for Read at most.
+const maxGroups = 256
+
+// fsid is the file system id of statfs, which also starts every Key.
+type fsid [8]byte
+
+// Open makes the sensor. It needs CAP_SYS_ADMIN, and Linux 5.9 for names.
 func Open() (*Sensor, error) {
+	spare, err := group()
+	if err != nil {
+		return nil, err
+	}
+	return &Sensor{groups: map[fsid]*os.File{}, spare: spare, fresh: make(chan *os.File, maxGroups), closed: make(chan struct{})}, nil
+}
+
+func group() (*os.File, error) {
 	fd, err := unix.FanotifyInit(unix.FAN_CLASS_NOTIF|unix.FAN_CLOEXEC|unix.FAN_NONBLOCK|unix.FAN_UNLIMITED_QUEUE|unix.FAN_UNLIMITED_MARKS|
 		unix.FAN_REPORT_FID|unix.FAN_REPORT_DFID_NAME, unix.O_RDONLY|unix.O_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("fanotify: %w", err)
 	}
-	return &Sensor{f: os.NewFile(uintptr(fd), "fanotify")}, nil
+	return os.NewFile(uintptr(fd), "fanotify"), nil
 }
 
 // Close ends all marks.
-func (s *Sensor) Close() { _ = s.f.Close() }
+func (s *Sensor) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.closed:
+		return
+	default:
+		close(s.closed)
+	}
+	for _, g := range s.groups {
+		_ = g.Close()
+	}
+	if s.spare != nil {
+		_ = s.spare.Close()
+	}
+}
 
 // Mark adds to what is told about an object, given by an O_PATH descriptor,
 // and returns the key under which its events come.
@@ -61,23 +101,60 @@ func (s *Sensor) Mark(fd int, mask uint64) (Key, error) {
 	if err != nil {
 		return "", err
 	}
-	err = s.mark(unix.FAN_MARK_ADD, fd, mask)
-	return key, err
-}
-
-// Unmark takes a mark back.
-func (s *Sensor) Unmark(fd int, mask uint64) error { return s.mark(unix.FAN_MARK_REMOVE, fd, mask) }
-
-func (s *Sensor) mark(how uint, fd int, mask uint64) error {
-	c, err := s.f.SyscallConn()
+	g, err := s.groupOf(key.fsid())
 	if err != nil {
-		return err
+		return "", err
+	}
+	c, err := g.SyscallConn()
+	if err != nil {
+		return "", err
 	}
 	var merr error
 	err = c.Control(func(group uintptr) {
-		merr = unix.FanotifyMark(int(group), how, mask, unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd))
+		merr = unix.FanotifyMark(int(group), unix.FAN_MARK_ADD, mask, unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd))
 	})
-	return errors.Join(err, merr)
+	return key, errors.Join(err, merr)
+}
+
+// groupOf is the group of a file system; a new one is handed to Read.
+func (s *Sensor) groupOf(id fsid) (*os.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.groups[id]; g != nil {
+		return g, nil
+	}
+	g := s.spare
+	if s.spare = nil; g == nil {
+		var err error
+		if g, err = group(); err != nil {
+			return nil, err
+		}
+	}
+	select {
+	case s.fresh <- g:
+	case <-s.closed:
+		_ = g.Close()
+		return nil, os.ErrClosed
+	}
+	s.groups[id] = g
+	return g, nil
+}
+
+// Keep ends the groups of file systems of which no key is left: a user has no
+// more than fs.fanotify.max_user_groups, 128.
+func (s *Sensor) Keep(keys iter.Seq[Key]) {
+	left := map[fsid]bool{}
+	for k := range keys {
+		left[k.fsid()] = true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, g := range s.groups {
+		if !left[id] {
+			delete(s.groups, id)
+			_ = g.Close()
+		}
+	}
 }
 
 // KeyOf is the key of the object behind a descriptor.
@@ -90,19 +167,49 @@ func KeyOf(fd int) (Key, error) {
 	if err := unix.Fstatfs(fd, &st); err != nil {
 		return "", err
 	}
-	var fsid [8]byte
-	binary.NativeEndian.PutUint32(fsid[:], uint32(st.Fsid.Val[0]))
-	binary.NativeEndian.PutUint32(fsid[4:], uint32(st.Fsid.Val[1]))
-	return keyOf(fsid[:], h.Bytes()), nil
+	var id fsid
+	binary.NativeEndian.PutUint32(id[:], uint32(st.Fsid.Val[0]))
+	binary.NativeEndian.PutUint32(id[4:], uint32(st.Fsid.Val[1]))
+	return keyOf(id[:], h.Bytes()), nil
 }
 
-func keyOf(fsid, handle []byte) Key { return Key(string(fsid) + string(handle)) }
+func keyOf(id, handle []byte) Key { return Key(string(id) + string(handle)) }
 
-// Read waits for events and calls each with those that came together, until Close.
+func (k Key) fsid() (id fsid) {
+	copy(id[:], k)
+	return id
+}
+
+// Read waits for events and calls each with those that came together, until
+// Close or until a group fails; each is called for several groups at once.
 func (s *Sensor) Read(each func([]Event)) error {
-	buf := make([]byte, 256<<10)
+	failed := make(chan error)
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	for {
-		n, err := s.f.Read(buf)
+		select {
+		case g := <-s.fresh:
+			wg.Go(func() {
+				if err := read(g, each); err != nil {
+					select {
+					case failed <- err:
+					case <-s.closed:
+					}
+				}
+			})
+		case err := <-failed:
+			s.Close()
+			return err
+		case <-s.closed:
+			return nil
+		}
+	}
+}
+
+func read(g *os.File, each func([]Event)) error {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := g.Read(buf)
 		if err != nil {
 			if errors.Is(err, os.ErrClosed) {
 				return nil

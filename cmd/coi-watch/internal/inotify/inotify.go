@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"strconv"
 	"sync"
@@ -51,15 +52,6 @@ func (s *Sensor) Mark(fd int, mask uint64) (fanotify.Key, error) {
 	return key, s.set(fd, key, uint32(mask&kinds)|s.asked(key))
 }
 
-// Unmark takes kinds of events back.
-func (s *Sensor) Unmark(fd int, mask uint64) error {
-	key, err := fanotify.KeyOf(fd)
-	if err != nil {
-		return err
-	}
-	return s.set(fd, key, s.asked(key)&^uint32(mask&kinds))
-}
-
 func (s *Sensor) asked(k fanotify.Key) uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,6 +75,28 @@ func (s *Sensor) set(fd int, key fanotify.Key, mask uint32) error {
 		s.keys[int32(wd)], s.masks[key] = key, mask
 	})
 	return errors.Join(err, merr)
+}
+
+// Keep takes back all marks but those of these keys.
+func (s *Sensor) Keep(keys iter.Seq[fanotify.Key]) {
+	left := map[fanotify.Key]bool{}
+	for k := range keys {
+		left[k] = true
+	}
+	c, err := s.f.SyscallConn()
+	if err != nil {
+		return // closed: all marks are gone
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = c.Control(func(line uintptr) {
+		for wd, k := range s.keys {
+			if !left[k] {
+				// The kernel says IN_IGNORED, which parse takes as the end of it.
+				_, _ = unix.InotifyRmWatch(int(line), uint32(wd))
+			}
+		}
+	})
 }
 
 // Read waits for events and calls each with those that came together, until Close.

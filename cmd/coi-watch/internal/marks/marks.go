@@ -4,6 +4,8 @@
 package marks
 
 import (
+	"fmt"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -23,7 +25,6 @@ const Max = 4096
 // Marker sets marks; fanotify.Sensor is the real one.
 type Marker interface {
 	Mark(fd int, mask uint64) (fanotify.Key, error)
-	Unmark(fd int, mask uint64) error
 }
 
 // Want is what is to be marked beyond the places every container has.
@@ -49,7 +50,8 @@ type Set struct {
 	places []place
 	byKey  map[fanotify.Key]*target
 	opens  map[pending]time.Time
-	Full   bool // more than Max were wanted
+	Full   bool             // more than Max were wanted
+	failed map[string]error // places that exist and could not be marked
 }
 
 // pending is an opening of which it is not known yet whether it read.
@@ -60,7 +62,19 @@ type pending struct {
 
 // New returns a set without marks.
 func New(m Marker) *Set {
-	return &Set{marker: m, byKey: map[fanotify.Key]*target{}, opens: map[pending]time.Time{}}
+	return &Set{marker: m, byKey: map[fanotify.Key]*target{}, opens: map[pending]time.Time{}, failed: map[string]error{}}
+}
+
+// Problem says what is not watched though it is there, empty when all is.
+func (s *Set) Problem() string {
+	if s.Full {
+		return "degraded: more files to mark than one container may have"
+	}
+	if len(s.failed) == 0 {
+		return ""
+	}
+	first := slices.Min(slices.Collect(maps.Keys(s.failed)))
+	return fmt.Sprintf("degraded: %d places are not watched, %s: %v", len(s.failed), first, s.failed[first])
 }
 
 // Len is the number of marked objects.
@@ -147,8 +161,10 @@ func (s *Set) markFD(fd int, p place) {
 	}
 	key, err := s.marker.Mark(fd, mask)
 	if err != nil {
+		s.failed[p.path] = err
 		return
 	}
+	delete(s.failed, p.path)
 	if old := s.byKey[key]; old != nil && (old.kind == opened || old.kind == file) && p.kind == changed {
 		return // the closer look stays in force, the kernel joins the masks
 	}
