@@ -39,8 +39,11 @@ func clustered(t *testing.T, name string) *incus.Client {
 // A session runs where its guards are: on no other member of a cluster.
 func TestOnlyThisMember(t *testing.T) {
 	for _, c := range []struct{ here, want, hint string }{
-		{"node1", "", ""}, {"node1", "node1", ""}, {"", "", ""},
-		{"node1", "node2", "log in on node2"}, {"", "node1", "take incus.member out"},
+		{"node1", "", ""},
+		{"node1", "node1", ""},
+		{"", "", ""},
+		{"node1", "node2", "log in on node2"},
+		{"", "node1", "take incus.member out"},
 	} {
 		err := ownMember(context.Background(), clustered(t, c.here), c.want)
 		var e *cli.Error

@@ -26,7 +26,9 @@ func TestProjectQuotaBesideTheUsersRate(t *testing.T) {
 		got := w.load()
 		d := got.Limits.Disk
 		_, capped := d.MaxRate()
-		check(t, want{fmt.Sprintf("%q under %q: %+v, refused %v", c.project, c.user, d, got.Refused),
-			d.Quota() == c.quota<<30 && capped == (c.rate != "") && (!capped || d.Max == c.rate)})
+		check(t, want{
+			fmt.Sprintf("%q under %q: %+v, refused %v", c.project, c.user, d, got.Refused),
+			d.Quota() == c.quota<<30 && capped == (c.rate != "") && (!capped || d.Max == c.rate),
+		})
 	}
 }

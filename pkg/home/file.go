@@ -225,7 +225,7 @@ func exclusive(fd int) error {
 		if err := unix.Flock(fd, unix.LOCK_UN); err != nil {
 			return err
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) //nolint:forbidigo // a shared lock tells nobody that it is free
 	}
 }
 

@@ -170,7 +170,7 @@ func (c *chaos) round(i int) {
 	}
 	fired := make(chan string, 1)
 	go func() {
-		time.Sleep(after)
+		<-time.After(after) // a moment at random, not a wait for something
 		fired <- c.kill(victim, cmd.Process.Pid)
 	}()
 	_ = cmd.Wait()

@@ -30,8 +30,6 @@ func do(t *testing.T, dir string, args ...string) house.Result {
 	return the.Run(t, house.Call{Dir: dir, Args: args})
 }
 
-func doIn(t *testing.T, c house.Call) house.Result { t.Helper(); return the.Run(t, c) }
-
 // must is do that ends the test when coi fails.
 func must(t *testing.T, dir string, args ...string) house.Result {
 	t.Helper()

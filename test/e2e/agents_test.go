@@ -87,8 +87,11 @@ func TestAgentsOfAnImageAnswer(t *testing.T) {
 		{"codex", map[string]string{
 			".codex/config.toml": "model = \"fixed\"\nmodel_provider = \"own\"\n[model_providers.own]\nname = \"own\"\nbase_url = \"http://MODEL/v1\"\nwire_api = \"responses\"\n",
 		}, ""},
-		{"gemini", map[string]string{".gemini/settings.json": `{"security":{"auth":{"selectedType":"gemini-api-key"}}}`},
-			"[tool.gemini]\nmodel = \"gemini-2.5-flash\"\n[defaults.environment]\nGEMINI_API_KEY = \"x\"\nGOOGLE_GEMINI_BASE_URL = \"http://MODEL\"\n"},
+		{
+			"gemini",
+			map[string]string{".gemini/settings.json": `{"security":{"auth":{"selectedType":"gemini-api-key"}}}`},
+			"[tool.gemini]\nmodel = \"gemini-2.5-flash\"\n[defaults.environment]\nGEMINI_API_KEY = \"x\"\nGOOGLE_GEMINI_BASE_URL = \"http://MODEL\"\n",
+		},
 	} {
 		a.more = image + a.more
 		t.Run(a.tool, a.answers)

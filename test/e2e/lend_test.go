@@ -128,10 +128,11 @@ func TestPorts(t *testing.T) {
 				return err
 			}
 			defer func() { _ = r.Body.Close() }()
-			if b, err := io.ReadAll(r.Body); err != nil || string(b) != want {
-				return fmt.Errorf("%q, %v; want %q", b, err, want)
+			b, err := io.ReadAll(r.Body)
+			if err == nil && string(b) != want {
+				err = fmt.Errorf("%q; want %q", b, want)
 			}
-			return nil
+			return err
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -32,9 +32,9 @@ const (
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(sceneEnv); dir != "" {
-		os.Exit(superviseScene(dir))
+		os.Exit(superviseScene(dir)) //nolint:forbidigo // TestMain is the main of this program
 	}
-	os.Exit(m.Run())
+	os.Exit(m.Run()) //nolint:forbidigo // TestMain is the main of this program
 }
 
 func superviseScene(dir string) int {

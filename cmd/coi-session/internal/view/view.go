@@ -76,7 +76,7 @@ func Of(h home.Home, i incus.Instance, rec record.Record) Container {
 		return v
 	}
 	v.Deadline = rec.Deadline
-	v.guards(h, rec)
+	v.guards(h)
 	return v
 }
 
@@ -90,7 +90,7 @@ func member(location string) string {
 
 // guards adds what firewall and monitor say; the first thing that matters goes
 // into the status.
-func (v *Container) guards(h home.Home, rec record.Record) {
+func (v *Container) guards(h home.Home) {
 	var net run.NetStatus
 	netErr := run.Read(h.Run(v.Name+run.NetStatusFile), &net)
 	netAlive := home.Held(h.Run(run.NetguardLock))

@@ -150,8 +150,16 @@ func (e *eval) buildFiles(s *Simple, f frame) {
 
 // buildPrograms are the names of such files, with their language.
 var buildPrograms = [][2]string{
-	{"setup.py", "python"}, {"conftest.py", "python"}, {"noxfile.py", "python"}, {"SConstruct", "python"}, {"build.py", "python"}, {"hatch_build.py", "python"},
-	{"build.rs", "rust"}, {"Rakefile", "ruby"}, {"Gemfile", "ruby"}, {"extconf.rb", "ruby"},
+	{"setup.py", "python"},
+	{"conftest.py", "python"},
+	{"noxfile.py", "python"},
+	{"SConstruct", "python"},
+	{"build.py", "python"},
+	{"hatch_build.py", "python"},
+	{"build.rs", "rust"},
+	{"Rakefile", "ruby"},
+	{"Gemfile", "ruby"},
+	{"extconf.rb", "ruby"},
 }
 
 // packageScripts are the scripts of a package.json that the text made.

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
@@ -48,10 +49,8 @@ func injects(s *command.Simple, _ track.View) *Finding {
 		if !p.Has("p", "pid") {
 			return nil
 		}
-		for _, x := range append(p.Values("ex", "eval-command", "iex"), p.Values("o", "one-line")...) {
-			if injection.MatchString(x) {
-				return say(s, coi.High, "code put into another process")
-			}
+		if slices.ContainsFunc(append(p.Values("ex", "eval-command", "iex"), p.Values("o", "one-line")...), injection.MatchString) {
+			return say(s, coi.High, "code put into another process")
 		}
 	case "strace", "ltrace":
 		if !p.Has("p", "attach") {

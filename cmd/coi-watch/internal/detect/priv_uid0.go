@@ -61,7 +61,7 @@ func uid0(s *command.Simple, v track.View) *Finding {
 			}
 			return say(s, coi.Warning, "password given on the command line")
 		}
-		for _, g := range strings.Split(strings.Join(p.Values("G", "groups"), ","), ",") {
+		for g := range strings.SplitSeq(strings.Join(p.Values("G", "groups"), ","), ",") {
 			if oneOf(g, rootGroups...) {
 				return say(s, coi.Warning, "account in the group "+g)
 			}

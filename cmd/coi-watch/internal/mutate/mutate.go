@@ -4,6 +4,7 @@
 package mutate
 
 import (
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -143,14 +144,7 @@ func programs(line string) []span {
 	return out
 }
 
-func builtin(name string) bool {
-	for _, b := range builtins {
-		if b == name {
-			return true
-		}
-	}
-	return false
-}
+func builtin(name string) bool { return slices.Contains(builtins, name) }
 
 // quoted is s as one word of the shell.
 func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
