@@ -315,8 +315,8 @@ func TestBadSpecs(t *testing.T) {
 		if st.Error == "" {
 			t.Errorf("%s: no problem text", name)
 		}
-		if !c.Reaches(lab.Public+":80") || c.Reaches(lab.Private+":80") {
-			t.Errorf("%s: the last good rules do not hold", name)
+		if open, shut := c.Reaches(lab.Public+":80"), c.Reaches(lab.Private+":80"); !open || shut {
+			t.Errorf("%s: the last good rules do not hold: public reached %v, private reached %v", name, open, shut)
 		}
 		if err := errors.Join(os.RemoveAll(path), os.WriteFile(path+".new", good, 0o600), os.Rename(path+".new", path)); err != nil {
 			t.Fatal(err)
