@@ -47,9 +47,9 @@ func (a agent) answers(t *testing.T) {
 	defer m.Close()
 	at := fmt.Sprintf("model.test:%d", m.Port())
 	for rel, text := range a.files {
-		agentHome(t, rel, strings.ReplaceAll(text, "MODEL", at))
+		agentHome(t, rel, strings.ReplaceAll(text, "//MODEL", "//"+at))
 	}
-	configure(t, strings.ReplaceAll(a.more, "MODEL", at)+hole(m))
+	configure(t, strings.ReplaceAll(a.more, "//MODEL", "//"+at)+hole(m))
 	r := doIn(t, house.Call{Dir: workspace(t), Args: []string{"run", "--tool", a.tool, "--prompt", "ping"}})
 	if r.Code != 0 || !strings.Contains(r.Stdout, "forty-two") || m.Asked() == 0 {
 		t.Errorf("%s\nwant the model's answer; it was asked %d times", r, m.Asked())
