@@ -17,7 +17,7 @@ LDFLAGS  := -s -w -X $(VERSION).Commit=$(COMMIT) $(if $(RELEASE),-X $(VERSION).N
 # loader's environment.
 export CGO_ENABLED := 0
 
-.PHONY: help setup build test e2e attack fuzz bench score score-live detection-docs lint fmt docs install package check clean
+.PHONY: help setup build test e2e attack fuzz bench bench-docs score score-live detection-docs lint fmt docs install package check clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,8 +45,11 @@ attack: build ## one attack per line of the threat register (root)
 fuzz: ## every fuzz target for FUZZTIME (default 3000x, that many inputs; 10s works too) each
 	tools/fuzz $(or $(FUZZTIME),3000x)
 
-bench: build ## run all benchmarks and print ratios
-	tools/bench
+bench: build ## run all benchmarks and print ratios; BENCH='audit netguard' for parts
+	tools/bench $(BENCH)
+
+bench-docs: build ## write docs/benchmarks.md from a run of all benchmarks
+	tools/bench --page docs/benchmarks.md
 
 score: build ## hit rates and false alarms over a labelled corpus: CORPUS=DIR (SIGMA=DIR adds a run with rule files)
 	@test -n "$(CORPUS)" || { echo "usage: make score CORPUS=DIR"; exit 2; }
