@@ -126,9 +126,14 @@ func RemovePlaceholders(file string, others []string) (left []string, err error)
 			continue
 		}
 		if roots[tree] == nil {
-			if roots[tree], err = beneath.Open(tree); err != nil {
+			root, err := beneath.Open(tree)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // the workspace is gone, and its placeholders with it
+			}
+			if err != nil {
 				return nil, fmt.Errorf("placeholders: %w", err)
 			}
+			roots[tree] = root
 		}
 		switch removed, err := removeOne(roots[tree], c); {
 		case err != nil:
