@@ -37,14 +37,4 @@ func must(t *testing.T, dir string, args ...string) house.Result {
 }
 
 // configure replaces the user's configuration until the test ends.
-func configure(t *testing.T, toml string) {
-	t.Helper()
-	if err := the.Config(toml); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := the.Config(""); err != nil {
-			t.Error(err)
-		}
-	})
-}
+func configure(t *testing.T, toml string) { t.Helper(); the.Configure(t, toml) }

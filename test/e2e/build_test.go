@@ -17,17 +17,7 @@ import (
 )
 
 // configure replaces the user's configuration until the test ends.
-func configure(t *testing.T, toml string) {
-	t.Helper()
-	if err := the.Config(toml); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := the.Config(""); err != nil {
-			t.Error(err)
-		}
-	})
-}
+func configure(t *testing.T, toml string) { t.Helper(); the.Configure(t, toml) }
 
 func fingerprint(t *testing.T, alias string) string {
 	t.Helper()

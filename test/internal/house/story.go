@@ -57,3 +57,16 @@ func (h *House) Must(t *testing.T, c Call) Result {
 	}
 	return r
 }
+
+// Configure replaces the user's configuration until the test ends.
+func (h *House) Configure(t *testing.T, toml string) {
+	t.Helper()
+	if err := h.Config(toml); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Config(""); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -90,6 +90,7 @@ func (c *Client) Exec(ctx context.Context, name string, e Exec) (int, error) {
 	}
 }
 
+// What Incus says of a process that it lost, and how often a command is tried.
 const (
 	notStarted = "Failed to retrieve PID of executing child process"
 	tries      = 6

@@ -103,12 +103,13 @@ func (s *start) unguarded(err error) error {
 	s.net = nil
 	s.spec.Record.Plan.Unguarded = true
 	s.spec.Devices["eth0"] = s.spec.OpenNIC
-	s.warnOpen("this session has no network guard: " + err.Error())
+	s.remark("this session has no network guard: "+err.Error(), "coi health")
 	return nil
 }
 
-func (s *start) warnOpen(text string) {
-	s.Warn(text, "coi health")
+// remark tells the user, and the record, from which list repeats it.
+func (s *start) remark(text, hint string) {
+	s.Warn(text, hint)
 	s.spec.Record.Warnings = append(s.spec.Record.Warnings, text)
 }
 
@@ -237,7 +238,7 @@ func (s *start) checkMounts() error {
 	}
 	for _, p := range l.status.Problems {
 		if text := "monitor: " + p; !slices.Contains(s.spec.Record.Warnings, text) {
-			s.watchNote(text, "coi watch status")
+			s.remark(text, "coi watch status")
 		}
 	}
 	if s.spec.Reopen == nil {
@@ -279,7 +280,7 @@ func (s *start) policy(ctx context.Context) error {
 	switch {
 	case err != nil && s.spec.OpenNIC != nil && ctx.Err() == nil:
 		// The nic is the guarded one by now: nothing passes until the guard is back.
-		s.warnOpen("network guard: " + err.Error() + "; the network stays closed until it answers")
+		s.remark("network guard: "+err.Error()+"; the network stays closed until it answers", "coi health")
 		return nil
 	case err != nil:
 		return &GuardError{Err: err}

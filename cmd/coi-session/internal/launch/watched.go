@@ -70,18 +70,13 @@ func (s *start) heedWatch() error {
 	case a.status.Weak != "" && s.spec.Monitor == Required:
 		return &WatchError{Err: errors.New(a.status.Weak)}
 	case a.status.Weak != "":
-		s.watchNote("this session is only weakly monitored: "+a.status.Weak, mendWatch)
+		s.remark("this session is only weakly monitored: "+a.status.Weak, mendWatch)
 	}
 	for _, p := range a.status.Problems {
-		s.watchNote("monitor: "+p, "coi watch status")
+		s.remark("monitor: "+p, "coi watch status")
 	}
 	s.mark("monitor armed")
 	return nil
-}
-
-func (s *start) watchNote(text, hint string) {
-	s.Warn(text, hint)
-	s.spec.Record.Warnings = append(s.spec.Record.Warnings, text)
 }
 
 // unwatched: where monitoring is not asked for in writing the session goes on
@@ -91,7 +86,7 @@ func (s *start) unwatched(err error) error {
 	if s.spec.Monitor == Required {
 		return w
 	}
-	s.watchNote("this session is not monitored: "+err.Error(), w.Hint())
+	s.remark("this session is not monitored: "+err.Error(), w.Hint())
 	s.spec.Record.Plan.Watched = false
 	s.watch = nil
 	return nil
