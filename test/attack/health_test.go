@@ -374,7 +374,17 @@ func mine(rules string) (list []string) {
 // T-H-07: a plain run changes nothing, with a session running, and ends in time.
 func TestPlainHealthChangesNothing(t *testing.T) {
 	dir := workspace(t)
-	launched(t, dir)
+	name := launched(t, dir)
+	// The guards write a view two seconds after they first see a container.
+	for _, view := range []string{run.NetViewFile, run.WatchViewFile} {
+		err := house.Eventually(t.Context(), 20*time.Second, func() error {
+			_, err := os.Lstat(the.Home.Run(name + view))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	before := state(t, dir)
 	r := do(t, dir, "health", "--json")
 	var j judgement
