@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/bundle"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/launch"
 )
 
 // enterPath starts a command with the variables of the session. They lie in a
@@ -16,7 +17,7 @@ const (
 	envPath   = "/run/coi/env"
 )
 
-const enterScript = "#!/bin/sh\n. " + envPath + "\nexec \"$@\"\n"
+const enterScript = "#!/bin/sh\nunset " + launch.InitVariable + "\n. " + envPath + "\nexec \"$@\"\n"
 
 // enterFiles are the script and the variables.
 func enterFiles(env map[string]string, uid int) []bundle.File {

@@ -72,7 +72,7 @@ func (b *begin) execute(live *launch.Live, argv []string, tty bool) int {
 	if h, err := b.c.Home(); err == nil {
 		go tellFrozen(ctx, b.c, h, live.Spec.Record.Container)
 	}
-	code, err := b.door.Exec(ctx, live.Spec.Record.Container, e)
+	code, err := live.Exec(ctx, e)
 	if err == nil {
 		return code
 	}
@@ -111,7 +111,7 @@ func forward(ctx context.Context, giveUp func(), ctl *incus.Control) {
 // variables. setpriv gives it the user's groups, which Incus would not.
 func (b *begin) exec(live *launch.Live, argv []string) incus.Exec {
 	p := live.Spec.Record.Plan
-	e := incus.Exec{Argv: append([]string{enterPath}, argv...), Cwd: p.Inside, Env: plan.BaseEnv(live.Code.Name, live.Code.Home, b.c.Getenv("TERM"))}
+	e := incus.Exec{First: launch.LetBoot, Argv: append([]string{enterPath}, argv...), Cwd: p.Inside, Env: plan.BaseEnv(live.Code.Name, live.Code.Home, b.c.Getenv("TERM"))}
 	if live.Code.UID != 0 {
 		e.Argv = append([]string{"setpriv", "--reuid", live.Code.Name, "--regid", live.Code.Name, "--init-groups", "--"}, e.Argv...)
 	}

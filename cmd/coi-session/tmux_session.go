@@ -55,7 +55,7 @@ func (b *begin) startPane(live *launch.Live, argv []string) error {
 	var errs bytes.Buffer
 	e := b.exec(live, append(cmd, argv...))
 	e.Stderr = &errs
-	code, err := b.door.Exec(context.WithoutCancel(b.c), name, e)
+	code, err := live.Exec(context.WithoutCancel(b.c), e)
 	switch {
 	case err != nil:
 		return err

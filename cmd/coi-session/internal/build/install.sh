@@ -93,6 +93,13 @@ settings() {
 	if [ -e /usr/lib/systemd/system/docker.socket ] || [ -e /lib/systemd/system/docker.socket ]; then
 		systemctl -q enable docker.socket || true
 	fi
+	# Diverted, so that an upgrade of systemd leaves ours in its place.
+	local init
+	init=$(dpkg-query -L systemd-sysv 2>/dev/null | grep -xE '(/usr)?/sbin/init') || true
+	if [ -n "$init" ] && [ -L "$init" ]; then
+		dpkg-divert --quiet --local --rename --divert "$init.systemd" --add "$init"
+		install -m 755 /usr/local/libexec/coi-init "$init"
+	fi
 	if [ "${COI_CLOUD_INIT:-0}" = 0 ] && [ -d /etc/cloud ]; then touch /etc/cloud/cloud-init.disabled; fi
 }
 

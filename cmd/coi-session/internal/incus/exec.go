@@ -17,6 +17,7 @@ import (
 // Exec is a command to run in an instance.
 type Exec struct {
 	Argv          []string
+	First         string // of /bin/sh, run ahead of Argv by the same user; "" or whole lines
 	Env           map[string]string
 	Cwd           string
 	UID, GID      int
@@ -69,7 +70,10 @@ func (c *Control) send(m api.InstanceExecControl) error {
 // has the process, and a lost one ends without having run.
 func (c *Client) Exec(ctx context.Context, name string, e Exec) (int, error) {
 	if !e.TTY {
-		e.Argv = append([]string{"/bin/sh", "-c", `IFS= read -r _ && exec "$@"`, "sh"}, e.Argv...)
+		e.First = "IFS= read -r _ || exit\n" + e.First
+	}
+	if e.First != "" {
+		e.Argv = append([]string{"/bin/sh", "-c", e.First + `exec "$@"`, "sh"}, e.Argv...)
 	}
 	input := newRewind(e.Stdin)
 	defer input.end()

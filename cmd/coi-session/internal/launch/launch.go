@@ -21,6 +21,7 @@ type Live struct {
 	Code User // the code user as the container knows it
 	IPv4 string
 	env  Env
+	held *held // the shell of the set-up, until the first command
 }
 
 // undoTime is how long a failed start waits for what it made to be gone.
@@ -36,6 +37,7 @@ type start struct {
 	looked chan watchAnswer // what the monitor says of the started container
 	ipv4   string
 	user   User
+	held   *held
 }
 
 // Launch carries out a spec. After an error nothing of it is left but logs; an
@@ -50,10 +52,11 @@ func Launch(ctx context.Context, e Env, spec Spec) (*Live, error) {
 			if ctx.Err() != nil {
 				err = ctx.Err()
 			}
+			s.held.close()
 			return nil, s.undo(err)
 		}
 	}
-	return &Live{Spec: spec, Link: s.link, Code: s.user, IPv4: s.ipv4, env: e}, nil
+	return &Live{Spec: spec, Link: s.link, Code: s.user, IPv4: s.ipv4, env: e, held: s.held}, nil
 }
 
 // announce writes what is wanted of the guards and starts the supervisor.

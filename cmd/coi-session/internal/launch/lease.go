@@ -22,5 +22,5 @@ func (s *start) lease() string {
 	if !s.spec.Record.Plan.Unguarded {
 		return ""
 	}
-	return askForLease
+	return LetBoot + askForLease // the network manager comes with the boot
 }

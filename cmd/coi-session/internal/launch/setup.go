@@ -33,39 +33,97 @@ const (
 	sayWarn  = "coi-warning "
 )
 
-// prelude waits until systemd, if that is the init, has put its own tmpfs over
-// /run, since what is unpacked before would be hidden by it; then it unpacks.
-// Exec works long before systemd is up, and nothing here waits for units.
+// InitVariable is of the container's environment; coi-init waits when it is
+// "wait", and takes it away.
+const InitVariable = "COI_INIT"
+
+// awaitRun waits until /run is what it will be: our init (coi-init of the image)
+// mounts it and waits for letBoot; a systemd of its own puts its tmpfs there
+// early, and what is unpacked before would be hidden by it. Exec works long
+// before systemd is up, and nothing here waits for units.
 const awaitRun = `set -u
-case "$(readlink /sbin/init 2>/dev/null)" in
-*systemd*) n=0; until grep -q ' /run tmpfs ' /proc/mounts || [ $n -ge 2000 ]; do sleep 0.005; n=$((n+1)); done ;;
-esac
+n=0
+if [ "${` + InitVariable + `-}" = wait ] && ! [ -L /sbin/init ]; then
+	until [ -e /run/coi/waits ] || [ $n -ge 200 ]; do sleep 0.005; n=$((n+1)); done
+else
+	case "$(readlink /sbin/init 2>/dev/null)" in
+	*systemd*) until grep -q ' /run tmpfs ' /proc/mounts || [ $n -ge 2000 ]; do sleep 0.005; n=$((n+1)); done ;;
+	esac
+fi
 `
 
-const prelude = awaitRun + `mkdir -p /run/coi && chmod 0755 /run/coi && tar -xpf - -C / || { echo "coi-error unpack the set-up"; exit 1; }
-`
+// prelude unpacks what the session gets, so many blocks of an archive. What the
+// set-up has to say goes one way: the other stream is the command's.
+func prelude(n int) string {
+	return "exec 3>&2 2>&1\n" + awaitRun + "mkdir -p /run/coi && chmod 0755 /run/coi && " + takeBlocks + strconv.Itoa(n) +
+		" | { tar -xpf - -C / && cat >/dev/null; } || { echo 'coi-error unpack the set-up'; exit 1; }\n"
+}
+
+// LetBoot is shell text for root that lets our init go on to systemd: the first
+// command after the set-up says it, so that this one, too, has the processors to
+// itself. Opened for both, the pipe blocks nobody, also when nobody waits.
+const LetBoot = "[ ! -p /run/coi/init ] || echo go 1<>/run/coi/init\n"
 
 // setup waits until the container is ready and sets it up, in one exec that
 // carries all files. Ready means: exec works, the code user resolves, eth0 has
 // its address.
 func (s *start) setup(ctx context.Context) error {
-	var archive bytes.Buffer
-	if err := bundle.Write(&archive, s.spec.Files); err != nil {
-		return err
-	}
 	ctx, stop := context.WithTimeout(ctx, s.spec.Ready)
 	defer stop()
 	ctx, frozen := context.WithCancelCause(ctx)
 	defer frozen(nil)
 	go s.heedFreeze(ctx, frozen)
 	if s.spec.Restore != nil {
-		if err := s.try(ctx, awaitRun+"tar -xpf - -C / && echo "+sayReady, s.saved); err != nil {
+		if err := s.try(ctx, s.restore); err != nil {
 			return fmt.Errorf("restore what was saved: %w", err)
 		}
 		s.mark("restored")
 	}
-	script := prelude + s.lease() + s.spec.Before + s.probe() + s.spec.Script + "\necho " + sayReady + "\n"
-	return s.try(ctx, script, func() io.Reader { return bytes.NewReader(archive.Bytes()) })
+	if err := s.try(ctx, s.equip); err != nil {
+		return err
+	}
+	s.mark("set up")
+	return nil
+}
+
+// setupEnv is the environment of the set-up.
+var setupEnv = map[string]string{"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+
+// equip unpacks the files of the session and runs its script.
+func (s *start) equip(ctx context.Context) (code int, err error) {
+	var archive bytes.Buffer
+	if err := bundle.Write(&archive, s.spec.Files); err != nil {
+		return 0, err
+	}
+	data, n := blocks(archive.Bytes(), "\x00")
+	script := prelude(n) + "{\n" + s.lease() + s.spec.Before + s.probe() + s.spec.Script + "\n} </dev/null\n" + becomeCommand
+	h := s.hold(ctx, script, data)
+	select {
+	case <-h.out.ready:
+		s.held = h
+		return 0, s.heard(h.out.text(), 0)
+	case <-h.ended:
+		if h.err != nil {
+			return 0, h.err
+		}
+		return h.code, s.heard(h.out.text(), h.code)
+	case <-ctx.Done():
+		h.close()
+		return 0, ctx.Err()
+	}
+}
+
+// restore unpacks what was saved.
+func (s *start) restore(ctx context.Context) (code int, err error) {
+	var out, errs bytes.Buffer
+	code, err = s.Door.Exec(ctx, s.spec.Record.Container, incus.Exec{
+		Argv: []string{"/bin/sh", "-c", awaitRun + "tar -xpf - -C / && echo " + sayReady}, Env: setupEnv,
+		Stdin: s.saved(), Stdout: &out, Stderr: &errs,
+	})
+	if err == nil && (code != 0 || !strings.Contains(out.String(), sayReady)) {
+		err = s.failed(errs.String(), code)
+	}
+	return code, err
 }
 
 // saved streams what was saved.
@@ -75,25 +133,19 @@ func (s *start) saved() io.Reader {
 	return r
 }
 
-// try runs a script of container root until it says that it is done, or that it
-// cannot be done, or the time is over.
-func (s *start) try(ctx context.Context, script string, stdin func() io.Reader) error {
+// try does a part of the set-up until it is done, or says with exit code 1 that
+// it cannot be done, or the time is over.
+func (s *start) try(ctx context.Context, part func(context.Context) (int, error)) error {
 	var last error
 	for {
-		var out, errs bytes.Buffer
-		code, err := s.Door.Exec(ctx, s.spec.Record.Container, incus.Exec{
-			Argv: []string{"/bin/sh", "-c", script}, Stdin: stdin(),
-			Env: map[string]string{"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}, Stdout: &out, Stderr: &errs,
-		})
+		code, err := part(ctx)
 		if err == nil {
-			if last = s.heard(script, out.String(), errs.String(), code); last == nil {
-				s.mark("set up")
-				return nil
-			}
-			if code == 1 {
-				return last
-			}
-		} else if ctx.Err() == nil {
+			return nil
+		}
+		if code == 1 {
+			return err
+		}
+		if ctx.Err() == nil {
 			last = err
 		}
 		select {
@@ -138,7 +190,8 @@ func (s *start) probe() string {
 	return text
 }
 
-func (s *start) heard(script, out, errs string, code int) error {
+// heard reads what the set-up said.
+func (s *start) heard(out string, code int) error {
 	user := User{Name: "root", UID: 0, Home: "/root"}
 	ready := false
 	var problem string
@@ -156,19 +209,21 @@ func (s *start) heard(script, out, errs string, code int) error {
 			ready = true
 		}
 	}
-	if ready && code == 0 {
-		if strings.HasPrefix(script, prelude) {
-			s.user = user
+	if !ready {
+		if problem != "" {
+			return fmt.Errorf("set up %s: %s", s.spec.Record.Container, problem)
 		}
-		if s.user.Name == "root" && s.spec.Record.Plan.User != "root" {
-			s.Warn(fmt.Sprintf("the image has no user %q: the tool runs as root of the container", s.spec.Record.Plan.User))
-		}
-		return nil
+		return s.failed(out, code)
 	}
-	if problem == "" {
-		problem = fmt.Sprintf("exit code %d: %s", code, strings.TrimSpace(errs))
+	s.user = user
+	if user.Name == "root" && s.spec.Record.Plan.User != "root" {
+		s.Warn(fmt.Sprintf("the image has no user %q: the tool runs as root of the container", s.spec.Record.Plan.User))
 	}
-	return fmt.Errorf("set up %s: %s", s.spec.Record.Container, problem)
+	return nil
+}
+
+func (s *start) failed(said string, code int) error {
+	return fmt.Errorf("set up %s: exit code %d: %s", s.spec.Record.Container, code, strings.TrimSpace(said))
 }
 
 // ParseUser reads a line of passwd(5) that a container printed.

@@ -170,7 +170,7 @@ func incusConfig(in Input) map[string]string {
 		KeyImage: in.Image.Alias, "user.coi.dns": GuardDNS,
 		"boot.autostart": "false", "security.privileged": "false", "security.idmap.isolated": "true", "security.guestapi": "false",
 		"security.nesting": docker, "security.syscalls.intercept.mknod": docker, "security.syscalls.intercept.setxattr": docker,
-		"security.syscalls.deny": denied(c),
+		"security.syscalls.deny": denied(c), "environment." + launch.InitVariable: "wait",
 	}
 	if c.Container.Docker {
 		m["linux.sysctl.net.ipv4.ip_unprivileged_port_start"] = "0"
