@@ -35,13 +35,17 @@ func (s *Supervisor) end(ctx context.Context, next ending) error {
 		return err
 	}
 	s.report(Report{Op: OpEnding, Reason: end.Reason, Detail: end.Detail, Status: end.Status, Text: next.lines})
-	s.closeNet(ctx)
+	closed := make(chan struct{})
+	go func() { defer close(closed); s.closeNet(ctx) }()
 	for {
-		if err := s.reach(ctx); err != nil {
+		inst, err := s.reach(ctx)
+		if errors.Is(err, incus.ErrUnreachable) {
+			<-closed
 			s.Log.Error("session", "Incus is not reachable, nothing was deleted: %s", err.Error())
 			return err
 		}
-		done, why, err := s.steps(ctx, next)
+		done, why, err := s.steps(ctx, inst, err, next)
+		<-closed
 		switch {
 		case errors.Is(err, incus.ErrUnreachable):
 			s.Log.Error("session", "Incus went away while the session ended: %s", err.Error())
@@ -56,11 +60,11 @@ func (s *Supervisor) end(ctx context.Context, next ending) error {
 }
 
 // steps does what is left of an end in the fixed order: thawed, stopped,
-// verified, saved, deleted. why says what keeps the container, together with
-// the error if one does.
-func (s *Supervisor) steps(ctx context.Context, next ending) (done Report, why string, err error) {
+// verified, saved, deleted. The instance, or why there is none, is what Incus
+// said just now. why says what keeps the container, together with the error if
+// one does.
+func (s *Supervisor) steps(ctx context.Context, inst incus.Instance, err error, next ending) (done Report, why string, _ error) {
 	done.Outcome = "deleted"
-	inst, err := s.door.Instance(ctx, s.file.Get().Container)
 	if errors.Is(err, incus.ErrNotFound) {
 		s.verify(ctx)
 		done.Text = "the container was gone already"
@@ -157,19 +161,31 @@ func (s *Supervisor) closeNet(ctx context.Context) {
 	}
 }
 
-func (s *Supervisor) reach(ctx context.Context) error {
+// reach waits for Incus and asks it for the container; the error is Incus' word
+// on the container, or wraps ErrUnreachable when patience is over.
+func (s *Supervisor) reach(ctx context.Context) (incus.Instance, error) {
 	ctx, stop := context.WithTimeout(ctx, patience)
 	defer stop()
-	for {
-		err := s.connect(ctx)
+	for connected := s.door != nil; ; connected = false {
+		var err error
+		if !connected {
+			err = s.connect(ctx)
+		}
 		if err == nil {
-			if _, err = s.door.Instance(ctx, s.file.Get().Container); err == nil || !errors.Is(err, incus.ErrUnreachable) {
-				return nil
+			var inst incus.Instance
+			if inst, err = s.door.Instance(ctx, s.file.Get().Container); !errors.Is(err, incus.ErrUnreachable) {
+				return inst, err
+			}
+			if connected {
+				continue // it may be the connection only
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return err
+			if !errors.Is(err, incus.ErrUnreachable) {
+				err = fmt.Errorf("%w: %w", incus.ErrUnreachable, err)
+			}
+			return incus.Instance{}, err
 		case <-time.After(time.Second):
 		}
 	}
@@ -190,9 +206,14 @@ func (s *Supervisor) stop(ctx context.Context, inst incus.Instance, next ending)
 	if gone == nil {
 		if st, err := s.door.State(ctx, inst.Name); err == nil && st.PID > 0 {
 			if p, err := OpenProcess(st.PID, 0); err == nil {
-				gone = p.Gone()
+				gone, s.process = p.Gone(), p
 			}
 		}
+	}
+	if s.process != nil && !s.gently(inst, next) {
+		// The kernel takes all processes of a pid namespace with its init. Where
+		// that is not for us to do, Incus comes to it a little later.
+		_ = s.process.Kill()
 	}
 	go func() { done <- s.stopNow(ctx, inst, next) }()
 	if gone == nil {
@@ -208,12 +229,16 @@ func (s *Supervisor) stop(ctx context.Context, inst incus.Instance, next ending)
 	return done, nil
 }
 
-// stopNow stops gracefully where something may want to be written down, and by
-// force where the container is thrown away or grace did not help.
+// gently reports whether something inside may want to be written down.
+func (s *Supervisor) gently(inst incus.Instance, next ending) bool {
+	return !next.Force && (inst.Config["user.coi.persistent"] == "true" || next.Reason == record.AskShutdown || next.Reason == "max_duration")
+}
+
+// stopNow stops gracefully where that may matter, and by force where the
+// container is thrown away or grace did not help.
 func (s *Supervisor) stopNow(ctx context.Context, inst incus.Instance, next ending) error {
 	r := s.file.Get()
-	graceful := !next.Force && (inst.Config["user.coi.persistent"] == "true" || next.Reason == record.AskShutdown || next.Reason == "max_duration")
-	if graceful {
+	if s.gently(inst, next) {
 		timeout := next.Timeout
 		if timeout <= 0 {
 			timeout = time.Duration(max(r.Plan.StopTimeout, 1)) * time.Second
@@ -380,7 +405,7 @@ func (s *Supervisor) undo(ctx context.Context) error {
 }
 
 func (s *Supervisor) undoContainer(ctx context.Context, r record.Record) error {
-	if err := s.reach(ctx); err != nil {
+	if _, err := s.reach(ctx); errors.Is(err, incus.ErrUnreachable) {
 		return err
 	}
 	ctx, stop := context.WithTimeout(ctx, 2*stopTime)

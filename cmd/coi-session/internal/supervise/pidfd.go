@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -11,7 +12,11 @@ import (
 )
 
 // Process is a process that can be waited for without being its parent.
-type Process struct{ fd int }
+type Process struct {
+	mu   sync.Mutex
+	fd   int // -1 when it has ended and Gone has seen it
+	gone chan struct{}
+}
 
 // OpenProcess takes hold of a process by pid (pidfd_open(2), Linux 5.3; it
 // needs no right over the process). startTime, when not 0, must match.
@@ -24,25 +29,39 @@ func OpenProcess(pid int, startTime uint64) (*Process, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("pidfd of %d: %w", pid, unix.ESRCH)
 	}
-	return &Process{fd}, nil
+	p := &Process{fd: fd, gone: make(chan struct{})}
+	go p.wait()
+	return p, nil
 }
 
 // Gone returns a channel that is closed when the process has ended. For the
 // init of a container that means that all its processes have: the kernel kills
 // and reaps them before init itself is gone.
-func (p *Process) Gone() <-chan struct{} {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		fds := []unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}
-		for {
-			if _, err := unix.Poll(fds, -1); !errors.Is(err, unix.EINTR) {
-				break
-			}
+func (p *Process) Gone() <-chan struct{} { return p.gone }
+
+func (p *Process) wait() {
+	defer close(p.gone)
+	fds := []unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(fds, -1); !errors.Is(err, unix.EINTR) {
+			break
 		}
-		_ = unix.Close(p.fd)
-	}()
-	return done
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = unix.Close(p.fd)
+	p.fd = -1
+}
+
+// Kill ends the process at once; the error is the kernel's, EPERM where it
+// belongs to somebody else.
+func (p *Process) Kill() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fd < 0 {
+		return unix.ESRCH
+	}
+	return unix.PidfdSendSignal(p.fd, unix.SIGKILL, nil, 0)
 }
 
 // waitGone waits for a channel of Gone or the end of the context.

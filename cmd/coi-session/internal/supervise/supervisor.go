@@ -40,6 +40,8 @@ type Supervisor struct {
 	file *record.File
 	door Door
 	init <-chan struct{} // closed when the container's init is gone
+	// process is that init, nil until it is known.
+	process *Process
 	tool chan toolEnd    // how the tool in tmux ended
 
 	watching bool // the end of the tmux session is being waited for

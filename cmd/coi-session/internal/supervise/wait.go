@@ -188,7 +188,7 @@ func (s *Supervisor) settle(ctx context.Context, limit time.Duration) {
 		close(gone)
 		return
 	}
-	s.init = p.Gone()
+	s.init, s.process = p.Gone(), p
 	s.started(ctx)
 }
 

@@ -47,7 +47,7 @@ func Container(ctx context.Context, h home.Home, door Door, inst incus.Instance)
 	return err
 }
 
-// Once thaws: the monitor's freeze by the monitor, then that of Incus, and where
+// Once thaws a container, of which Incus said inst just now: the monitor's freeze by the monitor, then that of Incus, and where
 // there is no monitor a direct freeze by freezing and thawing once more through
 // Incus. A freeze that the monitor makes meanwhile stays, and is an Again.
 func Once(ctx context.Context, h home.Home, door Door, inst incus.Instance) error {
@@ -60,12 +60,12 @@ func Once(ctx context.Context, h home.Home, door Door, inst incus.Instance) erro
 		if err := guard.OpenWatch(h, inst.Name).Thawed(ctx); err != nil {
 			return fmt.Errorf("coi-watch: %w", err)
 		}
+		var err error
+		if inst, err = door.Instance(ctx, inst.Name); err != nil {
+			return err
+		}
 	}
-	now, err := door.Instance(ctx, inst.Name)
-	if err != nil {
-		return err
-	}
-	if now.Status == "Frozen" {
+	if inst.Status == "Frozen" {
 		if err := door.Thaw(ctx, inst.Name); err != nil {
 			return err
 		}
