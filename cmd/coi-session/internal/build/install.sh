@@ -93,6 +93,12 @@ settings() {
 	if [ -e /usr/lib/systemd/system/docker.socket ] || [ -e /lib/systemd/system/docker.socket ]; then
 		systemctl -q enable docker.socket || true
 	fi
+	# What the set-up of a session would do at every start (internal/gitin).
+	if dpkg --compare-versions "$(git version 2>/dev/null | cut -d' ' -f3)" ge 2.31; then
+		git config --system --get-all include.path | grep -qx /etc/coi/gitconfig || git config --system --add include.path /etc/coi/gitconfig
+		mkdir -p /etc/coi
+		: >/etc/coi/git-ready
+	fi
 	# Diverted, so that an upgrade of systemd leaves ours in its place.
 	local init
 	init=$(dpkg-query -L systemd-sysv 2>/dev/null | grep -xE '(/usr)?/sbin/init') || true

@@ -151,8 +151,11 @@ func identityFile(i Identity) string {
 }
 
 // script makes the system configuration include ours, so that what the image
-// has there stays, and says what an old git cannot do.
-const script = `if ! command -v git >/dev/null 2>&1; then
+// has there stays, and says what an old git cannot do. Images of coi have both
+// behind them: their mark is younger than the git they came with.
+const script = `if [ ` + etc + `/git-ready -nt /usr/bin/git ] && [ "$(command -v git)" = /usr/bin/git ] && grep -qs '` + etc + `/gitconfig' /etc/gitconfig; then
+  :
+elif ! command -v git >/dev/null 2>&1; then
   echo "coi-warning git is not in this image: no identity, no hooks, no branch guard"
 else
   case "$(git version)" in
