@@ -12,7 +12,6 @@ import (
 	"sync"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
-	"github.com/code-on-incus/coi/pkg/cli"
 )
 
 // block is the unit, in bytes, of what the shell of the set-up is sent after its
@@ -111,17 +110,20 @@ func (h *held) become(ctx context.Context, e incus.Exec) (int, error) {
 func commandText(e incus.Exec) string {
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(e.Env)) {
-		_, _ = fmt.Fprintf(&b, "export %s=%s\n", k, cli.ShellQuote(e.Env[k]))
+		_, _ = fmt.Fprintf(&b, "export %s=%s\n", k, quoted(e.Env[k]))
 	}
 	if e.Cwd != "" {
-		_, _ = fmt.Fprintf(&b, "cd %s || exit\nunset OLDPWD\n", cli.ShellQuote(e.Cwd))
+		_, _ = fmt.Fprintf(&b, "cd %s || exit\nunset OLDPWD\n", quoted(e.Cwd))
 	}
 	b.WriteString(e.First + "exec")
 	for _, a := range e.Argv {
-		b.WriteString(" " + cli.ShellQuote(a))
+		b.WriteString(" " + quoted(a))
 	}
 	return b.String()
 }
+
+// quoted is s as one word of POSIX sh, which knows no $'…'.
+func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // maxSaid is how much of what the set-up says is kept, in bytes.
 const maxSaid = 1 << 20

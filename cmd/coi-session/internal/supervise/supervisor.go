@@ -42,7 +42,7 @@ type Supervisor struct {
 	init <-chan struct{} // closed when the container's init is gone
 	// process is that init, nil until it is known.
 	process *Process
-	tool chan toolEnd    // how the tool in tmux ended
+	tool    chan toolEnd // how the tool in tmux ended
 
 	watching bool // the end of the tmux session is being waited for
 	goesOn   bool // with an end that another supervisor had begun
