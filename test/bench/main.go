@@ -38,6 +38,7 @@ var all = []bench{
 	{"config", "coi config show and its load against git config --list", settings},
 	{"dispatch", "coi VERB against git VERB for an external command", dispatch},
 	{"run", "coi run against incus init, start, exec and delete", runs},
+	{"sessions", "twenty sessions at once; list, snapshot and resume against incus", sessions},
 	{"memory", "memory of the guards while a session runs", memory},
 }
 

@@ -210,18 +210,16 @@ func (s *Supervisor) stop(ctx context.Context, inst incus.Instance, next ending)
 			}
 		}
 	}
-	if s.process != nil && !s.gently(inst, next) {
-		// The kernel takes all processes of a pid namespace with its init. Where
-		// that is not for us to do, Incus comes to it a little later.
-		_ = s.process.Kill()
-	}
-	go func() { done <- s.stopNow(ctx, inst, next) }()
+	// The kernel takes all processes of a pid namespace with its init. Where that
+	// is not for us to do, Incus comes to it a little later.
+	killed := s.process != nil && !s.gently(inst, next) && s.process.Kill() == nil
+	go func() { done <- s.stopNow(ctx, inst, next, killed) }()
 	if gone == nil {
 		err := <-done
 		done <- err
 		return done, err
 	}
-	limited, cancel := context.WithTimeout(ctx, stopTime+next.Timeout)
+	limited, cancel := context.WithTimeout(ctx, stopTime+s.grace(next))
 	defer cancel()
 	if err := waitGone(limited, gone); err != nil {
 		return nil, fmt.Errorf("its processes do not die: %w", err)
@@ -234,23 +232,38 @@ func (s *Supervisor) gently(inst incus.Instance, next ending) bool {
 	return !next.Force && (inst.Config["user.coi.persistent"] == "true" || next.Reason == record.AskShutdown || next.Reason == "max_duration")
 }
 
+// grace is how long a graceful stop may take.
+func (s *Supervisor) grace(next ending) time.Duration {
+	if next.Timeout > 0 {
+		return next.Timeout
+	}
+	return time.Duration(max(s.file.Get().Plan.StopTimeout, 1)) * time.Second
+}
+
+// listenTime bounds how long an init may take until it can be asked to stop.
+const listenTime = 5 * time.Second
+
 // stopNow stops gracefully where that may matter, and by force where the
-// container is thrown away or grace did not help.
-func (s *Supervisor) stopNow(ctx context.Context, inst incus.Instance, next ending) error {
-	r := s.file.Get()
+// container is thrown away or grace did not help. One whose init was killed
+// needs nothing but that Incus sees it.
+func (s *Supervisor) stopNow(ctx context.Context, inst incus.Instance, next ending, killed bool) error {
 	if s.gently(inst, next) {
-		timeout := next.Timeout
-		if timeout <= 0 {
-			timeout = time.Duration(max(r.Plan.StopTimeout, 1)) * time.Second
-		}
-		c, stop := context.WithTimeout(ctx, timeout+stopTime)
+		s.awaitInit(ctx)
+		c, stop := context.WithTimeout(ctx, s.grace(next)+stopTime)
 		defer stop()
-		if s.door.Stop(c, inst.Name, false, timeout) == nil {
+		if s.door.Stop(c, inst.Name, false, s.grace(next)) == nil {
 			return s.stopped(c, inst.Name)
 		}
 	}
 	c, stop := context.WithTimeout(ctx, stopTime)
 	defer stop()
+	if killed {
+		soon, stop := context.WithTimeout(c, stopTime/4)
+		defer stop()
+		if s.stopped(soon, inst.Name) == nil {
+			return nil
+		}
+	}
 	if err := s.door.Stop(c, inst.Name, true, 0); err != nil {
 		// A container that is going down by itself refuses to be stopped.
 		if s.stopped(c, inst.Name) != nil {
@@ -258,6 +271,13 @@ func (s *Supervisor) stopNow(ctx context.Context, inst incus.Instance, next endi
 		}
 	}
 	return nil
+}
+
+func (s *Supervisor) awaitInit(ctx context.Context) {
+	ctx, stop := context.WithTimeout(ctx, listenTime)
+	defer stop()
+	for s.process != nil && !s.process.Listens() && pause(ctx, 20*time.Millisecond) {
+	}
 }
 
 // stopped waits until Incus sees the container as stopped.
@@ -421,7 +441,7 @@ func (s *Supervisor) undoContainer(ctx context.Context, r record.Record) error {
 		if err := thaw.Container(ctx, s.Home, s.door, inst); err != nil {
 			return err
 		}
-		if err := s.stopNow(ctx, inst, ending{Ending: record.Ending{Force: true}}); err != nil {
+		if err := s.stopNow(ctx, inst, ending{Ending: record.Ending{Force: true}}, false); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -13,6 +15,7 @@ import (
 
 // Process is a process that can be waited for without being its parent.
 type Process struct {
+	pid  int
 	mu   sync.Mutex
 	fd   int // -1 when it has ended and Gone has seen it
 	gone chan struct{}
@@ -29,7 +32,7 @@ func OpenProcess(pid int, startTime uint64) (*Process, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("pidfd of %d: %w", pid, unix.ESRCH)
 	}
-	p := &Process{fd: fd, gone: make(chan struct{})}
+	p := &Process{pid: pid, fd: fd, gone: make(chan struct{})}
 	go p.wait()
 	return p, nil
 }
@@ -62,6 +65,33 @@ func (p *Process) Kill() error {
 		return unix.ESRCH
 	}
 	return unix.PidfdSendSignal(p.fd, unix.SIGKILL, nil, 0)
+}
+
+// The two signals of a graceful stop: systemd blocks its own and reads it from a
+// descriptor, other inits catch SIGPWR (lxc, do_lxcapi_shutdown).
+const (
+	sigHalt  = 34 + 3 // SIGRTMIN+3
+	sigPower = unix.SIGPWR
+)
+
+// Listens reports whether an init can be asked to stop: a signal that comes
+// before it cares for it is lost.
+func (p *Process) Listens() bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid))
+	if err != nil {
+		return true // as good as gone
+	}
+	var cares uint64
+	for line := range strings.Lines(string(text)) {
+		var set uint64
+		if n, _ := fmt.Sscanf(line, "SigBlk: %x", &set); n == 1 {
+			cares |= set
+		}
+		if n, _ := fmt.Sscanf(line, "SigCgt: %x", &set); n == 1 {
+			cares |= set & (1 << (sigPower - 1))
+		}
+	}
+	return cares&(1<<(sigHalt-1)|1<<(sigPower-1)) != 0
 }
 
 // waitGone waits for a channel of Gone or the end of the context.
