@@ -210,10 +210,7 @@ func (s *Supervisor) stop(ctx context.Context, inst incus.Instance, next ending)
 			}
 		}
 	}
-	// The kernel takes all processes of a pid namespace with its init. Where that
-	// is not for us to do, Incus comes to it a little later.
-	killed := s.process != nil && !s.gently(inst, next) && s.process.Kill() == nil
-	go func() { done <- s.stopNow(ctx, inst, next, killed) }()
+	go func() { done <- s.stopNow(ctx, inst, next) }()
 	if gone == nil {
 		err := <-done
 		done <- err
@@ -244,9 +241,9 @@ func (s *Supervisor) grace(next ending) time.Duration {
 const listenTime = 5 * time.Second
 
 // stopNow stops gracefully where that may matter, and by force where the
-// container is thrown away or grace did not help. One whose init was killed
-// needs nothing but that Incus sees it.
-func (s *Supervisor) stopNow(ctx context.Context, inst incus.Instance, next ending, killed bool) error {
+// container is thrown away or grace did not help. Both are Incus' to do: of one
+// whose init just died it says stopped, running and stopped again.
+func (s *Supervisor) stopNow(ctx context.Context, inst incus.Instance, next ending) error {
 	if s.gently(inst, next) {
 		s.awaitInit(ctx)
 		c, stop := context.WithTimeout(ctx, s.grace(next)+stopTime)
@@ -257,13 +254,6 @@ func (s *Supervisor) stopNow(ctx context.Context, inst incus.Instance, next endi
 	}
 	c, stop := context.WithTimeout(ctx, stopTime)
 	defer stop()
-	if killed {
-		soon, stop := context.WithTimeout(c, stopTime/4)
-		defer stop()
-		if s.stopped(soon, inst.Name) == nil {
-			return nil
-		}
-	}
 	if err := s.door.Stop(c, inst.Name, true, 0); err != nil {
 		// A container that is going down by itself refuses to be stopped.
 		if s.stopped(c, inst.Name) != nil {
@@ -280,19 +270,17 @@ func (s *Supervisor) awaitInit(ctx context.Context) {
 	}
 }
 
-// stopped waits until Incus sees the container as stopped.
+// stopped waits until Incus sees the container as stopped. While its hooks run
+// after the death of init, Incus says Error for a moment.
 func (s *Supervisor) stopped(ctx context.Context, name string) error {
 	for {
 		inst, err := s.door.Instance(ctx, name)
-		if err != nil && !errors.Is(err, incus.ErrNotFound) || err == nil && inst.Running() {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(50 * time.Millisecond):
-				continue
-			}
+		if errors.Is(err, incus.ErrNotFound) || err == nil && inst.Status == "Stopped" {
+			return nil
 		}
-		return nil
+		if !pause(ctx, 50*time.Millisecond) {
+			return ctx.Err()
+		}
 	}
 }
 
@@ -441,7 +429,7 @@ func (s *Supervisor) undoContainer(ctx context.Context, r record.Record) error {
 		if err := thaw.Container(ctx, s.Home, s.door, inst); err != nil {
 			return err
 		}
-		if err := s.stopNow(ctx, inst, ending{Ending: record.Ending{Force: true}}, false); err != nil {
+		if err := s.stopNow(ctx, inst, ending{Ending: record.Ending{Force: true}}); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -15,10 +14,8 @@ import (
 
 // Process is a process that can be waited for without being its parent.
 type Process struct {
-	pid  int
-	mu   sync.Mutex
-	fd   int // -1 when it has ended and Gone has seen it
-	gone chan struct{}
+	pid, fd int
+	gone    chan struct{}
 }
 
 // OpenProcess takes hold of a process by pid (pidfd_open(2), Linux 5.3; it
@@ -50,21 +47,7 @@ func (p *Process) wait() {
 			break
 		}
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	_ = unix.Close(p.fd)
-	p.fd = -1
-}
-
-// Kill ends the process at once; the error is the kernel's, EPERM where it
-// belongs to somebody else.
-func (p *Process) Kill() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.fd < 0 {
-		return unix.ESRCH
-	}
-	return unix.PidfdSendSignal(p.fd, unix.SIGKILL, nil, 0)
 }
 
 // The two signals of a graceful stop: systemd blocks its own and reads it from a

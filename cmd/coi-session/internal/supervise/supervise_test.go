@@ -32,15 +32,35 @@ type fakeDoor struct {
 
 func newDoor(t *testing.T, config map[string]string) *fakeDoor {
 	t.Helper()
-	init := exec.Command("sleep", "600")
+	// Like an init, it catches the signal of a stop.
+	init := exec.Command("/bin/sh", "-c", "trap : PWR; echo; while read -r _; do :; done")
+	in, err := init.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := init.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := init.Start(); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = in.Close() })
 	d := &fakeDoor{init: init, inst: &incus.Instance{Name: "coi-aaaaaaaa-1", Status: "Running", Config: config, Devices: map[string]incus.Device{
 		"workspace": {"type": "disk", "source": "/ws"}, "protect-1": {"type": "disk", "source": "/ws/.git/hooks"},
 	}}}
 	t.Cleanup(func() { _ = init.Process.Kill() })
-	go func() { _ = init.Wait() }()
+	go func() {
+		_ = init.Wait()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.inst != nil {
+			d.inst.Status = "Stopped"
+		}
+	}()
 	return d
 }
 
