@@ -1,7 +1,6 @@
 package home
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -118,6 +117,15 @@ func WriteFile(path string, data []byte) error {
 // file, never a half one, but a power cut may lose it. It is for the files of
 // ~/.coi/run, whose containers do not survive a power cut either.
 func ReplaceFile(path string, data []byte) error {
+	return Replace(path, func(w *os.File) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// Replace is ReplaceFile for content that is not in memory: write is given the
+// new file. When it fails the old one stays.
+func Replace(path string, write func(w *os.File) error) error {
 	if st, err := os.Lstat(path); err == nil && !st.Mode().IsRegular() {
 		return fmt.Errorf("%s: %w: not a regular file", path, ErrUnsafe)
 	}
@@ -126,7 +134,7 @@ func ReplaceFile(path string, data []byte) error {
 		return err
 	}
 	defer func() { _ = os.Remove(t.Name()) }()
-	if _, err := io.Copy(t, bytes.NewReader(data)); err != nil {
+	if err := write(t); err != nil {
 		_ = t.Close()
 		return err
 	}

@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"net/netip"
@@ -94,12 +95,29 @@ const (
 	hz           = 10_000_000 // ns in one USER_HZ tick, 100 a second on every Linux
 )
 
-// Decode reads one record. The bytes come from our own programs, but their
-// text comes from the container.
+// SlotOf is the slot of a record, without reading the rest of it; -1 when the
+// record is too short to have one.
+func SlotOf(b []byte) int {
+	if len(b) < headSize {
+		return -1
+	}
+	return int(native.Uint16(b[2:]))
+}
+
+// Decode reads one record.
 func Decode(b []byte) (Record, error) {
 	var r Record
+	err := r.Decode(b)
+	return r, err
+}
+
+// Decode reads one record into r, whatever was there before. Nothing of r
+// points into b. The bytes come from our own programs, but their text comes
+// from the container.
+func (r *Record) Decode(b []byte) error {
+	*r = Record{}
 	if len(b) < headSize {
-		return r, ErrShort
+		return ErrShort
 	}
 	r.Kind, r.Slot = Kind(native.Uint16(b)), native.Uint16(b[2:])
 	r.Seq, r.Mono = native.Uint64(b[8:]), native.Uint64(b[16:])
@@ -109,29 +127,29 @@ func Decode(b []byte) (Record, error) {
 	body := b[headSize:]
 	switch r.Kind {
 	case KindExec:
-		return r, r.exec(body)
+		return r.exec(body)
 	case KindFork:
 		if len(body) < 16 {
-			return r, ErrShort
+			return ErrShort
 		}
 		r.ChildStart = native.Uint64(body) / hz
 		r.Child, r.ChildNSPID = int(native.Uint32(body[8:])), int(native.Uint32(body[12:]))
 	case KindExit:
 		if len(body) < 16 {
-			return r, ErrShort
+			return ErrShort
 		}
 		r.Read, r.Written = native.Uint64(body), native.Uint64(body[8:])
 	case KindConnect, KindSend, KindListen, KindAccept:
 		if len(body) < endpointSize {
-			return r, ErrShort
+			return ErrShort
 		}
 		r.Sock = endpoint(body)
 	case KindSyscall:
-		return r, r.syscall(body)
+		return r.syscall(body)
 	default:
-		return r, errors.New("unknown kind of record")
+		return errors.New("unknown kind of record")
 	}
-	return r, nil
+	return nil
 }
 
 func (r *Record) exec(b []byte) error {
@@ -153,10 +171,13 @@ func (r *Record) exec(b []byte) error {
 	if n[0]+n[1]+n[2]+n[3] > len(data) {
 		return ErrShort
 	}
-	r.File, data = text(data[:n[0]]), data[n[0]:]
-	r.Interp, data = text(data[:n[1]]), data[n[1]:]
-	r.Name, data = text(data[:n[2]]), data[n[2]:]
-	r.Argv = Argv(data[:n[3]])
+	all := string(data[:n[0]+n[1]+n[2]+n[3]]) // one copy for all the parts
+	r.File, all = untilNUL(all[:n[0]]), all[n[0]:]
+	r.Interp, all = untilNUL(all[:n[1]]), all[n[1]:]
+	r.Name, all = untilNUL(all[:n[2]]), all[n[2]:]
+	if n[3] > 0 {
+		r.Argv = strings.Split(strings.TrimSuffix(all, "\x00"), "\x00")
+	}
 	r.ArgvCut, r.ArgvMissed = int(total) > n[3] && n[3] > 0, n[3] == 0 && total > 0
 	return nil
 }
@@ -207,12 +228,17 @@ func address(family uint16, b []byte) netip.Addr {
 
 // text is the part of b before its first NUL.
 func text(b []byte) string {
-	for i, c := range b {
-		if c == 0 {
-			return string(b[:i])
-		}
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		b = b[:i]
 	}
 	return string(b)
+}
+
+func untilNUL(s string) string {
+	if i := strings.IndexByte(s, 0); i >= 0 {
+		return s[:i]
+	}
+	return s
 }
 
 // Argv splits the argument area of a process. Arguments end with NUL; a

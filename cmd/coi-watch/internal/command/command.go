@@ -76,7 +76,9 @@ type Simple struct {
 	touched      []Access
 	hosts        []string
 	parsed       *program.Parsed
-	wordsDecoded bool // a word came out of a decoder
+	wordsDecoded bool   // a word came out of a decoder
+	classed      string // name whose class is kept
+	class        program.Class
 }
 
 // Code is program text in a command line, here-document or file.
@@ -88,7 +90,12 @@ type Code struct {
 }
 
 // Class is the class of the program.
-func (s *Simple) Class() program.Class { return program.ClassOf(s.Name) }
+func (s *Simple) Class() program.Class {
+	if s.classed != s.Name {
+		s.classed, s.class = s.Name, program.ClassOf(s.Name)
+	}
+	return s.class
+}
 
 // Line is the command as one line, for messages.
 func (s *Simple) Line() string { return strings.Join(s.Argv, " ") }

@@ -31,12 +31,12 @@ func BenchmarkProgram(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		pid := 100000 + i%20000
-		c.take(&item{record: &bpf.Record{Kind: bpf.KindFork, PID: 99999, Child: pid, ChildStart: uint64(i), Mono: uint64(i) * 400000}})
-		c.take(&item{record: &bpf.Record{
+		c.takeRecord(&bpf.Record{Kind: bpf.KindFork, PID: 99999, Child: pid, ChildStart: uint64(i), Mono: uint64(i) * 400000})
+		c.takeRecord(&bpf.Record{
 			Kind: bpf.KindExec, PID: pid, PPID: 99999, Start: uint64(i), Mono: uint64(i) * 400000, File: "/usr/bin/cc1", Interp: "/usr/bin/cc1", Name: "cc1", TTY: -1, Ino: 77, Nlink: 1, Mode: 0o100755,
 			Argv: []string{"cc1", "-quiet", "-O2", fmt.Sprintf("file%d.c", i), "-o", "/tmp/x.s"},
-		}})
-		c.take(&item{record: &bpf.Record{Kind: bpf.KindExit, PID: pid, PPID: 99999, Start: uint64(i), Mono: uint64(i) * 400000}})
+		})
+		c.takeRecord(&bpf.Record{Kind: bpf.KindExit, PID: pid, PPID: 99999, Start: uint64(i), Mono: uint64(i) * 400000})
 		c.stream.buf = c.stream.buf[:0]
 	}
 }

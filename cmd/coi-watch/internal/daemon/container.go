@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/bpf"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/cgroup"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/marks"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/netrec"
@@ -24,6 +25,7 @@ type container struct {
 	slot    uint32
 	payload string // name of its cgroup
 	inbox   *inbox
+	record  bpf.Record // the one that is being understood
 	mail    chan func(*container)
 	done    chan struct{}
 
@@ -85,12 +87,13 @@ func (c *container) do(ctx context.Context, f func(*container)) {
 func (c *container) run(ctx context.Context) {
 	defer close(c.done)
 	defer c.letGo()
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTimer(untilTick())
 	defer tick.Stop()
-	var spare []item
-	last := time.Now()
+	var spare batch
+	last := time.Now().Add(time.Duration(c.slot%2) * time.Second) // half of them at one second, half at the next
 	write := time.NewTimer(streamFlush)
 	defer write.Stop()
+	waits := true // for write
 	for !c.ended {
 		select {
 		case <-ctx.Done():
@@ -102,20 +105,20 @@ func (c *container) run(ctx context.Context) {
 			if c.inbox.nudged() {
 				c.readGuard()
 			}
-			for i := range got {
-				c.take(&got[i])
-			}
-			write.Reset(streamFlush)
+			c.takeAll(got)
+			spare = got.worth()
 			c.flush(time.Now(), false)
-			spare = got
-			if cap(spare) > 4096 {
-				spare = nil // a storm is over: give the memory back
+			if !waits && len(c.stream.buf) > 0 {
+				waits = true
+				write.Reset(streamFlush)
 			}
 		case <-c.wire.timer.C:
 			c.look()
 		case now := <-write.C:
+			waits = false
 			c.flush(now, true)
 		case now := <-tick.C:
+			tick.Reset(untilTick())
 			c.resp.retry(ctx)
 			c.flush(now, true)
 			if now.Sub(last) >= c.interval()-tickSlack {
@@ -124,6 +127,12 @@ func (c *container) run(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// untilTick is the time to the next whole second. All containers tick together:
+// waking up costs more than what most of them have to do.
+func untilTick() time.Duration {
+	return time.Second - time.Duration(time.Now().UnixNano())%time.Second
 }
 
 // tickSlack is what a tick may come early.

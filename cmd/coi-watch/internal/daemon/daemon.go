@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -62,6 +63,7 @@ type Daemon struct {
 	wiring bool   // descriptors can be read
 	weak   string // why the sensors in force are no real watch; empty: they are
 	since  time.Time
+	looked map[string]os.FileInfo // wanted files that were read, of the loop alone
 
 	mu         sync.Mutex
 	containers map[string]*container
@@ -73,7 +75,7 @@ type Daemon struct {
 
 // New returns a daemon that has done nothing yet.
 func New(o Options) *Daemon {
-	return &Daemon{Options: o, containers: map[string]*container{}, since: time.Now().UTC(), allow: &allowed{list: allow.NewList(o.Home)}}
+	return &Daemon{Options: o, containers: map[string]*container{}, looked: map[string]os.FileInfo{}, since: time.Now().UTC(), allow: &allowed{list: allow.NewList(o.Home)}}
 }
 
 // Run watches until the context ends. It fails when another daemon of this
@@ -213,8 +215,12 @@ func (d *Daemon) scan(ctx context.Context, wg *sync.WaitGroup) {
 		d.logf("read %s: %v", d.Home.Run(), err)
 	}
 	for _, name := range names {
-		d.wanted(ctx, wg, name)
+		if is, err := os.Lstat(d.Home.Run(name + run.WatchFile)); err != nil || !d.unchanged(name, is) {
+			d.wanted(ctx, wg, name)
+			d.looked[name] = is // before it was read: a change meanwhile is seen next time
+		}
 	}
+	maps.DeleteFunc(d.looked, func(name string, _ os.FileInfo) bool { return !slices.Contains(names, name) })
 	d.each(func(c *container) {
 		if !slices.Contains(names, c.name) {
 			d.wanted(ctx, wg, c.name)
@@ -222,6 +228,13 @@ func (d *Daemon) scan(ctx context.Context, wg *sync.WaitGroup) {
 		c.post(ctx, (*container).lookForGroup)
 	})
 	d.reload(ctx)
+}
+
+// unchanged reports whether a wanted file is the one that was read before. Each
+// change is a new file.
+func (d *Daemon) unchanged(name string, is os.FileInfo) bool {
+	was := d.looked[name]
+	return was != nil && os.SameFile(was, is) && was.ModTime().Equal(is.ModTime()) && was.Size() == is.Size() && d.container(name) != nil
 }
 
 // wanted applies the wanted file of one container. A missing file ends the

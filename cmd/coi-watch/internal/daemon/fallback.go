@@ -82,7 +82,7 @@ func (k *known) slotOf(pid int) (uint32, bool) {
 func (k *known) deliver(slot uint32, r bpf.Record) {
 	r.Slot = uint16(slot)
 	if c := k.d.atSlot(int(slot)); c != nil {
-		c.inbox.put(r)
+		c.inbox.add(item{record: &r})
 	}
 }
 

@@ -8,22 +8,33 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/fanotify"
 )
 
-// maxInbox bounds what waits for one container. It holds more than two seconds
-// of the kernel's budget for programs started.
-const maxInbox = 40000
+// Bounds of what waits for one container. It holds more than two seconds of
+// the kernel's budget for programs started.
+const (
+	maxInbox = 40000
+	maxRaw   = 16 << 20 // bytes of records
+)
 
-// item is something a sensor said: a record of the kernel side, which still
-// has to be understood, or an event.
+// item is something a sensor said: a record of the kernel side as its bytes in
+// the batch, which still have to be understood, a record of a weaker source, or
+// an event.
 type item struct {
-	record *bpf.Record
-	event  *event.Event
-	file   *fanotify.Event
+	at, size int // of the record, size 0: none
+	record   *bpf.Record
+	event    *event.Event
+	file     *fanotify.Event
+}
+
+// batch is what was taken out of an inbox at once.
+type batch struct {
+	items []item
+	raw   []byte
 }
 
 // inbox is the queue between sensors and the goroutine of a container.
 type inbox struct {
 	mu    sync.Mutex
-	items []item
+	batch batch
 	lost  uint64
 	trail bool // the firewall may have written something
 	wake  chan struct{}
@@ -31,17 +42,34 @@ type inbox struct {
 
 func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
 
-func (q *inbox) put(r bpf.Record) { q.add(item{record: &r}) }
+// put copies a record into the queue. It wakes nobody: the reader does when it
+// has put all there is.
+func (q *inbox) put(raw []byte) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	b := &q.batch
+	if len(b.items) >= maxInbox || len(b.raw)+len(raw) > maxRaw {
+		q.lost++
+		return
+	}
+	b.items = append(b.items, item{at: len(b.raw), size: len(raw)})
+	b.raw = append(b.raw, raw...)
+}
 
+// add puts an event into the queue and wakes the container.
 func (q *inbox) add(it item) {
 	q.mu.Lock()
-	if len(q.items) >= maxInbox {
+	if len(q.batch.items) >= maxInbox {
 		q.lost++
 		q.mu.Unlock()
 		return
 	}
-	q.items = append(q.items, it)
+	q.batch.items = append(q.batch.items, it)
 	q.mu.Unlock()
+	q.rouse()
+}
+
+func (q *inbox) rouse() {
 	select {
 	case q.wake <- struct{}{}:
 	default: // it is awake already
@@ -54,10 +82,7 @@ func (c *container) nudge() {
 	q.mu.Lock()
 	q.trail = true
 	q.mu.Unlock()
-	select {
-	case q.wake <- struct{}{}:
-	default: // it is awake already
-	}
+	q.rouse()
 }
 
 // nudged reports, once, whether there was a nudge.
@@ -70,12 +95,21 @@ func (q *inbox) nudged() bool {
 }
 
 // take empties the queue; spare is given back for reuse.
-func (q *inbox) take(spare []item) []item {
+func (q *inbox) take(spare batch) batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	got := q.items
-	q.items = spare[:0]
+	got := q.batch
+	q.batch = batch{spare.items[:0], spare.raw[:0]}
 	return got
+}
+
+// worth drops what a storm made large: the memory is given back.
+func (b batch) worth() batch {
+	if cap(b.items) > 4096 || cap(b.raw) > 1<<20 {
+		return batch{}
+	}
+	clear(b.items) // of events
+	return b
 }
 
 func (q *inbox) dropped() uint64 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -151,34 +152,42 @@ func (b *bpfSource) renew() error {
 	return err
 }
 
-// gather is how long the reader lets records pile up while they come fast: the
-// batch of one wake-up.
-const gather = 500 * time.Microsecond
+// The reader takes all there is, at most most records at once, before it wakes
+// the containers; then it lets records pile up for a moment, because each
+// wake-up costs more than a record.
+const (
+	gather = time.Millisecond
+	most   = 64
+)
 
 func (b *bpfSource) read(ctx context.Context) error {
 	s := b.kernel()
 	var rec ringbuf.Record
-	for ctx.Err() == nil {
+	var woken []*container
+	for n := 0; ctx.Err() == nil; {
 		if err := s.Read(&rec); err != nil {
 			return fmt.Errorf("ring buffer: %w", err)
 		}
-		b.deliver(rec.RawSample)
-		if s.Pending() == 0 {
+		if c := b.d.atSlot(bpf.SlotOf(rec.RawSample)); c != nil {
+			c.inbox.put(rec.RawSample)
+			if !slices.Contains(woken, c) {
+				woken = append(woken, c)
+			}
+		}
+		n++
+		empty := s.Pending() == 0
+		if !empty && n < most {
+			continue
+		}
+		for _, c := range woken {
+			c.inbox.rouse()
+		}
+		woken, n = woken[:0], 0
+		if empty {
 			time.Sleep(gather) //nolint:forbidigo // the next record would wake us by itself, at the price of an interrupt each
 		}
 	}
 	return nil
-}
-
-func (b *bpfSource) deliver(raw []byte) {
-	r, err := bpf.Decode(raw)
-	if err != nil {
-		b.d.logf("record: %v", err)
-		return
-	}
-	if c := b.d.atSlot(int(r.Slot)); c != nil {
-		c.inbox.put(r)
-	}
 }
 
 func (b *bpfSource) close() { b.kernel().Close() }

@@ -1,7 +1,11 @@
 package daemon
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
+	"io"
+	"os"
 	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
@@ -13,6 +17,7 @@ const (
 	streamKeep  = 60 * time.Second
 	streamMax   = 8 << 20 // after trimming; the file never passes twice that
 	streamFlush = 200 * time.Millisecond
+	streamBuf   = 128 << 10 // lines in memory, above which they are written at once
 )
 
 // stream is the file of the last events. Lines gather in memory for a moment,
@@ -21,24 +26,27 @@ type stream struct {
 	path    string
 	buf     []byte
 	size    int64
-	flushed time.Time
 	trimmed time.Time
 }
 
 func (s *stream) add(ev event.Event) {
-	line, err := event.Marshal(ev)
-	if err != nil || len(s.buf) > streamMax {
+	if len(s.buf) > streamMax {
 		return
 	}
-	s.buf = append(append(s.buf, line...), '\n')
+	n := len(s.buf)
+	line, err := event.Append(s.buf, ev)
+	if s.buf = line; err != nil {
+		s.buf = s.buf[:n]
+		return
+	}
+	s.buf = append(s.buf, '\n')
 }
 
 // flush writes what gathered, and cuts off what is older than a minute.
 func (s *stream) flush(now time.Time, force bool) error {
-	if len(s.buf) == 0 || !force && now.Sub(s.flushed) < streamFlush {
+	if len(s.buf) == 0 || !force && len(s.buf) < streamBuf {
 		return nil
 	}
-	s.flushed = now
 	if s.trimmed.IsZero() || s.size+int64(len(s.buf)) > 2*streamMax || now.Sub(s.trimmed) > streamKeep && s.size > 0 {
 		return s.trim(now)
 	}
@@ -48,57 +56,129 @@ func (s *stream) flush(now time.Time, force bool) error {
 	}
 	n, err := f.Write(s.buf)
 	s.size += int64(n)
-	s.buf = s.buf[:0]
+	s.empty()
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	return err
 }
 
-// trim replaces the file by its lines of the last minute and the new ones.
+// empty makes room for new lines; what a storm took is given back.
+func (s *stream) empty() {
+	if s.buf = s.buf[:0]; cap(s.buf) > 4*streamBuf {
+		s.buf = nil
+	}
+}
+
+// trim replaces the file by its lines of the last minute and the new ones. The
+// old ones are not taken into memory: the kernel copies them.
 func (s *stream) trim(now time.Time) error {
-	old, err := home.ReadFile(s.path)
+	old, err := home.Open(s.path)
 	if err != nil && !home.Missing(err) {
 		return err
 	}
-	all := recent(append(old, s.buf...), now.Add(-streamKeep))
-	s.buf, s.trimmed, s.size = s.buf[:0], now, int64(len(all))
-	return home.ReplaceFile(s.path, all)
+	var size int64
+	err = home.Replace(s.path, func(w *os.File) error {
+		if old != nil {
+			defer func() { _ = old.Close() }()
+			from, err := firstSince(old, int64(len(s.buf)), now.Add(-streamKeep))
+			if err != nil {
+				return err
+			}
+			if _, err := old.Seek(from, io.SeekStart); err != nil {
+				return err
+			}
+			if size, err = io.Copy(w, old); err != nil {
+				return err
+			}
+		}
+		n, err := w.Write(s.buf)
+		size += int64(n)
+		return err
+	})
+	s.trimmed, s.size = now, size
+	s.empty()
+	return err
 }
 
-// recent is the part of b from the first line that is not older than since, at
-// most streamMax bytes.
-func recent(b []byte, since time.Time) []byte {
-	if over := len(b) - streamMax; over > 0 {
-		b = b[over:]
-		if i := bytes.IndexByte(b, '\n'); i >= 0 {
-			b = b[i+1:]
+// firstSince is where in f the first line begins that is not older than from and
+// that, with more bytes to come, is within streamMax of the end. Lines are in
+// the order of their time but for moments.
+func firstSince(f *os.File, more int64, from time.Time) (int64, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	low, high := max(0, st.Size()+more-streamMax), st.Size()
+	for low < high {
+		mid := low + (high-low)/2
+		at, ev, ok := lineAt(f, mid)
+		switch {
+		case at >= high:
+			high = mid // no line begins between
+		case ok && !ev.TS.Before(from):
+			high = mid
+		default:
+			low = at + 1
 		}
 	}
-	for len(b) > 0 {
-		i := bytes.IndexByte(b, '\n')
-		if i < 0 {
-			return nil
+	at, _, _ := lineAt(f, low)
+	return at, nil
+}
+
+// lineAt is the first line of f that begins at or after a place, and where that
+// is: the end of the file when there is none.
+func lineAt(f *os.File, place int64) (at int64, ev event.Event, ok bool) {
+	at = max(place-1, 0)
+	r := bufio.NewReaderSize(io.NewSectionReader(f, at, 1<<62), 4096)
+	if place > 0 {
+		n, err := skipLine(r)
+		if at += n; err != nil {
+			return at, ev, false
 		}
-		if ev, err := event.Unmarshal(b[:i]); err == nil && !ev.TS.Before(since) {
-			return b
-		}
-		b = b[i+1:]
 	}
-	return nil
+	line, err := r.ReadBytes('\n')
+	if err != nil {
+		return at, ev, false // the last line was cut by a crash
+	}
+	ev, err = event.Unmarshal(bytes.TrimSuffix(line, []byte("\n")))
+	return at, ev, err == nil
+}
+
+// skipLine reads to the end of a line without keeping it.
+func skipLine(r *bufio.Reader) (n int64, err error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		n += int64(len(part))
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return n, err
+		}
+	}
 }
 
 // last is the number of the last event in the file: a new daemon counts on from
 // there, so that no reader takes new events for old ones.
 func (s *stream) last() uint64 {
-	b, err := home.ReadFile(s.path)
+	f, err := home.Open(s.path)
 	if err != nil {
 		return 0
 	}
-	b = bytes.TrimRight(b, "\n")
-	ev, err := event.Unmarshal(b[bytes.LastIndexByte(b, '\n')+1:])
+	defer func() { _ = f.Close() }()
+	st, err := f.Stat()
 	if err != nil {
 		return 0
 	}
-	return ev.Seq
+	for _, back := range []int64{32 << 10, 2 * event.MaxLine} {
+		var seq uint64
+		for at := max(0, st.Size()-back); at < st.Size(); at++ {
+			next, ev, ok := lineAt(f, at)
+			if at = next; ok {
+				seq = max(seq, ev.Seq)
+			}
+		}
+		if seq > 0 {
+			return seq
+		}
+	}
+	return 0
 }

@@ -9,32 +9,48 @@ import (
 	"github.com/code-on-incus/coi/pkg/coi"
 )
 
-// take understands one item of the inbox and has it judged.
-func (c *container) take(it *item) {
-	if c.scene == nil {
-		return
-	}
-	if it.file != nil {
-		c.takeFile(*it.file)
-		return
-	}
-	var ev event.Event
-	rec := it.record
-	if rec != nil {
-		if rec.Kind == bpf.KindExec && c.scene.Root == nil && rec.NSPID == 1 {
-			c.findInit([]int{rec.PID})
-		}
-		var ok bool
-		if ev, ok = c.scene.Record(*rec); !ok {
+// takeAll has everything judged that was taken out of the inbox at once.
+func (c *container) takeAll(b batch) {
+	for i := range b.items {
+		switch it := &b.items[i]; {
+		case c.scene == nil:
 			return
+		case it.file != nil:
+			c.takeFile(*it.file)
+		case it.event != nil:
+			c.takeEvent(*it.event)
+		case it.record != nil:
+			c.takeRecord(it.record)
+		default:
+			if err := c.record.Decode(b.raw[it.at : it.at+it.size]); err != nil {
+				c.d.logf("%s: record: %v", c.name, err)
+				continue
+			}
+			c.takeRecord(&c.record)
 		}
-	} else {
-		ev = *it.event
-		if ev.PID != 0 {
-			c.scene.About(&ev, ev.PID)
-		}
-		c.scene.Stamp(&ev, ev.Sensor, uint64(ev.Mono))
 	}
+}
+
+// takeEvent is an event of a sensor that knows a process and no more.
+func (c *container) takeEvent(ev event.Event) {
+	if ev.PID != 0 {
+		c.scene.About(&ev, ev.PID)
+	}
+	c.scene.Stamp(&ev, ev.Sensor, uint64(ev.Mono))
+	c.judgeAndPlan(ev, nil)
+}
+
+// takeRecord understands a record and has it judged. It may not keep it.
+func (c *container) takeRecord(rec *bpf.Record) {
+	if rec.Kind == bpf.KindExec && c.scene.Root == nil && rec.NSPID == 1 {
+		c.findInit([]int{rec.PID})
+	}
+	if ev, ok := c.scene.Record(rec); ok {
+		c.judgeAndPlan(ev, rec)
+	}
+}
+
+func (c *container) judgeAndPlan(ev event.Event, rec *bpf.Record) {
 	c.judgeEvent(ev)
 	if ev.Type == event.Connect {
 		c.net.remember(c, ev)

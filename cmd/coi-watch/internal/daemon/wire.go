@@ -88,7 +88,7 @@ func (c *container) considerWiring(ev event.Event, rec *bpf.Record) {
 			return
 		}
 		if rec != nil {
-			c.direct(ev, *rec)
+			c.direct(ev, rec)
 		}
 		if plain(ev.Stdio) {
 			c.wire.plan(again[2:]) // it may still open a connection itself
@@ -119,11 +119,11 @@ func (c *container) anyCandidate() bool {
 
 // direct judges a program whose standard descriptors are sockets from what the
 // kernel said at its exec: it may be gone before anybody can look.
-func (c *container) direct(ev event.Event, r bpf.Record) {
+func (c *container) direct(ev event.Event, r *bpf.Record) {
 	n := wiring.Node{PID: ev.PID, Start: ev.Start, PPID: ev.PPID, Exe: ev.Exe, Class: ev.ExeClass, Argv: ev.Argv, Role: wiring.Role(ev.Role)}
 	sockets := 0
-	for i, d := range r.FD {
-		fd := scene.Descriptor(i, d)
+	for i := range r.FD {
+		fd := scene.Descriptor(i, &r.FD[i])
 		if fd.Kind == wiring.Inet && fd.Connected || fd.Kind == wiring.Vsock {
 			sockets++
 		}

@@ -158,13 +158,28 @@ func oneOf(s string, list ...string) bool {
 	return slices.Contains(list, s)
 }
 
+// hostSet is a list of names that also stands for every name below one of them.
+type hostSet map[string]bool
+
+func hostsOf(list string) hostSet {
+	set := hostSet{}
+	for n := range strings.FieldsSeq(list) {
+		set[n] = true
+	}
+	return set
+}
+
 // hostIn reports whether a host is one of the names or below one of them.
-func hostIn(host string, list []string) bool {
+func hostIn(host string, set hostSet) bool {
+	if !strings.Contains(host, ".") && !set[host] {
+		return false
+	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	for _, n := range list {
-		if host == n || strings.HasSuffix(host, "."+n) {
+	for host != "" {
+		if set[host] {
 			return true
 		}
+		_, host, _ = strings.Cut(host, ".")
 	}
 	return false
 }

@@ -5,7 +5,7 @@ import (
 )
 
 // pools are hosts of mining pools; any name below them counts.
-var pools = strings.Fields(`minexmr.com nanopool.org supportxmr.com hashvault.pro minergate.com nicehash.com f2pool.com ethermine.org 2miners.com unmineable.com moneroocean.stream
+var pools = hostsOf(`minexmr.com nanopool.org supportxmr.com hashvault.pro minergate.com nicehash.com f2pool.com ethermine.org 2miners.com unmineable.com moneroocean.stream
 xmrpool.eu c3pool.com c3pool.org herominers.com miningpoolhub.com antpool.com flypool.org poolin.com viabtc.com slushpool.com braiins.com zpool.ca prohashing.com xmr.pt monerohash.com
 dwarfpool.com crypto-pool.fr xmrfast.com minexmr.to hiveon.net flexpool.io ravenminer.com woolypooly.com kryptex.network rplant.xyz zergpool.com mining-dutch.nl luckypool.io p2pool.io gntl.uk solopool.org xmr.nicehash.com pool.gntl.co.uk kano.is ckpool.org auroramine.com moneroworld.com skypool.org ntpool.org bohemianpool.com`)
 

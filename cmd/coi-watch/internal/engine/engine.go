@@ -4,6 +4,7 @@ package engine
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,7 +55,6 @@ type Engine struct {
 	rules  *Rules
 	wants  map[event.Type][]int // indexes into detect.All
 	slow   map[int]int          // times a detector was too slow
-	began  time.Duration        // processor time when the event came
 	said   map[saidKey]int64    // findings by line, with their time
 	hits   map[string]int
 	faults []string
@@ -94,23 +94,49 @@ func New(cfg Config) *Engine {
 // rule about the same line is returned once. It never panics: a detector that
 // does is reported as sensor.fault and leaves the rest alone.
 func (e *Engine) Process(ev event.Event) []detect.Finding {
-	runtime.LockOSThread() // used counts for the thread
-	defer runtime.UnlockOSThread()
-	e.began = used()
 	v, ok := e.apply(ev)
 	if !ok {
 		return []detect.Finding{fault(ev, "an event could not be taken in")}
 	}
-	var found []detect.Finding
-	for _, i := range e.wants[ev.Type] {
-		if e.slow[i] < 3 {
-			found = append(found, e.run(i, ev, v)...)
-		}
+	start := time.Now()
+	found, ok := e.together(ev, v)
+	if !ok || time.Since(start) > slowest {
+		found = e.oneByOne(ev, v)
 	}
 	found = append(found, e.rules.match(ev, v)...)
-	found = e.settle(ev, found)
-	found = append(found, e.combine(ev, found)...)
+	if len(found) > 0 {
+		found = e.settle(ev, found)
+		found = append(found, e.combine(ev, found)...)
+	}
 	e.note(ev, found)
+	return found
+}
+
+// together runs all detectors without looking at any of them; ok is false when
+// one panicked.
+func (e *Engine) together(ev event.Event, v track.View) (found []detect.Finding, ok bool) {
+	defer func() {
+		if recover() != nil {
+			found, ok = nil, false
+		}
+	}()
+	for _, i := range e.wants[ev.Type] {
+		if out := detect.All[i].Detect(ev, v); out != nil {
+			found = append(found, signed(i, out)...)
+		}
+	}
+	return found, true
+}
+
+// oneByOne runs the detectors again, each by itself, to find out which of them
+// failed or took so long. They are pure: they find what they found before.
+func (e *Engine) oneByOne(ev event.Event, v track.View) []detect.Finding {
+	runtime.LockOSThread() // used counts for the thread
+	defer runtime.UnlockOSThread()
+	var found []detect.Finding
+	for _, i := range slices.Clone(e.wants[ev.Type]) {
+		found = append(found, e.run(i, ev, v)...)
+	}
 	return found
 }
 
@@ -123,39 +149,42 @@ func (e *Engine) apply(ev event.Event) (v track.View, ok bool) {
 	return e.trk.Apply(ev), true
 }
 
-// run is one detector on one event.
+// run is one detector on one event, watched.
 func (e *Engine) run(i int, ev event.Event, v track.View) (out []detect.Finding) {
 	d := detect.All[i]
-	start := time.Now()
+	start := used()
 	defer func() {
 		if r := recover(); r != nil {
 			out = []detect.Finding{fault(ev, "detector "+d.ID+" failed")}
 		}
-		if time.Since(start) > slowest && e.exceeded() {
+		if used()-start > slowest {
 			e.slow[i]++
 			if e.slow[i] == 3 {
-				e.faults = append(e.faults, d.ID+": switched off, too slow three times")
+				e.switchOff(i)
 				out = append(out, fault(ev, "detector "+d.ID+" was too slow three times and is off"))
 			}
 		}
 	}()
-	out = d.Detect(ev, v)
+	return signed(i, d.Detect(ev, v))
+}
+
+func (e *Engine) switchOff(i int) {
+	for t, list := range e.wants {
+		e.wants[t] = slices.DeleteFunc(slices.Clone(list), func(k int) bool { return k == i })
+	}
+	e.faults = append(e.faults, detect.All[i].ID+": switched off, too slow three times")
+}
+
+// signed puts the name of the detector, and its reason where the finding has
+// none of its own, on what it found.
+func signed(i int, out []detect.Finding) []detect.Finding {
 	for k := range out {
-		out[k].Rule = d.ID
+		out[k].Rule = detect.All[i].ID
 		if out[k].Why == "" {
-			out[k].Why = d.Why
+			out[k].Why = detect.All[i].Why
 		}
 	}
 	return out
-}
-
-// exceeded reports whether the processor was in use for longer than slowest
-// since it was asked last, or since the event came.
-func (e *Engine) exceeded() bool {
-	now := used()
-	spent := now - e.began
-	e.began = now
-	return spent > slowest
 }
 
 // used is the processor time of this thread.

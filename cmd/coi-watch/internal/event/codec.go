@@ -1,7 +1,6 @@
 package event
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,17 +23,7 @@ const (
 var ErrTooLong = errors.New("event line over 1 MiB")
 
 // Marshal encodes one event as one line without its newline.
-func Marshal(e Event) ([]byte, error) {
-	e.V = Version
-	e.Limit()
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(e); err != nil {
-		return nil, err
-	}
-	return bytes.TrimRight(b.Bytes(), "\n"), nil
-}
+func Marshal(e Event) ([]byte, error) { return Append(nil, e) }
 
 // Unmarshal decodes one line. Unknown fields are ignored, a newer version and
 // an unknown type are refused.

@@ -72,6 +72,9 @@ func (f *Follower) Next() ([]Record, error) {
 	case ino != f.ino || st.Size() < f.offset: // a new part
 		f.offset, f.ino = 0, ino
 	}
+	if st.Size() == f.offset {
+		return nil, nil
+	}
 	b, err := io.ReadAll(io.NewSectionReader(file, f.offset, maxPass))
 	if err != nil {
 		return nil, err

@@ -35,7 +35,7 @@ func (s *Scene) discover(pid int) *Proc {
 		p.Exe, p.Class, p.Is = exe, im.class, im.is
 	}
 	if !s.Proc.Is(pid, st.Start) {
-		p.Gone = true // another process has the pid by now
+		s.Table.Leave(p) // another process has the pid by now
 	}
 	p.Role = s.roles.of(s.Table, p, s.Init)
 	return p
@@ -64,7 +64,10 @@ func (s *Scene) Rebuild(pids []int) []event.Event {
 			continue
 		}
 		if p := s.Table.Get(pid); p != nil && p.Start == st.Start && p.Exe != "" {
-			p.Gone = false
+			if p.Gone {
+				p.Gone = false
+				s.Table.Put(p)
+			}
 			continue
 		}
 		if p := s.discover(pid); p != nil && !p.Gone {
@@ -73,7 +76,7 @@ func (s *Scene) Rebuild(pids []int) []event.Event {
 	}
 	s.Table.Each(func(p *Proc) {
 		if !known[p.PID] {
-			p.Gone = true
+			s.Table.Leave(p)
 		}
 	})
 	for i := range fresh {
@@ -86,7 +89,7 @@ func (s *Scene) Rebuild(pids []int) []event.Event {
 func (s *Scene) asExec(p *Proc) event.Event {
 	ev := event.Event{Type: event.Exec, PID: p.PID, Argv: p.Argv}
 	s.about(&ev, p.PID)
-	s.script(&ev, bpf.Record{PID: p.PID, File: p.Exe, Interp: p.Exe})
+	s.script(&ev, &bpf.Record{PID: p.PID, File: p.Exe, Interp: p.Exe})
 	s.Stamp(&ev, "scan", 0)
 	return ev
 }
@@ -106,7 +109,7 @@ func (s *Scene) FindInit(pids []int) int {
 
 // script reads the file that an interpreter runs, if it is small and can be
 // read safely.
-func (s *Scene) script(ev *event.Event, r bpf.Record) {
+func (s *Scene) script(ev *event.Event, r *bpf.Record) {
 	name := ""
 	switch {
 	case r.File != r.Interp && r.File != "":

@@ -15,7 +15,7 @@ import (
 
 // program finds out which file runs. The kernel told device, inode and the
 // name as given; the full path is asked of /proc while the process lives.
-func (s *Scene) program(ev *event.Event, r bpf.Record) {
+func (s *Scene) program(ev *event.Event, r *bpf.Record) {
 	given := r.Interp
 	if given == "" {
 		given = r.File
@@ -39,14 +39,14 @@ var readable = map[uint64]bool{0xef53: true, 0x58465342: true, 0x9123683e: true,
 var errUnread = errors.New("file system is not read")
 
 // running opens the very file that a living process runs.
-func (s *Scene) running(r bpf.Record) (*os.File, error) {
+func (s *Scene) running(r *bpf.Record) (*os.File, error) {
 	if !readable[r.Magic] {
 		return nil, errUnread
 	}
 	return os.OpenFile(path.Join(string(s.Proc), strconv.Itoa(r.PID), "exe"), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 }
 
-func (s *Scene) fullPath(r bpf.Record, given string) string {
+func (s *Scene) fullPath(r *bpf.Record, given string) string {
 	if exe, _, err := s.Proc.Exe(r.PID); err == nil && path.Base(exe) == r.Name && s.Proc.Is(r.PID, r.Start) {
 		return exe
 	}
@@ -64,7 +64,7 @@ const (
 	setidBits  = unix.S_ISUID | unix.S_ISGID
 )
 
-func flags(r bpf.Record, given string) []string {
+func flags(r *bpf.Record, given string) []string {
 	var out []string
 	memfd := r.Nlink == 0 && r.Magic == tmpfsMagic && strings.HasPrefix(r.Name, "memfd:")
 	switch {

@@ -28,9 +28,9 @@ func reuse(t *testing.T) *Scene {
 	s.Init = 500
 	runs(t, s, 500, 1, 10)
 	runs(t, s, 700, 9, 90)
-	s.Record(bpf.Record{Kind: bpf.KindExec, PID: 500, PPID: 9, Start: 10, File: "/sbin/init", Argv: []string{"/sbin/init"}})
-	s.Record(bpf.Record{Kind: bpf.KindFork, PID: 500, Start: 10, Child: 700, ChildStart: 20})
-	s.Record(bpf.Record{Kind: bpf.KindExit, PID: 700, PPID: 500, Start: 20})
+	s.Record(&bpf.Record{Kind: bpf.KindExec, PID: 500, PPID: 9, Start: 10, File: "/sbin/init", Argv: []string{"/sbin/init"}})
+	s.Record(&bpf.Record{Kind: bpf.KindFork, PID: 500, Start: 10, Child: 700, ChildStart: 20})
+	s.Record(&bpf.Record{Kind: bpf.KindExit, PID: 700, PPID: 500, Start: 20})
 	return s
 }
 
@@ -51,12 +51,12 @@ func runs(t *testing.T, s *Scene, pid, ppid int, start uint64) {
 // the one that entered it; one that the container's own process starts is.
 func TestPidOfAnotherProcessIsNoParent(t *testing.T) {
 	s := reuse(t)
-	s.Record(bpf.Record{Kind: bpf.KindExec, PID: 800, PPID: 700, Start: 95, File: "/bin/sh", Argv: []string{"sh"}})
+	s.Record(&bpf.Record{Kind: bpf.KindExec, PID: 800, PPID: 700, Start: 95, File: "/bin/sh", Argv: []string{"sh"}})
 	if p := s.Table.Get(800); !p.Outside || p.Role != wiring.Relay || len(s.Table.Chain(p)) != 0 {
 		t.Errorf("entered command = %+v, chain %v; want one from outside", p, s.Table.Chain(p))
 	}
-	s.Record(bpf.Record{Kind: bpf.KindFork, PID: 500, Start: 10, Child: 801, ChildStart: 96})
-	s.Record(bpf.Record{Kind: bpf.KindExec, PID: 801, PPID: 500, Start: 96, File: "/bin/sh", Argv: []string{"sh"}})
+	s.Record(&bpf.Record{Kind: bpf.KindFork, PID: 500, Start: 10, Child: 801, ChildStart: 96})
+	s.Record(&bpf.Record{Kind: bpf.KindExec, PID: 801, PPID: 500, Start: 96, File: "/bin/sh", Argv: []string{"sh"}})
 	if p := s.Table.Get(801); p.Outside || len(s.Table.Chain(p)) != 1 {
 		t.Errorf("command of init = %+v, chain %v; want init above it", p, s.Table.Chain(p))
 	}
@@ -69,12 +69,12 @@ func TestOnTheWayInIsNoEscape(t *testing.T) {
 	s.host["mnt"], s.NS = 4026531841, map[string]uint64{"mnt": 4026532000}
 	runs(t, s, 802, 700, 97)
 	enter := bpf.Record{Kind: bpf.KindSyscall, Call: bpf.Setns, PID: 802, PPID: 700, Start: 97, NS: [5]uint32{4026531841}}
-	if ev, ok := s.Record(enter); !ok || ev.N["foreign"] != 0 {
+	if ev, ok := s.Record(&enter); !ok || ev.N["foreign"] != 0 {
 		t.Errorf("setns on the way in = %+v, %v; want nothing foreign", ev.N, ok)
 	}
-	s.Record(bpf.Record{Kind: bpf.KindFork, PID: 500, Start: 10, Child: 803, ChildStart: 98})
+	s.Record(&bpf.Record{Kind: bpf.KindFork, PID: 500, Start: 10, Child: 803, ChildStart: 98})
 	escape := bpf.Record{Kind: bpf.KindSyscall, Call: bpf.Setns, PID: 803, PPID: 500, Start: 98, NS: [5]uint32{4026531841}}
-	if ev, ok := s.Record(escape); !ok || ev.Type != event.Setns || ev.N["foreign"] != 1 {
+	if ev, ok := s.Record(&escape); !ok || ev.Type != event.Setns || ev.N["foreign"] != 1 {
 		t.Errorf("setns of a process of the container = %+v, %v; want foreign", ev.N, ok)
 	}
 }

@@ -116,7 +116,7 @@ func (s *Scene) Stamp(ev *event.Event, sensor string, mono uint64) {
 
 // Record makes an event of what the kernel side said; ok is false for records
 // that only keep the table up to date.
-func (s *Scene) Record(r bpf.Record) (ev event.Event, ok bool) {
+func (s *Scene) Record(r *bpf.Record) (ev event.Event, ok bool) {
 	switch r.Kind {
 	case bpf.KindExec:
 		return s.exec(r), true
@@ -132,7 +132,7 @@ func (s *Scene) Record(r bpf.Record) (ev event.Event, ok bool) {
 	return ev, false
 }
 
-func (s *Scene) exec(r bpf.Record) event.Event {
+func (s *Scene) exec(r *bpf.Record) event.Event {
 	p := s.adopt(r.PID, r.PPID, r.Start)
 	p.NSPID, p.UID, p.Started = r.NSPID, s.UID(int(r.UID)), int64(r.Mono)
 	ev := event.Event{
@@ -151,8 +151,9 @@ func (s *Scene) exec(r bpf.Record) event.Event {
 		ev.TTY = "pts/" + strconv.Itoa(int(r.TTY))
 	}
 	s.program(&ev, r)
-	for _, d := range r.FD {
-		ev.Stdio = append(ev.Stdio, stdio(d))
+	ev.Stdio = make([]event.Stdio, len(r.FD))
+	for i := range r.FD {
+		ev.Stdio[i] = stdio(&r.FD[i])
 	}
 	ev.Chain = s.Table.Chain(p)
 	p.Exe, p.Class, p.Is, p.Argv = ev.Exe, ev.ExeClass, ev.ExeIs, ev.Argv
@@ -203,7 +204,7 @@ func (p *Proc) under(ppid int, parent *Proc) {
 	}
 }
 
-func (s *Scene) fork(r bpf.Record) event.Event {
+func (s *Scene) fork(r *bpf.Record) event.Event {
 	parent := s.Table.Get(r.PID)
 	if parent != nil && parent.Start != r.Start && r.Start != 0 { // 0: a weaker sensor does not know
 		parent = nil
@@ -219,9 +220,9 @@ func (s *Scene) fork(r bpf.Record) event.Event {
 	return ev
 }
 
-func (s *Scene) exit(r bpf.Record) event.Event {
-	if p := s.Table.Get(r.PID); p != nil && p.Start == r.Start {
-		p.Gone = true
+func (s *Scene) exit(r *bpf.Record) event.Event {
+	if p := s.Table.Get(r.PID); p != nil && (p.Start == r.Start || r.Start == 0) { // 0: a weaker sensor does not know
+		s.Table.Leave(p)
 	}
 	ev := event.Event{Type: event.Exit, PID: r.PID, PPID: r.PPID, Start: r.Start, N: map[string]float64{"read": float64(r.Read), "written": float64(r.Written)}}
 	s.about(&ev, r.PID)

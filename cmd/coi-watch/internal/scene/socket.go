@@ -27,11 +27,11 @@ var pipeFS = func() uint32 {
 }()
 
 // Descriptor puts a descriptor in the words of the wiring graph.
-func Descriptor(n int, d bpf.Desc) wiring.FD {
+func Descriptor(n int, d *bpf.Desc) wiring.FD {
 	s := stdio(d)
 	fd := wiring.FD{N: n, Kind: s.Kind, ID: s.ID, Read: true, Write: true}
 	if s.Kind == wiring.Inet {
-		fd.Proto, fd.LocalPort = proto(d.Sock), int(d.Sock.Local.Port())
+		fd.Proto, fd.LocalPort = proto(&d.Sock), int(d.Sock.Local.Port())
 		fd.Connected = d.Sock.Remote.IsValid() && d.Sock.Remote.Port() != 0
 		if fd.Connected {
 			fd.Peer, fd.Port = d.Sock.Remote.Addr().String(), int(d.Sock.Remote.Port())
@@ -41,7 +41,7 @@ func Descriptor(n int, d bpf.Desc) wiring.FD {
 }
 
 // stdio puts a descriptor in the words of the event.
-func stdio(d bpf.Desc) event.Stdio {
+func stdio(d *bpf.Desc) event.Stdio {
 	id := strconv.FormatUint(d.Ino, 10)
 	switch d.Mode & unix.S_IFMT {
 	case unix.S_IFIFO:
@@ -64,7 +64,7 @@ func stdio(d bpf.Desc) event.Stdio {
 	return event.Stdio{Kind: wiring.File, ID: id}
 }
 
-func socketStdio(d bpf.Desc, id string) event.Stdio {
+func socketStdio(d *bpf.Desc, id string) event.Stdio {
 	switch d.Sock.Family {
 	case unix.AF_UNIX:
 		return event.Stdio{Kind: wiring.Unix, ID: id}
@@ -78,8 +78,8 @@ func socketStdio(d bpf.Desc, id string) event.Stdio {
 	return out
 }
 
-func (s *Scene) socket(r bpf.Record) event.Event {
-	ev := event.Event{PID: r.PID, PPID: r.PPID, Start: r.Start, NSPID: r.NSPID, Proto: proto(r.Sock), Dir: "out"}
+func (s *Scene) socket(r *bpf.Record) event.Event {
+	ev := event.Event{PID: r.PID, PPID: r.PPID, Start: r.Start, NSPID: r.NSPID, Proto: proto(&r.Sock), Dir: "out"}
 	sensor := "connect"
 	switch r.Kind {
 	case bpf.KindListen:
@@ -99,13 +99,13 @@ func (s *Scene) socket(r bpf.Record) event.Event {
 }
 
 // adoptQuietly learns of a process whose exec was before our time.
-func (s *Scene) adoptQuietly(r bpf.Record) {
+func (s *Scene) adoptQuietly(r *bpf.Record) {
 	if p := s.Table.Get(r.PID); p == nil || p.Start != r.Start {
 		s.discover(r.PID)
 	}
 }
 
-func proto(e bpf.Endpoint) string {
+func proto(e *bpf.Endpoint) string {
 	switch e.Proto {
 	case unix.IPPROTO_TCP:
 		return "tcp"

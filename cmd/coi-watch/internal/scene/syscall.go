@@ -31,7 +31,7 @@ var attach = map[uint64]string{16: "attach", 0x4206: "seize"}
 
 // syscall makes an event of a system call that returned. Calls that mean
 // nothing by themselves are left out.
-func (s *Scene) syscall(r bpf.Record) (event.Event, bool) {
+func (s *Scene) syscall(r *bpf.Record) (event.Event, bool) {
 	c, ok := calls[r.Call]
 	if !ok {
 		return event.Event{}, false
@@ -102,7 +102,7 @@ func (s *Scene) target(n map[string]float64, nspid uint64) {
 // foreign reports whether a process of the container joined, or tried to join,
 // a namespace that is none of the container's. Who is still on the way in from
 // outside does not count.
-func (s *Scene) foreign(r bpf.Record) bool {
+func (s *Scene) foreign(r *bpf.Record) bool {
 	if p := s.Table.Get(r.PID); p == nil || p.Outside {
 		return false
 	}

@@ -4,17 +4,19 @@
 package scene
 
 import (
-	"container/list"
-
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/wiring"
 )
 
-// MaxProcesses bounds the table; the processes that were silent longest go first.
-const MaxProcesses = 32768
+// Bounds of the table; the processes that were silent longest go first.
+const (
+	MaxProcesses = 32768
+	MaxGone      = 4096 // of them, those that ended
+)
 
 // Proc is one process. Gone processes stay until the table needs the place,
-// because their children still want to know where they came from.
+// because their children still want to know where they came from. It is the
+// table's: Put and Leave move it.
 type Proc struct {
 	PID, PPID int
 	Start     uint64
@@ -35,18 +37,55 @@ type Proc struct {
 	Written   uint64
 	Rates     [3]float64 // MB/s of the last three polls
 
-	place *list.Element
+	in         *line
+	prev, next *Proc
 }
 
 // Table is the processes of one container by pid. It is not safe for
 // concurrent use.
 type Table struct {
-	procs map[int]*Proc
-	order *list.List // oldest sign of life first
+	procs       map[int]*Proc
+	alive, gone line // oldest sign of life first
+}
+
+// line is processes in an order.
+type line struct {
+	first, last *Proc
+	n           int
+}
+
+func (l *line) push(p *Proc) {
+	p.in, p.prev, p.next = l, l.last, nil
+	if l.last == nil {
+		l.first = p
+	} else {
+		l.last.next = p
+	}
+	l.last = p
+	l.n++
+}
+
+func (p *Proc) leaveLine() {
+	l := p.in
+	if l == nil {
+		return
+	}
+	if p.prev == nil {
+		l.first = p.next
+	} else {
+		p.prev.next = p.next
+	}
+	if p.next == nil {
+		l.last = p.prev
+	} else {
+		p.next.prev = p.prev
+	}
+	p.in, p.prev, p.next = nil, nil, nil
+	l.n--
 }
 
 // NewTable returns an empty table.
-func NewTable() *Table { return &Table{procs: map[int]*Proc{}, order: list.New()} }
+func NewTable() *Table { return &Table{procs: map[int]*Proc{}} }
 
 // Get returns the process with that pid, living or gone; nil if never seen.
 func (t *Table) Get(pid int) *Proc { return t.procs[pid] }
@@ -54,28 +93,52 @@ func (t *Table) Get(pid int) *Proc { return t.procs[pid] }
 // Len is the number of entries.
 func (t *Table) Len() int { return len(t.procs) }
 
-// Put adds or replaces a process.
+// Put adds a process, or replaces the one that had its pid.
 func (t *Table) Put(p *Proc) {
 	if old := t.procs[p.PID]; old != nil {
-		t.order.Remove(old.place)
+		old.leaveLine()
 	}
-	p.place = t.order.PushBack(p)
+	p.leaveLine()
 	t.procs[p.PID] = p
+	if p.Gone {
+		t.gone.push(p)
+	} else {
+		t.alive.push(p)
+	}
+	t.bound()
+}
+
+// Leave notes that a process of the table ended.
+func (t *Table) Leave(p *Proc) {
+	p.Gone = true
+	if p.in != &t.alive {
+		return
+	}
+	p.leaveLine()
+	t.gone.push(p)
+	t.bound()
+}
+
+func (t *Table) bound() {
+	for t.gone.n > MaxGone || t.gone.n > 0 && len(t.procs) > MaxProcesses {
+		t.drop(t.gone.first)
+	}
 	for len(t.procs) > MaxProcesses {
-		first := t.order.Front()
-		t.order.Remove(first)
-		if q, ok := first.Value.(*Proc); ok {
-			delete(t.procs, q.PID)
-		}
+		t.drop(t.alive.first)
 	}
 }
 
-// Each calls f with every living process.
+func (t *Table) drop(p *Proc) {
+	p.leaveLine()
+	delete(t.procs, p.PID)
+}
+
+// Each calls f with every living process, which f may make leave.
 func (t *Table) Each(f func(*Proc)) {
-	for _, p := range t.procs {
-		if !p.Gone {
-			f(p)
-		}
+	for p := t.alive.first; p != nil; {
+		next := p.next
+		f(p)
+		p = next
 	}
 }
 

@@ -4,7 +4,10 @@
 package track
 
 import (
+	"cmp"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +20,8 @@ import (
 // Limits of the state of one container.
 const (
 	MaxProcs  = 32768
-	MaxMarks  = 256 // per tree
+	MaxGone   = 4096 // processes that ended, within keepExits
+	MaxMarks  = 256  // per tree
 	MaxTrees  = 4096
 	MaxNames  = 4096
 	Window    = 120 * time.Second
@@ -52,7 +56,6 @@ type Process struct {
 	Born      int64 // mono of the first event
 	Gone      int64 // mono of its exit, 0 while it lives
 	Root      int   // pid of the top of its tree: the child of the tool, an agent or a relay
-	Command   *command.Command
 }
 
 // Mark is something a tree did lately.
@@ -69,7 +72,7 @@ type Mark struct {
 type Tracker struct {
 	set    Settings
 	procs  map[int]*Process
-	order  []int // pids in the order of birth, for eviction
+	gone   queue // processes that ended, in that order
 	marks  map[int][]Mark
 	hosts  map[string]bool   // hosts that this container used before
 	names  map[string]string // address → name
@@ -177,11 +180,10 @@ func (t *Tracker) exec(ev event.Event) *command.Command {
 	if is == "" && program.Known(ev.Exe) {
 		is = program.Canonical(ev.Exe)
 	}
-	p.Command = command.Parse(ev.Argv, command.Env{
+	return command.Parse(ev.Argv, command.Env{
 		Home: t.set.Home, User: t.set.User, CWD: ev.CWD, Script: ev.Script, ScriptPath: ev.ScriptPath,
 		ExeIs: is, Resolve: t.set.Resolve, Read: t.set.Read,
 	})
-	return p.Command
 }
 
 // ensure finds or makes the process of an event. A pid that is used again is a
@@ -202,7 +204,6 @@ func (t *Tracker) ensure(ev event.Event) *Process {
 		t.evict()
 	}
 	t.procs[ev.PID] = p
-	t.order = append(t.order, ev.PID)
 	p.Root = t.rootOf(p)
 	return p
 }
@@ -217,17 +218,54 @@ func (t *Tracker) rootOf(p *Process) int {
 	return parent.Root
 }
 
+// evict forgets the older half of the processes that ended, and when that is
+// nothing an eighth of those that live: the oldest, many at once, so that a
+// flood pays for it once in a long while.
 func (t *Tracker) evict() {
-	for i, pid := range t.order {
-		if p := t.procs[pid]; p != nil {
-			if p.Gone == 0 {
-				t.living--
-			}
-			delete(t.procs, pid)
-			t.order = append([]int(nil), t.order[i+1:]...)
-			return
+	if n := t.gone.len(); n > 0 {
+		t.forget((n + 1) / 2)
+		return
+	}
+	all := slices.SortedFunc(maps.Values(t.procs), func(a, b *Process) int { return cmp.Compare(a.Born, b.Born) })
+	for _, p := range all[:len(all)/8] {
+		delete(t.procs, p.PID)
+		t.living--
+	}
+}
+
+// forget drops the first n of the processes that ended.
+func (t *Tracker) forget(n int) {
+	for range n {
+		if p := t.gone.take(); t.procs[p.PID] == p {
+			delete(t.procs, p.PID)
 		}
 	}
+}
+
+// queue is a line of processes.
+type queue struct {
+	list []*Process
+	head int
+}
+
+func (q *queue) len() int { return len(q.list) - q.head }
+
+func (q *queue) put(p *Process) {
+	if q.head > len(q.list)/2 {
+		n := copy(q.list, q.list[q.head:])
+		clear(q.list[n:])
+		q.list, q.head = q.list[:n], 0
+	}
+	q.list = append(q.list, p)
+}
+
+func (q *queue) first() *Process { return q.list[q.head] }
+
+func (q *queue) take() *Process {
+	p := q.list[q.head]
+	q.list[q.head] = nil
+	q.head++
+	return p
 }
 
 func (t *Tracker) fork(ev event.Event) {
@@ -243,16 +281,10 @@ func (t *Tracker) exit(ev event.Event) {
 	if p := t.procs[ev.PID]; p != nil && p.Gone == 0 {
 		p.Gone = max(ev.Mono, 1)
 		t.living--
+		t.gone.put(p)
 	}
-	for len(t.order) > 0 {
-		p := t.procs[t.order[0]]
-		if p != nil && (p.Gone == 0 || t.now-p.Gone < int64(keepExits)) {
-			break
-		}
-		if p != nil {
-			delete(t.procs, p.PID)
-		}
-		t.order = t.order[1:]
+	for t.gone.len() > MaxGone || t.gone.len() > 0 && t.now-t.gone.first().Gone >= int64(keepExits) {
+		t.forget(1)
 	}
 }
 

@@ -21,11 +21,14 @@ type View struct {
 	memo     *memo
 }
 
-// memo keeps the classes of the last path asked for: all file detectors ask
-// for the same one.
+// memo keeps what many detectors ask for: the classes of the last path, and
+// the names of the process and its parents.
 type memo struct {
 	path    string
 	classes []paths.Class
+	names   []string
+	above   []program.Class // of names
+	named   bool
 }
 
 // PathClasses are the classes of a path of the event.
@@ -65,10 +68,28 @@ func (v View) Proc() Process {
 	return p
 }
 
-// Names are the canonical names of a process and of its parents, nearest first.
+// Names are the canonical names of a process and of its parents, nearest
+// first. The list is shared: it may not be changed.
 func (v View) Names() []string {
-	var out []string
-	if p := v.Proc(); p.Name != "" {
+	if v.memo == nil {
+		return v.lineage()
+	}
+	if !v.memo.named {
+		v.memo.names, v.memo.named = v.lineage(), true
+		for _, n := range v.memo.names {
+			v.memo.above = append(v.memo.above, program.ClassOf(n))
+		}
+	}
+	return v.memo.names
+}
+
+func (v View) lineage() []string {
+	out := make([]string, 0, 2+event.MaxChain)
+	if p := v.t.procs[v.ev.PID]; p != nil {
+		if p.Name != "" {
+			out = append(out, p.Name)
+		}
+	} else if p := v.Proc(); p.Name != "" {
 		out = append(out, p.Name)
 	}
 	for i, p := 0, v.t.procs[v.ev.PPID]; p != nil && i < event.MaxChain; i, p = i+1, v.t.procs[p.PPID] {
@@ -82,7 +103,16 @@ func (v View) Names() []string {
 
 // Under reports whether the process or a parent is of one of the classes.
 func (v View) Under(classes ...program.Class) bool {
-	for _, n := range v.Names() {
+	names := v.Names()
+	if v.memo != nil {
+		for _, c := range v.memo.above {
+			if slices.Contains(classes, c) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, n := range names {
 		if slices.Contains(classes, program.ClassOf(n)) {
 			return true
 		}

@@ -36,7 +36,7 @@ type Trail struct {
 
 // writer is the trail of one container.
 type writer struct {
-	in      chan audit.Record
+	in      chan *audit.Record // pointers: an empty queue of records would be large
 	red     *redact.Redactor
 	missed  int
 	pending sync.WaitGroup
@@ -73,11 +73,11 @@ func (t *Trail) Watch(w run.Watch) {
 		t.logf("%v", err)
 		return
 	}
-	wr := &writer{in: make(chan audit.Record, Queue), red: red}
+	wr := &writer{in: make(chan *audit.Record, Queue), red: red}
 	t.each[w.Container] = wr
 	go func() {
 		for r := range wr.in {
-			if _, err := a.Append(r); err != nil {
+			if _, err := a.Append(*r); err != nil {
 				t.logf("%s: %v", w.Container, err)
 			}
 			wr.pending.Done()
@@ -112,7 +112,7 @@ func (t *Trail) Put(container string, r audit.Record) string {
 	}
 	w.pending.Add(1)
 	select {
-	case w.in <- r:
+	case w.in <- &r:
 		w.missed = 0
 	default:
 		w.pending.Done()
