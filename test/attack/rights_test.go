@@ -68,7 +68,10 @@ func TestMonitorWithoutARight(t *testing.T) {
 			if out := s.out.String(); !strings.Contains(out, tt.says) || tt.says == "" && strings.Contains(out, "monitor") {
 				t.Errorf("the session said %q; want %q in it", out, tt.says)
 			}
-			goOn(t, dir, "sleep 0.5; sudo cat /etc/shadow >/dev/null; (exec -a worker nc -l -p 12345 -e /bin/sh)")
+			// The last of the three goes on until somebody ends it: the weakest tier
+			// promises no more than to see what lives longer than its look.
+			goOn(t, dir, `sleep 0.5; sudo cat /etc/shadow >/dev/null; (exec -a worker nc -l -p 12345 -e /bin/sh)
+perl -e 'use Socket;socket(L,PF_INET,SOCK_STREAM,6);bind(L,sockaddr_in(4245,INADDR_ANY));listen(L,1);accept(S,L);open(STDIN,"<&S");open(STDOUT,">&S");exec("/bin/sh","-i")'`)
 			s.answered("")
 			_ = do(t, dir, "kill", "--force", s.container)
 			configure(t, insist)

@@ -62,11 +62,23 @@ func (e *eval) embedded(s *Simple, f frame) {
 		}
 	case "make":
 		for _, c := range p.Values("eval") {
-			if _, t, ok := strings.Cut(c, "\n\t"); ok {
-				cmds = append(cmds, strings.TrimLeft(t, "-@"))
+			head, t, ok := strings.Cut(c, "\n\t")
+			if !ok {
+				_, t, ok = strings.Cut(head, ";") // a recipe beside its target
+			}
+			if ok {
+				cmds = append(cmds, strings.TrimLeft(t, "-@ "))
 			}
 		}
 		cmds = append(cmds, e.recipes(p)...)
+	case "zip":
+		for i, a := range s.Argv {
+			if t, ok := strings.CutPrefix(a, "--unzip-command="); ok {
+				cmds = append(cmds, t)
+			} else if (a == "-TT" || a == "--unzip-command") && i+1 < len(s.Argv) {
+				cmds = append(cmds, s.Argv[i+1])
+			}
+		}
 	case "npm":
 		cmds = append(cmds, e.packageScripts()...)
 	case "pip", "cargo", "gem", "bundle", "poetry", "uv", "pytest", "rake", "scons", "tox", "nox", "hatch":

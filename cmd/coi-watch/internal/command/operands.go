@@ -16,8 +16,9 @@ func (s *Simple) others(p program.Parsed, add adder) {
 	}
 	switch s.Class() {
 	case program.Shell, program.Interpreter:
-		for _, x := range p.Rest {
+		for i, x := range p.Rest {
 			switch {
+			case i == 0 && s.Class() == program.Shell && p.Has("c"): // the text, whose commands are judged themselves
 			case s.Name == "awk" && len(p.Rest) > 0 && x == p.Rest[0] && !p.Has("f", "file", "e"):
 			case len(s.Code) > 0 && s.Class() == program.Interpreter:
 				add(Read, x)

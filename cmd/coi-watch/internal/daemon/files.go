@@ -38,6 +38,8 @@ type fileSensor struct {
 	open func() (notices, error)
 	lost atomic.Uint64
 
+	gathered bool // starts of programs come by a reader that gathers
+
 	marking sync.RWMutex // between a mark and its claim nothing is given up
 
 	mu     sync.Mutex
@@ -51,7 +53,8 @@ const settle = 2 * gather
 // openFiles takes the best file sensor that works here and weighs what the
 // sensors together are worth.
 func (d *Daemon) openFiles() error {
-	f := &fileSensor{tier: "fanotify", owners: map[fanotify.Key][]*container{}, open: func() (notices, error) { return fanotify.Open() }}
+	_, gathered := d.source.(*bpfSource)
+	f := &fileSensor{tier: "fanotify", gathered: gathered, owners: map[fanotify.Key][]*container{}, open: func() (notices, error) { return fanotify.Open() }}
 	var refused, err error
 	if f.s, refused = f.open(); refused != nil {
 		f.tier, f.open = "inotify", func() (notices, error) { return inotify.Open() }
@@ -97,8 +100,11 @@ func (f *fileSensor) read() error {
 	own := os.Getpid()
 	return f.door().Read(func(batch []fanotify.Event) {
 		// What a process did to a file comes by another way than its start: let
-		// the start arrive first, so that it is known who it was.
-		time.Sleep(settle) //nolint:forbidigo // a fixed head start for another sensor, not a wait for something
+		// the start arrive first, so that it is known who it was. Where nobody tells
+		// of starts in time, who it was is read from /proc, before it is gone.
+		if f.gathered {
+			time.Sleep(settle) //nolint:forbidigo // a fixed head start for another sensor, not a wait for something
+		}
 		for _, ev := range batch {
 			switch {
 			case ev.Overflow:

@@ -19,17 +19,11 @@ func (c *container) soften(f detect.Finding, ev event.Event) (detect.Finding, bo
 	if ev.Sensor == "file" && ev.PID == 0 && f.Level.Rank() > coi.Warning.Rank() {
 		f.Level = coi.Warning
 	}
-	if f.Rule != "escape.locked" || f.Op != string(event.Umount) || !c.byInit(ev) || !c.goingDown() {
+	if f.Rule != "escape.locked" || f.Op != string(event.Umount) || !f.ByInit || !c.goingDown() {
 		return f, true
 	}
 	f.Level, f.Title, f.Why = coi.Info, "unmounted by the shutdown", "coi stops the container, and its init unmounts what was mounted"
 	return f, ev.Type != event.Exec
-}
-
-// byInit reports whether init or a child of it did this; what was only noticed
-// afterwards has no process.
-func (c *container) byInit(ev event.Event) bool {
-	return ev.PID == 0 || ev.PID == c.scene.Init || ev.PPID == c.scene.Init
 }
 
 // goingDown reports whether the supervisor has begun to end the session.

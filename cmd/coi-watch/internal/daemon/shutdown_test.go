@@ -23,14 +23,13 @@ func TestShutdownUnmounts(t *testing.T) {
 		ev    event.Event
 		want  coi.Level
 	}{
-		{"a child of init", run.Saving, detect.Finding{Rule: "escape.locked", Op: "umount"}, event.Event{PID: 90, PPID: init}, coi.Info},
-		{"the start of umount", run.Saving, detect.Finding{Rule: "escape.locked", Op: "umount"}, event.Event{Type: event.Exec, PID: 90, PPID: init}, coi.Info},
-		{"init itself", run.Saving, detect.Finding{Rule: "escape.locked", Op: "umount"}, event.Event{PID: init, PPID: 1}, coi.Info},
-		{"noticed afterwards", run.Saving, detect.Finding{Rule: "escape.locked", Op: "umount"}, event.Event{}, coi.Info},
-		{"while the session runs", run.Running, detect.Finding{Rule: "escape.locked", Op: "umount"}, event.Event{PID: 90, PPID: init}, coi.Critical},
+		{"a child of init", run.Saving, detect.Finding{ByInit: true, Rule: "escape.locked", Op: "umount"}, event.Event{PID: 90, PPID: init}, coi.Info},
+		{"the start of umount", run.Saving, detect.Finding{ByInit: true, Rule: "escape.locked", Op: "umount"}, event.Event{Type: event.Exec, PID: 90, PPID: init}, coi.Info},
+		{"noticed afterwards", run.Saving, detect.Finding{ByInit: true, Rule: "escape.locked", Op: "umount"}, event.Event{}, coi.Info},
+		{"while the session runs", run.Running, detect.Finding{ByInit: true, Rule: "escape.locked", Op: "umount"}, event.Event{PID: 90, PPID: init}, coi.Critical},
 		{"somebody else's process", run.Saving, detect.Finding{Rule: "escape.locked", Op: "umount"}, event.Event{PID: 91, PPID: 90}, coi.Critical},
-		{"a write", run.Saving, detect.Finding{Rule: "escape.locked", Op: "write"}, event.Event{PID: 90, PPID: init}, coi.Critical},
-		{"another rule", run.Saving, detect.Finding{Rule: "escape.nested", Op: "umount"}, event.Event{PID: 90, PPID: init}, coi.Critical},
+		{"a write", run.Saving, detect.Finding{ByInit: true, Rule: "escape.locked", Op: "write"}, event.Event{PID: 90, PPID: init}, coi.Critical},
+		{"another rule", run.Saving, detect.Finding{ByInit: true, Rule: "escape.nested", Op: "umount"}, event.Event{PID: 90, PPID: init}, coi.Critical},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			h := home.Home{Dir: t.TempDir(), UID: os.Geteuid()}

@@ -24,6 +24,7 @@ type Finding struct {
 	Host     string // name or address as written
 	Command  string // the simple command that matched
 	Evidence map[string]string
+	ByInit   bool // done by a child of the container's init, or noticed afterwards: perhaps its shutdown
 }
 
 // Sample is one test case of a detector: a command line, or events.

@@ -26,8 +26,68 @@ var privSudoers = Detector{
 	}),
 	Fire: append(append(lines(coi.High, "echo 'u ALL=(ALL) NOPASSWD: ALL' >> /etc/sudoers", "echo 'Defaults !authenticate' | sudo tee /etc/sudoers.d/x", "sudo sed -i 's/env_reset.*$/env_reset,timestamp_timeout=-1/' /etc/sudoers", "printf 'Defaults !tty_tickets\\n' > /etc/sudoers.d/t",
 		"echo 'u ALL=(ALL) ALL' | EDITOR='tee -a' visudo", "sudo sh -c \"echo Defaults '!'tty_tickets >> /etc/sudoers\"", "python3 -c \"open('/etc/sudoers','a').write('u ALL=NOPASSWD: ALL')\"", "echo 'permit nopass u' >> /etc/doas.conf"),
-		lines(coi.Warning, "sudo sed -i '/env_reset/d' /etc/sudoers", "cp my /etc/sudoers.d/my", "sudo cat /etc/sudoers")...), events(event.Event{Type: event.Write, PID: 3, Exe: "/usr/bin/tee", Path: "/etc/sudoers.d/x"})...),
-	Quiet: lines("", "sudo visudo -c", "sudo -l", "ls -l /etc/sudoers.d", "chmod 440 /etc/sudoers.d/x", "rm /etc/sudoers.d/x", "grep $USER /etc/subuid /etc/subgid", "man sudoers"),
+		lines(coi.Warning, "sudo sed -i '/env_reset/d' /etc/sudoers", "cp my /etc/sudoers.d/my", "sudo cat /etc/sudoers",
+			"sudo vim -c ':!sh'", "sudo vim -c ':!/bin/sh' /dev/null", `sudo awk 'BEGIN {system("/bin/sh")}'`, `sudo find . -exec /bin/sh \; -quit`, "sudo tar cf /dev/null x --checkpoint=1 --checkpoint-action=exec=/bin/sh",
+			"sudo zip /tmp/x /etc/hosts -T -TT 'sh #'", `sudo make -s --eval=$'x:\n\t-/bin/sh'`, "sudo make --eval='x: ; sh -i'", `sudo python3 -c 'import os; os.system("/bin/sh")'`, `sudo perl -e 'exec "/bin/sh";'`, "sudo -u root git -c core.pager='sh -p' help")...), append(events(event.Event{Type: event.Write, PID: 3, Exe: "/usr/bin/tee", Path: "/etc/sudoers.d/x"}), Sample{Level: coi.Warning, Events: escapeSample("/usr/bin/less", "sh")}, Sample{Level: coi.Warning, Events: escapeSample("/usr/bin/vim.basic", "/bin/bash", "-i")})...),
+	Quiet: append(lines("", "sudo vim /etc/hosts", "sudo awk '{print $1}' /etc/hosts", "sudo find / -name foo -exec grep x {} +", `sudo find . -exec sh -c 'echo "$1"' _ {} \;`, "sudo bash", "sudo -i", "sudo su -", "sudo env -i sh", "sudo docker run -it alpine sh", "sudo chroot /mnt sh",
+		"vim -c ':!sh'", "find . -exec sh {} \\;", "sudo make install", "sudo python3 -c 'import os; os.system(\"ls\")'", "sudo python3 setup.py install", "sudo git -c core.pager=cat log", "sudo nice sh", "sudo node -e 'require(\"child_process\").execSync(\"systemctl restart x\")'",
+		"sudo visudo -c", "sudo -l", "ls -l /etc/sudoers.d", "chmod 440 /etc/sudoers.d/x", "rm /etc/sudoers.d/x", "grep $USER /etc/subuid /etc/subgid", "man sudoers"), Sample{Events: escapeSample("/usr/bin/less", "sh", "-c", "ls")}, Sample{Events: escapeSample("/usr/bin/env", "sh")}),
+}
+
+// escapeSample is a shell below a program that sudo started.
+func escapeSample(through string, argv ...string) []event.Event {
+	root, user := 0, 1000
+	return []event.Event{
+		{Type: event.Exec, PID: 40, PPID: 1, UID: &user, Exe: "/usr/bin/bash", Argv: []string{"bash"}},
+		{Type: event.Exec, PID: 41, PPID: 40, UID: &root, Exe: "/usr/bin/sudo", Argv: []string{"sudo", through, "x"}},
+		{Type: event.Exec, PID: 42, PPID: 41, UID: &root, Exe: through, Argv: []string{through, "x"}},
+		{Type: event.Exec, PID: 43, PPID: 42, UID: &root, Exe: "/usr/bin/sh", Argv: argv},
+	}
+}
+
+// rootShell is a shell to type into that a program started as root, which was
+// not asked of sudo: a rule for an editor is a rule for everything then. Where
+// sudo allows everything anyway nothing is gained, so it is a warning.
+func rootShell(s *command.Simple, v track.View) *Finding {
+	if !bare(s) {
+		return nil
+	}
+	if s.Root && s.Parent != nil && leads(s.Parent.Name) {
+		return say(s, coi.Warning, "root shell out of "+s.Parent.Name)
+	}
+	if s.Parent != nil || v.Proc().UID != 0 {
+		return nil
+	}
+	for _, n := range v.Names()[min(1, len(v.Names())):] { // nearest first
+		switch {
+		case leads(n):
+			if slices.ContainsFunc(v.Names(), func(n string) bool { return oneOf(n, "sudo", "doas", "pkexec") }) {
+				return say(s, coi.Warning, "root shell out of "+n)
+			}
+			return nil
+		case program.ClassOf(n) != program.Shell:
+			return nil
+		}
+	}
+	return nil
+}
+
+// bare reports a shell without a script or a text to run.
+func bare(s *command.Simple) bool {
+	if s.Class() != program.Shell || s.Fed || len(s.Stdin) > 0 || len(s.Code) > 0 {
+		return false
+	}
+	p := s.Parsed()
+	return len(p.Rest) == 0 && !p.Has("c", "version", "help")
+}
+
+// leads reports programs that are no shells and from which one can get to one.
+func leads(name string) bool {
+	switch program.ClassOf(name) {
+	case program.Editor, program.Search, program.Reader, program.Archiver, program.VCS, program.Interpreter, program.Database, program.Build, program.Downloader, program.Uploader:
+		return true
+	}
+	return oneOf(name, "man", "nmap", "journalctl", "tcpdump", "dmesg", "crontab", "gdb", "ftp")
 }
 
 func adds(text string) bool {
@@ -35,6 +95,9 @@ func adds(text string) bool {
 }
 
 func sudoers(s *command.Simple, v track.View) *Finding {
+	if f := rootShell(s, v); f != nil {
+		return f
+	}
 	if s.Name == "visudo" {
 		for _, a := range s.Env {
 			if oneOf(a.Name, "EDITOR", "VISUAL", "SUDO_EDITOR") && (hasAny(a.Value, "tee", "sed", "cat", "sh ") || len(s.Stdin) > 0) {

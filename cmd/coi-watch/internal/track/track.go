@@ -46,6 +46,7 @@ type Settings struct {
 type Process struct {
 	PID, PPID int
 	Start     uint64
+	NSPID     int // in its own namespace, 0: unknown
 	UID       int // -1: unknown
 	Exe       string
 	Name      string // canonical program name
@@ -196,7 +197,7 @@ func (t *Tracker) ensure(ev event.Event) *Process {
 	if p == nil || p.Gone != 0 {
 		t.living++
 	}
-	p = &Process{PID: ev.PID, PPID: ev.PPID, Start: ev.Start, Born: ev.Mono, UID: -1, Exe: ev.Exe, Role: ev.Role}
+	p = &Process{PID: ev.PID, PPID: ev.PPID, Start: ev.Start, NSPID: ev.NSPID, Born: ev.Mono, UID: -1, Exe: ev.Exe, Role: ev.Role}
 	if ev.UID != nil {
 		p.UID = *ev.UID
 	}
