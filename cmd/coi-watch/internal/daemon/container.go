@@ -44,6 +44,7 @@ type container struct {
 	view    views
 	stream  stream
 	usage   usage
+	load    load
 	auth    auth
 	users   users
 	net     netState
@@ -59,7 +60,7 @@ func newContainer(d *Daemon, w run.Watch, slot uint32) *container {
 		inbox: newInbox(), mail: make(chan func(*container), 64), done: make(chan struct{}),
 	}
 	c.status = run.WatchStatus{SchemaVersion: run.Schema, Container: w.Container, Mounts: "unknown", Immutable: "off: not asked for"}
-	c.resp.c, c.wire = c, newWire()
+	c.resp.c, c.wire, c.load = c, newWire(), newLoad()
 	c.stream.path = d.Home.Run(w.Container + run.WatchEventsFile)
 	return c
 }
@@ -325,6 +326,7 @@ func (c *container) letGo() {
 	c.d.files.release(c)
 	c.marks = nil
 	c.wire.reader.Close()
+	c.load.reader.Close()
 	if c.scene != nil {
 		c.scene.Close()
 	}

@@ -79,6 +79,7 @@ func (c *container) counters() {
 	c.judgeEvent(ev)
 	c.view.use.CPUPercent, c.view.use.MemoryMB, c.view.use.MemoryLimitMB = cores*100, mb(u.Memory), mb(u.MaxMemory)
 	c.view.use.Processes, c.view.files.TmpUsedPercent = u.Processes, tmp
+	c.busy(cores, u.Cores(), secs)
 	c.volumes(secs)
 }
 
@@ -96,9 +97,14 @@ type usage struct {
 	lost  uint64
 }
 
+// heavy is the MB in one poll, and the MB/s over three, from which on it is
+// looked at what a process sends.
+const heavy, heavyRate = 20, 5
+
 // volumes reads how much each process read and wrote since the last poll.
 func (c *container) volumes(secs float64) {
 	var read, written float64
+	at := time.Now()
 	c.scene.Table.Each(func(p *scene.Proc) {
 		io, err := c.scene.Proc.ReadIO(p.PID)
 		if err != nil {
@@ -113,6 +119,9 @@ func (c *container) volumes(secs float64) {
 		}
 		rate := min(p.Rates[0], p.Rates[1], p.Rates[2]) // sustained over three polls
 		ev := event.Event{Type: event.Counter, Op: "io", PID: p.PID, N: map[string]float64{"mb": max(r, w), "rate": rate, "read_mb": r, "written_mb": w, "interval_s": secs}}
+		if c.d.wiring && (max(r, w) > heavy || rate > heavyRate) {
+			ev.N["out_mb"] = c.sentBy(p, at)
+		}
 		c.scene.About(&ev, p.PID)
 		c.scene.Stamp(&ev, "counters", 0)
 		c.judgeEvent(ev)

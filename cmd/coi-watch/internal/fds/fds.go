@@ -192,7 +192,7 @@ func (r *Reader) socket(fd *wiring.FD, sockets map[uint32]sockdiag.Socket) {
 	case unix.AF_VSOCK:
 		fd.Kind, fd.Peer, fd.Connected, fd.Listen = wiring.Vsock, "vsock:"+strconv.Itoa(int(s.CID)), s.State == sockdiag.Established, s.State == sockdiag.Listening
 	default:
-		fd.Kind, fd.Received, fd.LocalPort = wiring.Inet, s.Received, int(s.Local.Port())
+		fd.Kind, fd.Sent, fd.Received, fd.LocalPort = wiring.Inet, s.Sent, s.Received, int(s.Local.Port())
 		fd.Proto = map[uint8]string{unix.IPPROTO_TCP: "tcp", unix.IPPROTO_UDP: "udp"}[s.Proto]
 		if fd.Listen = s.State == sockdiag.Listening; fd.Listen {
 			fd.Peer, fd.Port = s.Local.Addr().String(), int(s.Local.Port())

@@ -21,6 +21,7 @@ type Socket struct {
 	State         uint8 // TCP_*
 	Local, Remote netip.AddrPort
 	Peer          uint32 // inode of the other end of a unix pair
+	Sent          int64  // bytes that the other side has, TCP only
 	Received      int64  // bytes, TCP only
 	CID           uint32 // vsock: the other side
 }
@@ -41,7 +42,8 @@ const (
 	inetMsgSize      = 72
 	unixMsgSize      = 16
 	vsockMsgSize     = 32
-	bytesReceived    = 128 // offset in struct tcp_info
+	bytesAcked       = 120 // offsets in struct tcp_info
+	bytesReceived    = 128
 	maxSockets       = 65536
 )
 
@@ -214,6 +216,7 @@ func Parse(b []byte) (Socket, bool) {
 		s.Remote = netip.AddrPortFrom(address(s.Family, b[24:40]), binary.BigEndian.Uint16(b[6:]))
 		attributes(b[inetMsgSize:], func(kind uint16, v []byte) {
 			if kind == inetDiagInfo && len(v) >= bytesReceived+8 {
+				s.Sent = int64(binary.NativeEndian.Uint64(v[bytesAcked:]))
 				s.Received = int64(binary.NativeEndian.Uint64(v[bytesReceived:]))
 			}
 		})

@@ -83,6 +83,8 @@ type Tracker struct {
 	living int
 	now    int64
 	busy   int64 // mono since which nearly all processors are used, 0: they are not
+	tree   int   // pid of the top of the tree that uses them
+	hot    int64 // mono since which it does
 	out    int64 // mono of the last connection to outside
 	denied int   // refusals of sudo and su within a minute
 }
@@ -145,9 +147,19 @@ func (t *Tracker) load(ev event.Event) {
 	if cores <= 0 {
 		return
 	}
+	busy := ev.N["cpu_cores"]/cores >= busyShare
+	if ev.Op == "cpu" { // of one tree
+		if !busy || t.tree != ev.PID {
+			t.hot = 0
+		}
+		if t.tree = ev.PID; busy && t.hot == 0 {
+			t.hot = max(t.now, 1)
+		}
+		return
+	}
 	switch {
-	case ev.N["cpu_cores"]/cores < busyShare:
-		t.busy = 0
+	case !busy:
+		t.busy, t.hot = 0, 0
 	case t.busy == 0:
 		t.busy = max(t.now, 1)
 	}

@@ -178,13 +178,13 @@ func (v View) Forks() int { return len(v.t.forks) }
 // Now is the time of the newest event, in ns of CLOCK_MONOTONIC.
 func (v View) Now() int64 { return v.t.now }
 
-// Busy is how long nearly all allowed processors have been in use without a
-// break.
-func (v View) Busy() time.Duration {
-	if v.t.busy == 0 {
+// Hot is how long the tree of the event has used nearly all allowed processors
+// without a break.
+func (v View) Hot() time.Duration {
+	if v.t.hot == 0 || v.t.tree != v.ev.PID {
 		return 0
 	}
-	return time.Duration(v.t.now - v.t.busy)
+	return time.Duration(v.t.now - v.t.hot)
 }
 
 // Outbound reports whether the container ever connected to outside.
@@ -192,13 +192,3 @@ func (v View) Outbound() bool { return v.t.out != 0 }
 
 // Refused is the number of refusals of sudo and su within the last minute.
 func (v View) Refused() int { return v.t.denied }
-
-// Runs reports whether a living process is of one of the classes.
-func (v View) Runs(classes ...program.Class) bool {
-	for _, p := range v.t.procs {
-		if p.Gone == 0 && slices.Contains(classes, p.Class) {
-			return true
-		}
-	}
-	return false
-}

@@ -48,6 +48,7 @@ type FD struct {
 	Connected bool   `json:"connected,omitempty"`
 	AgeMS     int64  `json:"age_ms,omitempty"`
 	Received  int64  `json:"received,omitempty"`
+	Sent      int64  `json:"sent,omitempty"` // bytes that the other side has
 }
 
 // Role says whether a process is one whose connections are expected.
