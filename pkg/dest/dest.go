@@ -11,7 +11,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
-	"golang.org/x/net/publicsuffix"
+
+	"github.com/code-on-incus/coi/pkg/dest/suffix"
 )
 
 // Dest is one destination. Either Name or Prefix is set.
@@ -189,8 +190,8 @@ func (d *Dest) name(host string) *Error {
 	if !wild {
 		return nil
 	}
-	suffix, icann := publicsuffix.PublicSuffix(ascii)
-	if suffix != ascii {
+	public, icann := suffix.PublicSuffix(ascii)
+	if public != ascii {
 		return nil
 	}
 	if icann || !strings.Contains(ascii, ".") {
