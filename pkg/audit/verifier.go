@@ -95,54 +95,74 @@ func (v *verifier) file(f *os.File, limit int64) error {
 	return v.blocks(r, f.Name())
 }
 
-// blockSize is how much is read and hashed at a time.
-const blockSize = 128 << 10
+// blockSize is how much is read and hashed at a time, in bytes.
+const blockSize = 512 << 10
 
-// blocks reads whole lines block by block. The hashes of a block are made by
-// several goroutines; the links are followed by one. The last line of a block
-// waits for the next one, so that every line can be judged by its neighbour.
-func (v *verifier) blocks(r io.Reader, name string) error {
-	buf := make([]byte, blockSize)
-	lines := make([]hashed, 0, blockSize/200)
-	held := 0
-	for {
-		if held > len(buf)/2 && len(buf) < blockSize+MaxLine {
-			buf = append(buf, make([]byte, blockSize+MaxLine-len(buf))...)
-		}
-		n, err := io.ReadFull(r, buf[held:])
-		end := err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF)
-		if err != nil && !end {
-			return fmt.Errorf("read %s: %w", name, err)
-		}
-		data := buf[:held+n]
-		var rest []byte
-		lines, rest = hashLines(lines[:0], data)
-		if !end && len(rest) > MaxLine {
-			if v.lines(lines); v.Fault == nil {
-				v.line++
-				v.lineAt = v.next
-				v.fault(Inserted, "a line longer than any record")
-			}
-			return nil
-		}
-		if !end {
-			last := lines[len(lines)-1]
-			lines = lines[:len(lines)-1]
-			rest = data[len(data)-len(rest)-len(last.line)-1:]
-		}
-		if v.lines(lines); v.Fault != nil {
-			return nil
-		}
-		if end {
-			if len(rest) > 0 {
-				v.line++
-				v.lineAt = v.next
-				v.fault(Torn, fmt.Sprintf("%d bytes without a newline at the end", len(rest)))
-			}
-			return nil
-		}
-		held = copy(buf, rest)
+// chunk is a block of a file as whole lines with their hashes.
+type chunk struct {
+	buf   []byte
+	lines []hashed
+	rest  []byte // what follows the lines: it belongs to the next chunk
+	end   bool   // of the file
+	long  bool   // rest begins with a line longer than any record
+	err   error
+}
+
+// fill reads the block that follows carry. But for the end of a file its last
+// line is left to the next chunk, so that every line has its neighbour.
+func (c *chunk) fill(r io.Reader, carry []byte) {
+	if want := len(carry) + blockSize; len(c.buf) < want {
+		c.buf = make([]byte, want)
 	}
+	held := copy(c.buf, carry)
+	n, err := io.ReadFull(r, c.buf[held:held+blockSize])
+	c.end = err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF)
+	if err != nil && !c.end {
+		c.err = err
+		return
+	}
+	data := c.buf[:held+n]
+	c.lines, c.rest = hashLines(c.lines[:0], data)
+	c.long = !c.end && len(c.rest) > MaxLine
+	if last := len(c.lines) - 1; last >= 0 && !c.end && !c.long {
+		c.rest = data[len(data)-len(c.rest)-len(c.lines[last].line)-1:]
+		c.lines = c.lines[:last]
+	}
+}
+
+// blocks reads a file chunk by chunk. The hashes of one are made by several
+// goroutines while the links of the one before are followed.
+func (v *verifier) blocks(r io.Reader, name string) error {
+	now, next := &chunk{}, &chunk{}
+	now.fill(r, nil)
+	for now.err == nil {
+		filled := make(chan struct{})
+		if now.end || now.long {
+			close(filled)
+		} else {
+			go func() { defer close(filled); next.fill(r, now.rest) }()
+		}
+		v.lines(now.lines)
+		<-filled
+		switch {
+		case v.Fault != nil:
+			return nil
+		case now.long:
+			v.line++
+			v.lineAt = v.next
+			v.fault(Inserted, "a line longer than any record")
+			return nil
+		case now.end:
+			if len(now.rest) > 0 {
+				v.line++
+				v.lineAt = v.next
+				v.fault(Torn, fmt.Sprintf("%d bytes without a newline at the end", len(now.rest)))
+			}
+			return nil
+		}
+		now, next = next, now
+	}
+	return fmt.Errorf("read %s: %w", name, now.err)
 }
 
 func (v *verifier) lines(lines []hashed) {
