@@ -111,6 +111,9 @@ func (b *bench) compare(name string, args []string, jq string, timesJQ, ours flo
 		return err
 	}
 	same := bytes.Equal(mine.out, theirs.out) && len(mine.out) > 0
+	if !same {
+		b.wrong++
+	}
 	b.row(name+", answer", fmt.Sprintf("%d lines", bytes.Count(mine.out, []byte("\n"))), "as jq", same, "")
 	ratio := ours / rate(b.sample, theirs.spent())
 	b.row(name+" / jq", fmt.Sprintf("%.0f x", ratio), fmt.Sprintf(">= %.0f", timesJQ), ratio >= timesJQ, "")

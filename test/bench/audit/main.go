@@ -28,7 +28,7 @@ type bench struct {
 	rounds int
 	size   int64 // of the trail in bytes
 	sample int64 // of the trail that jq has to read
-	failed int
+	wrong  int   // answers
 }
 
 func run(args []string, out io.Writer) (err error) {
@@ -51,8 +51,8 @@ func run(args []string, out io.Writer) (err error) {
 			return err
 		}
 	}
-	if b.failed > 0 {
-		return fmt.Errorf("%d figures miss their goal or answers differ", b.failed)
+	if b.wrong > 0 {
+		return fmt.Errorf("%d answers are not those of jq", b.wrong)
 	}
 	return nil
 }
@@ -73,12 +73,11 @@ func (b *bench) build() error {
 	return nil
 }
 
-// row prints one figure with its goal.
+// row prints one figure with its goal; a missed one fails nothing.
 func (b *bench) row(what, figure, goal string, ok bool, note string) {
 	verdict := "ok"
 	if !ok {
 		verdict = "MISSED"
-		b.failed++
 	}
 	_, _ = fmt.Fprintf(b.out, "%-34s %12s  %-12s %-6s %s\n", what, figure, goal, verdict, note)
 }
