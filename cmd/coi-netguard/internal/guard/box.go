@@ -32,6 +32,7 @@ type box struct {
 	inSet      bool   // its chains and sets are in the table
 	entry      string // what the port map says: "", "drop" or its chain
 	counts     counts
+	failing    failing
 	vethName   string // for other goroutines; set before its index is known
 	made       time.Time
 	flowsLost  bool              // the kernel's notes of its flows are not complete

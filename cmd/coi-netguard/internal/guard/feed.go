@@ -221,6 +221,9 @@ func (g *Guard) Seen(q resolve.Query) {
 	}
 	c.box.counts.dns(q)
 	c.box.touch()
+	if why := unresolved[q.Result]; why != "" && c.view.Policy.Mode == policy.Allowlist && c.box.failing.news(q.Name, time.Now()) {
+		g.o.Recorder.Log(q.Container, true, "allowlist refresh failed: "+q.Name+": "+why)
+	}
 	ev := c.view.Policy.Events
 	if ev.LogDNS {
 		g.o.Recorder.Query(q)

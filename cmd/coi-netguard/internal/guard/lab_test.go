@@ -50,6 +50,9 @@ func (m *memory) Append(c string, recs ...audit.Record) {
 func (m *memory) Log(c string, problem bool, text string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if problem {
+		c += " [ERR]"
+	}
 	m.logs = append(m.logs, c+": "+text)
 }
 

@@ -275,3 +275,31 @@ func (w *world) end(name string, c *lab.Container) {
 	}
 	w.waitFile(name+run.NetStatusFile, false)
 }
+
+// TestFailingNames (S18): a name that the allowlist allows and nobody can
+// resolve is told of in the session's log of errors, once; one that is refused
+// is not.
+func TestFailingNames(t *testing.T) {
+	w := newWorld(t)
+	z := w.resolver()
+	w.start()
+	z.set("www.example.com A", "www.example.com. 60 IN A "+lab.Public)
+	c := w.launch("coi-failing-1", allowlist(run.Dest{Dest: "gone.example.com"}, run.Dest{Dest: "www.example.com"}))
+	for _, name := range []string{"gone.example.com", "www.example.com", "other.example.net", "gone.example.com"} {
+		lookup(t, c, name, dns.TypeA)
+	}
+	told := func() (all []string) {
+		w.rec.mu.Lock()
+		defer w.rec.mu.Unlock()
+		for _, line := range w.rec.logs {
+			if strings.Contains(line, "refresh failed") {
+				all = append(all, line)
+			}
+		}
+		return all
+	}
+	w.eventually(func() bool { return len(told()) > 0 })
+	if got := told(); len(got) != 1 || got[0] != "coi-failing-1 [ERR]: allowlist refresh failed: gone.example.com: there is no such name" {
+		t.Errorf("told %q", got)
+	}
+}

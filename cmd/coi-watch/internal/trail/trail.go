@@ -15,7 +15,9 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/pkg/audit"
 	"github.com/code-on-incus/coi/pkg/cli"
+	"github.com/code-on-incus/coi/pkg/coi"
 	"github.com/code-on-incus/coi/pkg/home"
+	"github.com/code-on-incus/coi/pkg/logs"
 	"github.com/code-on-incus/coi/pkg/redact"
 	"github.com/code-on-incus/coi/pkg/run"
 )
@@ -75,15 +77,39 @@ func (t *Trail) Watch(w run.Watch) {
 	}
 	wr := &writer{in: make(chan *audit.Record, Queue), red: red}
 	t.each[w.Container] = wr
+	session, err := logs.Open(t.home.Logs(), w.Container, red)
+	if err != nil {
+		t.logf("%s: session log: %v", w.Container, err) // it is tried again with each message
+	}
 	go func() {
 		for r := range wr.in {
 			if _, err := a.Append(*r); err != nil {
 				t.logf("%s: %v", w.Container, err)
+				session.Error(logs.Security, "a record is not in the audit trail: %s", err.Error())
 			}
+			tell(session, *r)
 			wr.pending.Done()
 		}
 		_ = a.Close()
+		session.Close()
 	}()
+}
+
+// tell writes what a person should know into the session's log: what was found
+// among the messages, what keeps the watch from its work among the errors.
+func tell(l *logs.Log, r audit.Record) {
+	if r.Level.Rank() < coi.Warning.Rank() || r.Action == audit.Allowed {
+		return
+	}
+	write, tag := l.Info, logs.Security
+	if r.Category == audit.CategorySensor {
+		write, tag = l.Error, logs.Monitor
+	}
+	what := r.Rule
+	if at := first(r.Exe, r.Path); at != "" {
+		what += " " + at
+	}
+	write(tag, "%s: %s (%s; %s; audit %s)", r.Level, cli.Escape(r.Title), cli.Escape(what), r.Action, r.ID)
 }
 
 // Redactor is that of a container, nil when it is not watched.
