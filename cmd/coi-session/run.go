@@ -111,7 +111,7 @@ func forward(ctx context.Context, giveUp func(), ctl *incus.Control) {
 // variables. setpriv gives it the user's groups, which Incus would not.
 func (b *begin) exec(live *launch.Live, argv []string) incus.Exec {
 	p := live.Spec.Record.Plan
-	e := incus.Exec{First: launch.LetBoot, Argv: append([]string{enterPath}, argv...), Cwd: p.Inside, Env: plan.BaseEnv(live.Code.Name, live.Code.Home, b.c.Getenv("TERM"))}
+	e := incus.Exec{First: launch.AwaitBoot, Argv: append([]string{enterPath}, argv...), Cwd: p.Inside, Env: plan.BaseEnv(live.Code.Name, live.Code.Home, b.c.Getenv("TERM"))}
 	if live.Code.UID != 0 {
 		e.Argv = append([]string{"setpriv", "--reuid", live.Code.Name, "--regid", live.Code.Name, "--init-groups", "--"}, e.Argv...)
 	}

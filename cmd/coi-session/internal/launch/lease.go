@@ -22,5 +22,5 @@ func (s *start) lease() string {
 	if !s.spec.Record.Plan.Unguarded {
 		return ""
 	}
-	return LetBoot + askForLease // the network manager comes with the boot
+	return letBoot + askForLease // the network manager comes with the boot
 }

@@ -64,10 +64,14 @@ func prelude(n int) string {
 		" | { tar -xpf - -C / && cat >/dev/null; } || { echo 'coi-error unpack the set-up'; exit 1; }\n"
 }
 
-// LetBoot is shell text for root that lets our init go on to systemd: the first
-// command after the set-up says it, so that this one, too, has the processors to
-// itself. Opened for both, the pipe blocks nobody, also when nobody waits.
-const LetBoot = "[ ! -p /run/coi/init ] || echo go 1<>/run/coi/init\n"
+// letBoot lets our init go on to systemd. Opened for both, the pipe blocks nobody,
+// also when nobody waits.
+const letBoot = "[ ! -p /run/coi/init ] || echo go 1<>/run/coi/init\n"
+
+// AwaitBoot is shell text ahead of a command: it waits until systemd has mounted
+// what programs expect (/dev/shm, /sys/fs/cgroup), of which this directory is
+// the last step (systemd, mount_setup).
+const AwaitBoot = "[ ! -p /run/coi/init ] || { n=0; until [ -d /run/systemd/system ] || [ $n -ge 400 ]; do sleep 0.005; n=$((n+1)); done; }\n"
 
 // setup waits until the container is ready and sets it up, in one exec that
 // carries all files. Ready means: exec works, the code user resolves, eth0 has
@@ -101,7 +105,7 @@ func (s *start) equip(ctx context.Context) (code int, err error) {
 		return 0, err
 	}
 	data, n := blocks(archive.Bytes(), "\x00")
-	script := prelude(n) + "{\n" + s.lease() + s.spec.Before + s.probe() + s.spec.Script + "\n} </dev/null\n" + becomeCommand
+	script := prelude(n) + "{\n" + s.lease() + s.spec.Before + s.probe() + s.spec.Script + "\n} </dev/null\n" + letBoot + becomeCommand
 	h := s.hold(ctx, script, data)
 	select {
 	case <-h.out.ready:
