@@ -79,6 +79,9 @@ func (g *Guard) reconcile(name string) {
 		g.refuse(b, spec, err)
 		return
 	}
+	if spec.Phase == run.NetHold && (b.spec == nil || b.spec.Generation != spec.Generation) {
+		g.clearWay(b, spec.Veth)
+	}
 	b.spec, b.vethName = spec, spec.Veth
 	wanted, gens, err := g.wanted(b, spec)
 	if err != nil {
@@ -86,6 +89,18 @@ func (g *Guard) reconcile(name string) {
 		return
 	}
 	g.enforce(b, wanted, gens)
+}
+
+// clearWay takes away an interface that an earlier container of this name has
+// left: with it Incus could not start the next one. Whoever asks for a hold
+// waits for the answer before the container is made.
+func (g *Guard) clearWay(b *box, veth string) {
+	switch removed, err := g.net.RemoveStray(veth); {
+	case err != nil:
+		g.o.Recorder.Log(b.name, true, err.Error())
+	case removed:
+		g.o.Recorder.Log(b.name, false, "interface "+veth+" of an earlier container was left and is removed")
+	}
 }
 
 // newBox is a container as found; the counts of an earlier guard go on.
@@ -314,6 +329,7 @@ func (g *Guard) dress(b *box) {
 // last good state stays.
 func (g *Guard) gone(b *box) {
 	if veth := b.veth(); veth != "" {
+		g.clearWay(b, veth)
 		links, err := g.net.Links(veth)
 		if err != nil || links[veth] != 0 {
 			text := "the spec is gone but the interface is still there; the last rules stay"

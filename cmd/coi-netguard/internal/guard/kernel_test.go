@@ -536,3 +536,41 @@ func stripCounts(s string) string {
 	}
 	return strings.Join(out, "")
 }
+
+// TestStrayInterface: an interface that Incus left of an earlier container, both
+// of its ends on the host, is removed before the next container of that name is
+// made, and when the last one is gone; that of a living container stays.
+func TestStrayInterface(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	stray := func(name string) {
+		t.Helper()
+		if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: "strayend"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	there := func(name string) bool {
+		_, err := netlink.LinkByName(name)
+		return err == nil
+	}
+	s := w.spec("coi-stray-1", nil)
+	s.Phase = run.NetHold
+	stray(s.Veth)
+	w.put(s)
+	if there(s.Veth) {
+		t.Error("the interface is in the way of the next container")
+	}
+	stray(s.Veth)
+	if err := os.Remove(w.home.Run("coi-stray-1" + run.NetFile)); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually(func() bool { return !there(s.Veth) })
+
+	c := w.launch("coi-stray-2", nil)
+	s = w.spec("coi-stray-2", nil)
+	s.Phase = run.NetHold
+	w.put(s)
+	if !there(s.Veth) || c.Reaches(lab.Public+":80") {
+		t.Error("the interface of a living container is removed, or open in hold")
+	}
+}

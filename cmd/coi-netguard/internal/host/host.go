@@ -188,6 +188,28 @@ func (n *Net) Links(prefix string) (map[string]int, error) {
 	return out, nil
 }
 
+// RemoveStray deletes a veth of which both ends are in our network namespace:
+// one that Incus made for a container and has forgotten. removed reports whether
+// there was one. A veth whose other end is elsewhere has IFLA_LINK_NETNSID set
+// (rtnetlink(7)); that of a dead namespace dies with it.
+func (n *Net) RemoveStray(veth string) (removed bool, err error) {
+	l, err := n.h.LinkByName(veth)
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("interface %s: %w", veth, err)
+	}
+	if l.Type() != "veth" || l.Attrs().NetNsID >= 0 {
+		return false, nil
+	}
+	if err := n.h.LinkDel(l); err != nil && !errors.Is(err, unix.ENODEV) {
+		return false, fmt.Errorf("delete interface %s: %w", veth, err)
+	}
+	return true, nil
+}
+
 // V6Default reports whether the host has an IPv6 default route.
 func (n *Net) V6Default() bool {
 	routes, err := n.allRoutes()
