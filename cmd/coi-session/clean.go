@@ -183,7 +183,10 @@ func (d *desk) orphanFiles(mine []incus.Instance) group {
 	}
 	g := group{title: "orphaned files", clear: func(p string) error {
 		if strings.HasSuffix(p, ".placeholders.json") {
-			_, err := protect.RemovePlaceholders(p, nil)
+			left, err := protect.RemovePlaceholders(p, nil)
+			if _, kept := os.Lstat(p); err == nil && kept == nil {
+				err = fmt.Errorf("placeholders stay in the workspace: %s", cli.Escape(strings.Join(left, ", ")))
+			}
 			return err
 		}
 		return os.Remove(p)
