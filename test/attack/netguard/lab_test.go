@@ -62,6 +62,9 @@ func newNetlab(t *testing.T) *netlab {
 	l.bin = filepath.Join(l.dir, "coi-netguard")
 	l.run("go", "build", "-o", l.bin, "github.com/code-on-incus/coi/cmd/coi-netguard")
 	l.run("mount", "--make-rprivate", "/")
+	if err := os.MkdirAll("/run/netns", 0o755); err != nil {
+		l.t.Fatal(err)
+	}
 	l.run("mount", "-t", "tmpfs", "none", "/run/netns")
 	t.Setenv("HOME", l.dir)
 	t.Setenv("COI_HOME", filepath.Join(l.dir, "coi"))
