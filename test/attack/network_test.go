@@ -187,3 +187,65 @@ func TestContainersDoNotReachEachOther(t *testing.T) {
 		t.Errorf("%s\nwant the other container closed", r)
 	}
 }
+
+// R-REG-12 T-NG-01: from the first instruction of init on, of a first start and
+// of a later one whose init and earliest unit are planted, no packet leaves that
+// the policy does not allow.
+func TestFirstPacket(t *testing.T) {
+	l, err := net.ListenPacket("udp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan string, 1000)
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		buf := make([]byte, 64)
+		for {
+			n, _, err := l.ReadFrom(buf)
+			if err != nil {
+				close(heard)
+				return
+			}
+			heard <- string(buf[:n])
+		}
+	}()
+	port := l.LocalAddr().(*net.UDPAddr).Port
+	dir := workspace(t)
+	in := []string{"--persistent"}
+	name := launched(t, dir, in...)
+	// Both say in a file that they ran, and to whom they wanted to speak on the net.
+	send := fmt.Sprintf("for i in 1 2 3; do for to in 169.254.0.1 %s 192.0.2.1; do echo $$ >/dev/udp/$to/%d; done; done", uplink(t), port)
+	plant := fmt.Sprintf(`set -e
+printf '#!/bin/bash\n{ %%s; } 2>/dev/null\necho ran >/var/tmp/init-ran\nunset COI_INIT\nexec /lib/systemd/systemd "$@"\n' '%[1]s' >/sbin/init.planted
+chmod 755 /sbin/init.planted; mv /sbin/init.planted /sbin/init
+printf '#!/bin/bash\n{ %%s; } 2>/dev/null\necho ran >/var/tmp/unit-ran\n' '%[1]s' >/usr/local/sbin/early; chmod 755 /usr/local/sbin/early
+printf '[Unit]\nDefaultDependencies=no\nBefore=sysinit.target\n[Service]\nType=oneshot\nExecStart=/usr/local/sbin/early\n[Install]\nWantedBy=sysinit.target\n' >/etc/systemd/system/early.service
+mkdir -p /etc/systemd/system/sysinit.target.wants; ln -s ../early.service /etc/systemd/system/sysinit.target.wants/`, send)
+	must(t, dir, "container", "exec", name, "--", "bash", "-c", plant)
+	must(t, dir, "shutdown", name)
+	if again := launched(t, dir, in...); again != name {
+		t.Fatalf("%s was started; want %s", again, name)
+	}
+	err = house.Eventually(t.Context(), 20*time.Second, func() error {
+		r := do(t, dir, "container", "exec", name, "--", "cat", "/var/tmp/init-ran", "/var/tmp/unit-ran")
+		if r.Stdout != "ran\nran\n" {
+			return fmt.Errorf("what was planted did not run: %s", r)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, dir, "shutdown", name)
+	select {
+	case text := <-heard:
+		t.Errorf("a packet arrived: %q", text)
+	default:
+	}
+	// Positive control: the same words through a hole.
+	configure(t, fmt.Sprintf("[[network.hosts]]\nip = \"host\"\nhostnames = [\"host.test\"]\nports = [%d]\n", port))
+	must(t, dir, "run", "--slot", "2", "--", "bash", "-c", fmt.Sprintf("echo control >/dev/udp/host.test/%d", port))
+	if text := <-heard; text != "control\n" {
+		t.Errorf("heard %q through the hole", text)
+	}
+}

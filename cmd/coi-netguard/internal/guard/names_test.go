@@ -303,3 +303,45 @@ func TestFailingNames(t *testing.T) {
 		t.Errorf("told %q", got)
 	}
 }
+
+// TestRefreshUnderTraffic (R-REG-15): while a name is asked for again and again
+// and its answer changes each time, no packet to an address it had is lost.
+func TestRefreshUnderTraffic(t *testing.T) {
+	w := newWorld(t)
+	z := w.resolver()
+	w.start()
+	w.net.Inet.ServeUDP(lab.Public+":80", func(p []byte) []byte { return p })
+	z.set("www.example.com A", "www.example.com. 1 IN A "+lab.Public)
+	c := w.launch("coi-refresh-1", allowlist(run.Dest{Dest: "*.example.com", Ports: []string{"80"}}))
+	if _, err := c.Ask(lab.Public+":80", []byte("early"), 200*time.Millisecond); err == nil {
+		t.Fatal("control: the address is open before its name was asked for")
+	}
+	lookup(t, c, "www.example.com", dns.TypeA)
+	const rounds = 500
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for i := range rounds {
+			address := lab.Public
+			if i%2 == 0 {
+				address = lab.Public2
+			}
+			// One name is new each time; the answer of the other changes as often
+			// as its life lets it.
+			name := fmt.Sprintf("n%d.example.com", i)
+			z.set(name+" A", name+". 1 IN A "+address)
+			lookup(t, c, name, dns.TypeA)
+			z.set("www.example.com A", "www.example.com. 1 IN A "+address)
+			lookup(t, c, "www.example.com", dns.TypeA)
+		}
+	})
+	for i := range 2 * rounds {
+		text := fmt.Sprintf("packet %d", i)
+		if out, err := c.Ask(lab.Public+":80", []byte(text), 2*time.Second); err != nil || string(out) != text {
+			t.Fatalf("packet %d is lost: %q, %v", i, out, err)
+		}
+	}
+	asking.Wait()
+	if n := z.count("www.example.com"); n < 2 {
+		t.Errorf("the name was asked for upstream %d times: nothing was refreshed", n)
+	}
+}
