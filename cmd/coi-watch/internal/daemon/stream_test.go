@@ -34,7 +34,7 @@ func TestStreamKeepsAMinute(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, line := range bytes.Split(bytes.TrimSuffix(data, []byte("\n")), []byte("\n")) {
+		for line := range bytes.SplitSeq(bytes.TrimSuffix(data, []byte("\n")), []byte("\n")) {
 			ev, err := event.Unmarshal(line)
 			if err != nil {
 				t.Fatalf("line %q: %v", line, err)

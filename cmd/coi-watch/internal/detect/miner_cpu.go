@@ -31,8 +31,11 @@ var minerCPU = Detector{
 	},
 	Fire: []Sample{{Level: coi.Warning, Events: busySample("/tmp/a", 600, 600, 1e5)}, {Level: coi.Warning, Events: busySample("/tmp/a", 1201, -1, 0)}},
 	Quiet: []Sample{
-		{Events: busySample("/usr/bin/cargo", 600, 600, 1e5)}, {Events: busySample("/usr/bin/python3", 600, 600, 1e5)}, {Events: busySample("/tmp/a", 60, 60, 1e3)},
-		{Events: busySample("/tmp/a", 600, 0, 0)}, {Events: busySample("/tmp/a", 600, 600, 1e9)},
+		{Events: busySample("/usr/bin/cargo", 600, 600, 1e5)},
+		{Events: busySample("/usr/bin/python3", 600, 600, 1e5)},
+		{Events: busySample("/tmp/a", 60, 60, 1e3)},
+		{Events: busySample("/tmp/a", 600, 0, 0)},
+		{Events: busySample("/tmp/a", 600, 600, 1e9)},
 	},
 }
 

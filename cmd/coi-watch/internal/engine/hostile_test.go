@@ -28,12 +28,13 @@ func hostile(t *testing.T, dir, suffix string) (names []string) {
 	must(os.Symlink("/etc/passwd", at("elsewhere")))
 	must(os.WriteFile(at("huge"), nil, 0o600))
 	must(os.Truncate(filepath.Join(dir, "huge"+suffix), 1<<40))
-	laughs := "a0: &a0 [x, x]\n"
+	var laughs strings.Builder
+	laughs.WriteString("a0: &a0 [x, x]\n")
 	for i := '1'; i <= '9'; i++ {
-		laughs += "a" + string(i) + ": &a" + string(i) + " [" + strings.Repeat("*a"+string(i-1)+", ", 20) + "x]\n"
+		laughs.WriteString("a" + string(i) + ": &a" + string(i) + " [" + strings.Repeat("*a"+string(i-1)+", ", 20) + "x]\n")
 	}
 	for name, text := range map[string]string{
-		"binary": "\x7fELF\x00\xff\xfe\x80", "laughs": laughs + "title: x\ndetection: *a9\n", "deep": strings.Repeat("[", 1<<16), "deeper": "a:\n  " + strings.Repeat("- ", 1<<16),
+		"binary": "\x7fELF\x00\xff\xfe\x80", "laughs": laughs.String() + "title: x\ndetection: *a9\n", "deep": strings.Repeat("[", 1<<16), "deeper": "a:\n  " + strings.Repeat("- ", 1<<16),
 		"control": "title: \"\x1b[2J\"\n", "half": "[[pattern]]\nid = \"x", "regex": "[[pattern]]\nid = \"r\"\ntitle = \"r\"\nlevel = \"high\"\nexec = { argv = 're:(((a{1000}){1000}){1000}' }\nfire = [\"a\"]\nquiet = [\"b\"]\n",
 	} {
 		must(os.WriteFile(at(name), []byte(text), 0o600))
