@@ -31,8 +31,14 @@ type session struct {
 // begin starts coi run with a shell command and waits for its container.
 func begin(t *testing.T, dir, script string) *session {
 	t.Helper()
+	return beginFor(t, dir, script, 3*time.Minute)
+}
+
+// beginFor is begin of a command that may take its time.
+func beginFor(t *testing.T, dir, script string, limit time.Duration) *session {
+	t.Helper()
 	s := &session{t: t, ended: make(chan error, 1)}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	cmd := the.Command(ctx, house.Call{Dir: dir, Args: []string{"run", "--", "bash", "-c", script}})
 	cmd.Stdout, cmd.Stderr = &s.out, &s.out
 	if err := cmd.Start(); err != nil {

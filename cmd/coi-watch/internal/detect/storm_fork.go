@@ -50,7 +50,7 @@ func bomb(s *command.Simple, v track.View) *Finding {
 		return say(s, coi.High, "function that multiplies itself")
 	}
 	for _, c := range s.Code {
-		if forkLoop.MatchString(c.Text) {
+		if strings.Contains(c.Text, "fork") && forkLoop.MatchString(c.Text) { // the word first: a text may be long
 			return say(s, coi.High, "code that multiplies itself")
 		}
 	}

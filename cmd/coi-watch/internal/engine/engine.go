@@ -55,7 +55,7 @@ type Engine struct {
 	rules  *Rules
 	wants  map[event.Type][]int // indexes into detect.All
 	slow   map[int]int          // times a detector was too slow
-	said   map[saidKey]int64    // findings by line, with their time
+	said   map[saidKey]saying   // findings by line
 	hits   map[string]int
 	faults []string
 }
@@ -65,6 +65,12 @@ type saidKey struct {
 	pid  int
 }
 
+// saying is when something was said, and how gravely.
+type saying struct {
+	at   int64
+	rank int
+}
+
 // slowest is how much of a processor one run of a detector may use before it is
 // noted; three times switch it off. Time by the clock does not count: load that
 // a container makes must not switch off what watches it.
@@ -72,7 +78,7 @@ const slowest = 5 * time.Millisecond
 
 // New builds an engine. A broken rule file is no error; it is listed by Problems.
 func New(cfg Config) *Engine {
-	e := &Engine{cfg: cfg, wants: map[event.Type][]int{}, slow: map[int]int{}, said: map[saidKey]int64{}, hits: map[string]int{}}
+	e := &Engine{cfg: cfg, wants: map[event.Type][]int{}, slow: map[int]int{}, said: map[saidKey]saying{}, hits: map[string]int{}}
 	e.trk = track.New(track.Settings{
 		Workspace: cfg.Workspace, Home: cfg.Home, User: cfg.User, Locked: cfg.Locked, Secrets: cfg.Secrets, Allowed: cfg.Allowed,
 		FileReadMB: cfg.FileReadMB, FileReadRateMB: cfg.FileReadRateMB, FileReadTrusted: cfg.FileReadTrusted,
@@ -212,6 +218,9 @@ func (e *Engine) settle(ev event.Event, found []detect.Finding) []detect.Finding
 		if f.PID == 0 {
 			f.PID = ev.PID
 		}
+		if ev.Setup && f.Level.Rank() < coi.Critical.Rank() {
+			f.Level = coi.Info // nobody inside can make a process of root whose parent is outside
+		}
 		f.Title = short(f.Title, 120)
 		if e.repeated(ev, f) {
 			continue
@@ -239,8 +248,8 @@ func (e *Engine) repeated(ev event.Event, f detect.Finding) bool {
 		return false
 	}
 	for _, a := range e.trk.Parents(ev.PID) {
-		if at, ok := e.said[saidKey{f.Rule, a}]; ok && e.trk.Now()-at <= lineTime {
-			return true
+		if s, ok := e.said[saidKey{f.Rule, a}]; ok && e.trk.Now()-s.at <= lineTime && s.rank >= f.Level.Rank() {
+			return true // what was said less gravely does not hide this
 		}
 	}
 	return false
@@ -253,7 +262,7 @@ func (e *Engine) note(ev event.Event, found []detect.Finding) {
 			if len(e.said) > 4096 {
 				clear(e.said)
 			}
-			e.said[saidKey{f.Rule, ev.PID}] = e.trk.Now()
+			e.said[saidKey{f.Rule, ev.PID}] = saying{e.trk.Now(), f.Level.Rank()}
 		}
 		if f.Level != coi.Info {
 			e.trk.Note(ev.PID, track.Mark{Kind: "finding", Rule: f.Rule, Path: f.Path, Host: f.Host})

@@ -99,3 +99,27 @@ func TestIdentity(t *testing.T) {
 		}
 	}
 }
+
+// What coi does while it prepares a container is said as info, and hides nothing
+// that the same shell, or a child of it, does afterwards.
+func TestSetupHidesNothing(t *testing.T) {
+	e := New(Config{Workspace: "/workspace"})
+	root, user := 0, 1000
+	worst := func(ev event.Event) coi.Level {
+		level := coi.Level("")
+		for _, f := range e.Process(ev) {
+			if f.Level.Rank() > level.Rank() {
+				level = f.Level
+			}
+		}
+		return level
+	}
+	setup := event.Event{Type: event.Exec, PID: 5, PPID: 1, Mono: 1, UID: &root, Exe: "/usr/bin/sh", Argv: []string{"sh", "-c", "usermod -aG sudo code"}, Setup: true}
+	if got := worst(setup); got != coi.Info {
+		t.Errorf("setup gives %q; want info", got)
+	}
+	attack := event.Event{Type: event.Exec, PID: 6, PPID: 5, Mono: 2, UID: &user, Exe: "/usr/bin/sudo", Argv: []string{"sudo", "useradd", "-o", "-u", "0", "toor"}}
+	if got := worst(attack); got != coi.High {
+		t.Errorf("the second root after it gives %q; want high", got)
+	}
+}

@@ -93,6 +93,7 @@ func (w *writer) process(e *Event) {
 		w.b = append(w.b, ']')
 	}
 	w.str("role", e.Role)
+	w.yes("setup", e.Setup)
 }
 
 func (w *writer) things(e *Event) {

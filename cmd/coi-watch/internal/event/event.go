@@ -117,6 +117,7 @@ type Event struct {
 	Chain []Ancestor `json:"chain,omitempty"` // parents, nearest first, at most 8
 	Stdio []Stdio    `json:"stdio,omitempty"` // empty or exactly three
 	Role  string     `json:"role,omitempty"`  // wiring.Role of the process
+	Setup bool       `json:"setup,omitempty"` // root's, entered from outside: coi preparing the container, or its user
 
 	Path  string `json:"path,omitempty"` // inside view
 	Path2 string `json:"path2,omitempty"`

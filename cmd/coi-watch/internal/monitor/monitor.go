@@ -91,11 +91,23 @@ func table(cols []cli.Column, rows [][]string, width int) []string {
 	return strings.Split(strings.TrimRight(cli.FormatTable(cols, rows, width), "\n"), "\n")
 }
 
+// maxCommand is how much of a command is shown where no width bounds it: the
+// text of a whole script may be one argument.
+const maxCommand = 160
+
+func line(argv []string) string {
+	r := []rune(strings.Join(argv, " "))
+	if len(r) > maxCommand {
+		return string(r[:maxCommand-1]) + "…"
+	}
+	return string(r)
+}
+
 func threats(v view.View, width int) section {
 	var rows [][]string
 	for i := len(v.Threats) - 1; i >= 0; i-- { // newest first
 		t := v.Threats[i]
-		rows = append(rows, []string{t.TS.Local().Format("15:04:05"), t.Level, t.Action, t.Title, t.ID, strings.Join(t.Argv, " ")})
+		rows = append(rows, []string{t.TS.Local().Format("15:04:05"), t.Level, t.Action, t.Title, t.ID, line(t.Argv)})
 	}
 	return section{"THREATS", table([]cli.Column{{Name: "TIME"}, {Name: "LEVEL"}, {Name: "ACTION"}, {Name: "TITLE", Flex: true}, {Name: "ID"}, {Name: "COMMAND", Flex: true}}, rows, width), 4}
 }
@@ -111,7 +123,7 @@ func network(v view.View, width int) section {
 func processes(v view.View, width int) section {
 	var rows [][]string
 	for _, p := range v.Processes.List {
-		rows = append(rows, []string{strconv.Itoa(p.PID), p.User, strings.Join(p.Command, " "), strings.Join(p.Flags, ",")})
+		rows = append(rows, []string{strconv.Itoa(p.PID), p.User, line(p.Command), strings.Join(p.Flags, ",")})
 	}
 	s := section{fmt.Sprintf("PROCESSES (%d)", v.Processes.Total), table([]cli.Column{{Name: "PID"}, {Name: "USER"}, {Name: "COMMAND", Flex: true}, {Name: "FLAG"}}, rows, width), 3}
 	return s

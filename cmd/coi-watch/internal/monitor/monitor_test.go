@@ -39,6 +39,17 @@ func TestRenderIsSafe(t *testing.T) {
 	}
 }
 
+// A whole script that is one argument fills no page where there is no width.
+func TestLongCommandsAreCut(t *testing.T) {
+	v := view.New("coi-12345678-1")
+	v.Processes.List = []view.Process{{PID: 1, Command: view.Command{"sh", "-c", strings.Repeat("set up; ", 5000)}}}
+	for _, line := range Render(v, 0, 0) {
+		if n := runewidth.StringWidth(line); n > 300 {
+			t.Errorf("%d cells in one line: %.80s", n, line)
+		}
+	}
+}
+
 // All sections are there however small the terminal is.
 func TestRenderFits(t *testing.T) {
 	lines := Render(hostile(), 80, 30)

@@ -164,6 +164,7 @@ func (s *Scene) exec(r *bpf.Record) event.Event {
 	ev.Role = string(p.Role)
 	parent := s.Table.Parent(p)
 	p.Setup = p.UID == 0 && r.PID != s.Init && p.NSPID != 1 && (p.Outside || parent != nil && parent.Setup)
+	ev.Setup = p.Setup
 	s.script(&ev, r)
 	return ev
 }
@@ -237,7 +238,7 @@ func (s *Scene) about(ev *event.Event, pid int) {
 		return
 	}
 	ev.PPID, ev.Start, ev.NSPID = p.PPID, p.Start, p.NSPID
-	ev.Exe, ev.ExeClass, ev.ExeIs, ev.Role = p.Exe, p.Class, p.Is, string(p.Role)
+	ev.Exe, ev.ExeClass, ev.ExeIs, ev.Role, ev.Setup = p.Exe, p.Class, p.Is, string(p.Role), p.Setup
 	if p.UID >= 0 {
 		uid := p.UID
 		ev.UID = &uid

@@ -2,6 +2,7 @@ package wiring
 
 import (
 	"net/netip"
+	"regexp"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
@@ -47,7 +48,7 @@ func Judge(g Graph) []Verdict {
 			out = append(out, v)
 			continue
 		}
-		if v, ok := x.relayed(n); ok {
+		if v, ok := x.relayed(n); ok && takesCommands(*n) {
 			out = append(out, v)
 			continue
 		}
@@ -68,6 +69,52 @@ func Candidate(n Node) bool {
 		return stdinDriven(n.Argv)
 	}
 	return false
+}
+
+// takesCommands reports candidates that run what they read. Every tool starts
+// shells on pipes of its own, with a text or a script to run, and keeps a
+// connection meanwhile: such a shell is driven by nobody, unless its text has
+// words that read further commands. One whose own streams are connections is
+// judged whatever it was given.
+func takesCommands(n Node) bool {
+	if program.Class(n.Class) != program.Shell {
+		return true
+	}
+	text, script := given(n.Argv)
+	return !script || text != "" && furtherText.MatchString(text)
+}
+
+// furtherText are words by which a text goes on with what it reads.
+var furtherText = regexp.MustCompile(`\b(?:read|eval|source|mapfile|readarray|xargs|/dev/stdin|/dev/fd/0|/proc/self/fd/0)\b|(?:^|[\s;&|(])(?:\.|-s|-i)\s|\b(?:ba|da|z|k|a)?sh\s*(?:$|[;&|<>)\n])`)
+
+// given is what a shell was given to run: the text of -c, or a script file.
+func given(argv []string) (text string, script bool) {
+	c, on, file := false, false, "" // -c, -i or -s
+	for i := 1; i < len(argv); i++ {
+		a := argv[i]
+		switch {
+		case a == "+o" || a == "+O" || a == "--rcfile" || a == "--init-file":
+			i++
+		case a == "--":
+			if i+1 < len(argv) && file == "" {
+				file = argv[i+1]
+			}
+			i = len(argv)
+		case strings.HasPrefix(a, "--") || strings.HasPrefix(a, "+"):
+		case len(a) > 1 && a[0] == '-':
+			c, on = c || strings.Contains(a, "c"), on || strings.ContainsAny(a, "is")
+			if strings.HasSuffix(a, "o") || strings.HasSuffix(a, "O") {
+				i++ // the name of an option
+			}
+		default:
+			file = a
+			i = len(argv)
+		}
+	}
+	if c {
+		return file, file != ""
+	}
+	return "", !on && file != "" && !strings.HasPrefix(file, "/dev/") && !strings.HasPrefix(file, "/proc/")
 }
 
 func stdinDriven(argv []string) bool {
@@ -214,7 +261,7 @@ func (x graph) relayed(n *Node) (Verdict, bool) {
 			continue
 		}
 		sink, _, outPath, ok := x.walk(n, o, false)
-		if !ok || x.ancestor(sink, n) && sink != source {
+		if !ok || x.ancestor(sink, n) && sink != source && !x.share(sink, source) {
 			continue
 		}
 		tool := program.Class(source.Class) == program.Relay || program.Class(sink.Class) == program.Relay
@@ -224,6 +271,22 @@ func (x graph) relayed(n *Node) (Verdict, bool) {
 		}, true
 	}
 	return Verdict{}, false
+}
+
+// share reports whether two processes have one and the same way out: a relay
+// that forked. Two that each have a connection of their own are no relay.
+func (x graph) share(a, b *Node) bool {
+	for _, f := range a.FDs {
+		if f.ID == "" || !x.outside(a, f) {
+			continue
+		}
+		for _, g := range b.FDs {
+			if g.Kind == f.Kind && g.ID == f.ID && a.NetNS == b.NetNS {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // walk follows one stream to a process with a way out.

@@ -9,6 +9,14 @@ func sock(n int, id string) FD {
 func rd(n int, k Kind, id string) FD { return FD{N: n, Kind: k, ID: id, Read: true} }
 func wr(n int, k Kind, id string) FD { return FD{N: n, Kind: k, ID: id, Write: true} }
 
+// tool is a program that keeps a connection and has a shell on pipes.
+func tool(argv ...string) []Node {
+	return []Node{
+		{PID: 2, Class: "interpreter", Argv: []string{"node", "x.js"}, FDs: []FD{wr(10, Pipe, "1"), rd(11, Pipe, "2"), sock(12, "s")}},
+		{PID: 3, PPID: 2, Class: "shell", Argv: argv, FDs: []FD{rd(0, Pipe, "1"), wr(1, Pipe, "2")}},
+	}
+}
+
 func TestJudge(t *testing.T) {
 	local := sock(0, "9")
 	local.Peer = "127.0.0.1"
@@ -34,6 +42,17 @@ func TestJudge(t *testing.T) {
 			{PID: 2, Class: "interpreter", Argv: []string{"node", "-e", "x"}, FDs: []FD{wr(10, Pipe, "1"), rd(11, Pipe, "2"), sock(12, "s")}},
 			{PID: 3, PPID: 2, Class: "shell", FDs: []FD{rd(0, Pipe, "1"), wr(1, Pipe, "2")}},
 		}, Via},
+		{"tool with pipes and a text", tool("sh", "-c", "npm run build && echo done"), ""},
+		{"tool with pipes and options before the text", tool("bash", "-euo", "pipefail", "-c", "make -j4"), ""},
+		{"tool with pipes and a script", tool("bash", "./build.sh", "-i"), ""},
+		{"text that starts a shell", tool("sh", "-c", "exec bash"), Via},
+		{"text that reads", tool("sh", "-c", "while read l; do eval \"$l\"; done"), Via},
+		{"text that is its input", tool("bash", "-c", ". /dev/stdin"), Via},
+		{"script that is its input", tool("bash", "/dev/stdin"), Via},
+		{"interactive with a file", tool("bash", "-i", "x"), Via},
+		{"tool that asks an interactive shell", tool("zsh", "-ilc", "printenv PATH"), ""},
+		{"options with a value only", tool("bash", "-euo", "pipefail"), Via},
+		{"options only", tool("bash", "--norc", "-o", "pipefail"), Via},
 		{"pty", []Node{
 			{PID: 2, Class: "interpreter", Argv: []string{"python3", "-c", "x"}, FDs: []FD{{N: 5, Kind: Master, ID: "3", Read: true, Write: true}, sock(4, "s")}},
 			{PID: 3, PPID: 2, Class: "shell", FDs: []FD{{N: 0, Kind: PTY, ID: "3"}, {N: 1, Kind: PTY, ID: "3"}, {N: 2, Kind: PTY, ID: "3"}}},
@@ -47,6 +66,11 @@ func TestJudge(t *testing.T) {
 			{PID: 3, PPID: 2, Class: "downloader", FDs: []FD{wr(1, Pipe, "1"), sock(5, "d")}},
 			{PID: 4, PPID: 2, Class: "shell", FDs: []FD{rd(0, Pipe, "1"), wr(1, Pipe, "out")}},
 		}, ""},
+		{"relay that forked", []Node{
+			{PID: 2, Class: "interpreter", Argv: []string{"perl", "x.pl"}, FDs: []FD{rd(11, Pipe, "out"), sock(12, "s")}},
+			{PID: 3, PPID: 2, Class: "interpreter", Argv: []string{"perl", "x.pl"}, FDs: []FD{wr(10, Pipe, "1"), sock(12, "s")}},
+			{PID: 4, PPID: 2, Class: "shell", FDs: []FD{rd(0, Pipe, "1"), wr(1, Pipe, "out")}},
+		}, Via},
 		{"held", []Node{{PID: 2, Class: "shell", FDs: []FD{rd(0, Null, ""), held}}}, Held},
 		{"probe", []Node{{PID: 2, Class: "shell", FDs: []FD{rd(0, Null, ""), sock(5, "5")}}}, ""},
 		{"socket pair", []Node{
