@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/guard"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/plan"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/protect"
@@ -182,16 +185,26 @@ func (d *desk) orphanFiles(mine []incus.Instance) group {
 		exists[i.Name] = true
 	}
 	g := group{title: "orphaned files", clear: func(p string) error {
-		if strings.HasSuffix(p, ".placeholders.json") {
+		if name, ok := strings.CutSuffix(filepath.Base(p), ".placeholders.json"); ok {
+			if err := d.unlock(name); err != nil {
+				return err
+			}
 			left, err := protect.RemovePlaceholders(p, nil)
 			if _, kept := os.Lstat(p); err == nil && kept == nil {
 				err = fmt.Errorf("placeholders stay in the workspace: %s", cli.Escape(strings.Join(left, ", ")))
 			}
 			return err
 		}
-		return os.Remove(p)
+		if err := os.Remove(p); !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		return nil // its guard was faster
 	}}
-	for _, suffix := range []string{run.NetFile, run.WatchFile, run.NetLocalFile, run.NetHoldFile, record.AskFile, ".agent", ".placeholders.json"} {
+	for _, suffix := range []string{
+		run.NetFile, run.WatchFile, run.NetLocalFile, run.NetHoldFile, record.AskFile, ".agent", ".placeholders.json",
+		// What guards say of a container, and do not take back when they died before it.
+		run.NetStatusFile, run.NetViewFile, run.WatchStatusFile, run.WatchViewFile, run.WatchStateFile, run.WatchEventsFile,
+	} {
 		matches, _ := filepath.Glob(d.home.Run("*" + suffix))
 		for _, p := range matches {
 			name := strings.TrimSuffix(filepath.Base(p), suffix)
@@ -205,6 +218,27 @@ func (d *desk) orphanFiles(mine []incus.Instance) group {
 		}
 	}
 	return g
+}
+
+// unlockTime is how long the monitor may take to start and to clear flags.
+const unlockTime = 20 * time.Second
+
+// unlock lets the monitor take back the immutable flags of a container that is
+// gone: it does so when it starts, and it alone may.
+func (d *desk) unlock(name string) error {
+	flags := d.home.Path("immutable-locks", name+".json")
+	if _, err := os.Lstat(flags); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if _, err := guard.Ensure(d.home, guard.Watcher, d.c.Getenv); err != nil {
+		return fmt.Errorf("immutable flags: %w", err)
+	}
+	ctx, stop := context.WithTimeout(d.c, unlockTime)
+	defer stop()
+	if err := run.Wait(ctx, flags, func(b []byte) bool { return b == nil }); err != nil {
+		return fmt.Errorf("immutable flags: the monitor did not clear them: %w", err)
+	}
+	return nil
 }
 
 // guardOrphans lets the firewall look for rules without a container.

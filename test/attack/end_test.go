@@ -212,3 +212,73 @@ func sessionOf(t *testing.T, container string) string {
 	}
 	return s.SessionID
 }
+
+// R-REG-07: after a session whose supervisor and guards died and whose container
+// somebody deleted past coi, coi clean finds every kind of thing that is left, of
+// both address families, and nothing of it stays.
+func TestOrphans(t *testing.T) {
+	configure(t, "[network]\nipv6 = true\n")
+	dir := workspace(t)
+	must(t, dir, "run", "--", "true") // the guards run
+	name := launched(t, dir)
+	var rec run.Session
+	if err := run.Read(the.Home.Run(name+run.SessionFile), &rec); err != nil || rec.Supervisor == nil {
+		t.Fatalf("no supervisor: %v", err)
+	}
+	veth := rec.Veth
+	// left names what there is of the session.
+	left := func() (all []string) {
+		table, err := exec.Command("nft", "list", "table", "inet", the.Home.Table()).CombinedOutput()
+		if err == nil && strings.Contains(string(table), veth) {
+			all = append(all, "rules and sets")
+		}
+		for _, family := range []string{"-4", "-6"} {
+			if out, err := exec.Command("ip", family, "rule").CombinedOutput(); err != nil || len(mine(string(out))) > 0 {
+				all = append(all, "policy rules "+family)
+			}
+		}
+		var pool struct{ Leases map[string]any }
+		if run.Read(the.Home.Run(run.NetguardPoolFile), &pool) == nil && pool.Leases[name] != nil {
+			all = append(all, "lease")
+		}
+		files, err := filepath.Glob(the.Home.Run(name + ".*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			// The record and its lock tell coi list what became of the session.
+			if kind := strings.TrimPrefix(f, the.Home.Run(name)); kind != run.SessionFile && kind != ".lock" {
+				all = append(all, "run/…"+kind)
+			}
+		}
+		if now, err := filepath.Glob(dir + "/.*"); err != nil || len(now) > 0 {
+			all = append(all, fmt.Sprintf("placeholders %v", now))
+		}
+		if locks, err := filepath.Glob(the.Home.Path("immutable-locks", "*")); err != nil || len(locks) > 0 {
+			all = append(all, "immutable flags")
+		}
+		return all
+	}
+	for _, pid := range []int{home.Holder(the.Home.Run(run.WatchLock)), home.Holder(the.Home.Run(run.NetguardLock)), rec.Supervisor.PID} {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	incus(t, "delete", "-f", name)
+	was := strings.Join(left(), ", ")
+	for _, kind := range []string{"rules and sets", "lease", run.NetFile, run.WatchFile, "placeholders"} {
+		if !strings.Contains(was, kind) {
+			t.Errorf("control: no %s are left of the session: %s", kind, was)
+		}
+	}
+	err := house.Eventually(t.Context(), time.Minute, func() error {
+		r := must(t, dir, "clean", "--orphans", "--force")
+		if l := left(); len(l) > 0 {
+			return fmt.Errorf("left: %q\n%s", l, r)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
