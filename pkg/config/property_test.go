@@ -34,10 +34,11 @@ func TestNoProjectWeakensThePolicy(t *testing.T) {
 	start := time.Now()
 	defer debug.SetGCPercent(debug.SetGCPercent(800)) // the garbage is the work here
 	var wg sync.WaitGroup
+	var varied sync.Map // "file key" to the set of the values a loaded project gave it
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			source := rand.NewPCG(0, 0)
-			g := &generator{rand.New(source), h, workspace}
+			g := &generator{rand.New(source), h, workspace, nil}
 			for n := users.Add(1); n <= casesOfWeakening/projectsOfUser && failed.Load() < 5; n = users.Add(1) {
 				source.Seed(uint64(n), 7) // a case that fails fails again
 				user := g.user()
@@ -58,7 +59,10 @@ func TestNoProjectWeakensThePolicy(t *testing.T) {
 					if err != nil {
 						continue // the project's files are wrong: nothing starts
 					}
-					valid.Add(1)
+					if valid.Add(1) <= casesOfWeakening/5 {
+						noteValues(&varied, "main file", c.project)
+						noteValues(&varied, "profile", c.profile)
+					}
 					if why := weakerThan(*alone, with, workspace); why != "" {
 						failed.Add(1)
 						t.Errorf("user %d: %s\nuser %v\nenv %v\ntrusted profile %v\nflags %v\nproject %v\nproject profile %v", n, why, c.user, c.env, c.own, c.flags, c.project, c.profile)
@@ -76,6 +80,70 @@ func TestNoProjectWeakensThePolicy(t *testing.T) {
 	// projects make a difference.
 	if valid.Load() < casesOfWeakening/2 || tightened.Load() < casesOfWeakening/20 {
 		t.Errorf("only %d valid and %d tightened of %d: the generator tests nothing", valid.Load(), tightened.Load(), casesOfWeakening)
+	}
+	for i := range Schema {
+		for _, file := range []string{"main file", "profile"} {
+			if n := countValues(&varied, file+" "+Schema[i].Key); n < 2 && Schema[i].Key != "network.sni" && (file == "main file" || !Schema[i].MainOnly) {
+				t.Errorf("%s had %d values in a project's %s; want at least 2", Schema[i].Key, n, file)
+			}
+		}
+	}
+}
+
+// noteValues remembers up to two different values of every key of a tree.
+func noteValues(varied *sync.Map, file string, tree map[string]any) {
+	for i := range Schema {
+		name := file + " " + Schema[i].Key
+		if countValues(varied, name) >= 2 {
+			continue
+		}
+		var v any = tree
+		for part := range strings.SplitSeq(Schema[i].Key, ".") {
+			t, _ := v.(map[string]any)
+			v = t[part]
+		}
+		if v == nil {
+			continue
+		}
+		set, _ := varied.LoadOrStore(name, &sync.Map{})
+		set.(*sync.Map).Store(fmt.Sprint(v), true)
+	}
+}
+
+func countValues(varied *sync.Map, name string) (n int) {
+	if set, ok := varied.Load(name); ok {
+		set.(*sync.Map).Range(func(any, any) bool { n++; return n < 2 })
+	}
+	return n
+}
+
+// A key whose rule is lost shows: with every single refused, tightening or gated
+// key made free, generated projects weaken some user's policy.
+func TestLostRuleIsSeen(t *testing.T) {
+	const enough = 4000
+	h, workspace := propertyWorld(t)
+	for i := range Schema {
+		row := &Schema[i]
+		if row.Scope == Free || row.Key == "network.sni" || row.Key == "network.use_sudo" {
+			continue // of the last two one has a single value and one no effect
+		}
+		was := row.Scope
+		row.Scope = Free
+		g := &generator{rand.New(rand.NewPCG(uint64(i), 11)), h, workspace, row}
+		seen := false
+		for n := 0; n < enough && !seen; n++ {
+			c := g.project(g.user())
+			alone, err := c.load(h, workspace, false)
+			if err != nil {
+				continue
+			}
+			with, err := c.load(h, workspace, true)
+			seen = err == nil && weakerThan(alone, with, workspace) != ""
+		}
+		row.Scope = was
+		if !seen {
+			t.Errorf("%s (%s) made free: no project of %d weakens a policy", row.Key, was, enough)
+		}
 	}
 }
 
@@ -119,6 +187,11 @@ func propertyWorld(t testing.TB) (home.Home, string) {
 	workspace := filepath.Join(dir, "project")
 	for _, d := range []string{"user/.coi", "user/.ssh", "project/.coi/profiles/p", "project/.git/hooks", "project/src"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range []string{"one.json", "two.json"} {
+		if err := os.WriteFile(filepath.Join(dir, "user/.coi", f), []byte("{}"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -184,6 +257,7 @@ type generator struct {
 	*rand.Rand
 	h         home.Home
 	workspace string
+	only      *Row // half of all keys are this one
 }
 
 func (g *generator) user() worldOf {
@@ -219,7 +293,10 @@ func (g *generator) tree(profile bool, n int) map[string]any {
 	root := map[string]any{}
 	for range g.IntN(n + 1) {
 		row := &Schema[g.IntN(len(Schema))]
-		if profile && row.MainOnly || row.Key == "workspaces" || row.Key == "tool.context_file" || row.Key == "tool.context_json_file" {
+		if g.only != nil && g.IntN(2) == 0 {
+			row = g.only
+		}
+		if profile && row.MainOnly {
 			continue
 		}
 		t := root
@@ -233,10 +310,9 @@ func (g *generator) tree(profile bool, n int) map[string]any {
 			t = sub
 		}
 		t[parts[len(parts)-1]] = g.value(row)
-	}
-	if git, ok := root["git"].(map[string]any); ok { // these two go together
-		delete(git, "name")
-		delete(git, "email")
+		if row.Key == "git.name" || row.Key == "git.email" { // these two go together
+			t["name"], t["email"] = pick(g, []any{"A", "B"}), pick(g, []any{"a@example.com", "b@example.com"})
+		}
 	}
 	return root
 }
@@ -247,16 +323,19 @@ var pools = map[string][]any{
 	"limits.memory.limit": {"", "1GiB", "4GiB", "50%", "10%"}, "limits.memory.swap": {true, false, "1GiB", "2GiB"}, "limits.disk.size": {"", "10GiB", "20GiB"},
 	"limits.disk.max": {"", "10GiB", "20GiB", "50MB/s", "10MB/s", "500iops"}, "limits.disk.read": {"", "5MB/s", "50MB/s", "100iops"}, "limits.disk.write": {"", "5MB/s", "50MB/s", "100iops"},
 	"limits.disk.tmpfs_size": {"", "1GiB", "2GiB"}, "limits.runtime.max_duration": {"", "1h", "4h", "30h"}, "limits.runtime.warn_before": {"10m", "0s", "1m"},
-	"git.protected_branches": {"main", "master", "release/*"}, "network.pool": {"10.1.0.0/16", "10.2.0.0/16"}, "network.pool6": {"fd00::/64"}, "network.dns_servers": {"192.0.2.1", "8.8.8.8"},
-	"network.mark": {int64(1), int64(2)}, "network.veth_tag": {"", "abc"}, "network.uplinks": {"eth0"}, "security.secret_paths": {"*.pem", ".env"}, "monitoring.notify": {"bell", "tmux"},
-	"container.build.script": {"build.sh", "../x.sh", "/etc/passwd", "~/.ssh/id_rsa"}, "container.build.mirror": {"http://m.test"}, "container.build.npm_registry": {"https://m.test"},
-	"tool.custom.config_dir": {".x"}, "tool.custom.files": {".y"}, "tool.custom.save": {".z"}, "tool.custom.domains": {"d.example.com"}, "tool.name": {"claude", "codex", "pi"},
-	"update.source": {"https://u.test"}, "timezone.name": {"", "Europe/Rome"}, "timezone.mode": {"host", "utc"}, "defaults.profile": {"", "x"}, "defaults.env_command_timeout": {"1s", "1m"},
-	"detection.sigma_source": {"https://s.test"}, "detection.gtfobins_source": {"https://s.test"}, "container.alias": {"", "a1"}, "container.session_name": {"n1"},
+	"git.protected_branches": {"main", "master", "release/*"}, "network.pool": {"10.1.0.0/16", "10.2.0.0/16"}, "network.pool6": {"fd00::/64", "fd01::/64"}, "network.dns_servers": {"192.0.2.1", "8.8.8.8"},
+	"network.mark": {int64(1), int64(2)}, "network.veth_tag": {"", "abc"}, "network.uplinks": {"eth0", "eth1"}, "security.secret_paths": {"*.pem", ".env"}, "monitoring.notify": {"bell", "tmux"},
+	"container.build.script": {"build.sh", "../x.sh", "/etc/passwd", "~/.ssh/id_rsa"}, "container.build.mirror": {"http://m.test", "http://n.test"}, "container.build.npm_registry": {"https://m.test", "https://n.test"},
+	"tool.custom.config_dir": {".x", ".y"}, "tool.custom.files": {".y"}, "tool.custom.save": {".z"}, "tool.custom.domains": {"d.example.com"}, "tool.name": {"claude", "codex", "pi"},
+	"update.source": {"https://u.test", "https://v.test"}, "timezone.name": {"", "Europe/Rome"}, "timezone.mode": {"host", "utc"}, "defaults.profile": {"", "x"}, "defaults.env_command_timeout": {"1s", "1m"},
+	"detection.sigma_source": {"https://s.test", "https://t.test"}, "detection.gtfobins_source": {"https://s.test", "https://t.test"}, "container.alias": {"", "a1"}, "container.session_name": {"n1", "n2"},
 }
 
 func (g *generator) value(row *Row) any {
 	pool := pools[row.Key]
+	if row.Key == "tool.context_file" || row.Key == "tool.context_json_file" {
+		pool = []any{filepath.Join(g.h.Dir, "one.json"), filepath.Join(g.h.Dir, "two.json"), ""}
+	}
 	one := func() any {
 		switch {
 		case len(pool) > 0:
@@ -286,11 +365,13 @@ func (g *generator) value(row *Row) any {
 		return g.list(func() any { return pick(g, []any{int64(443), int64(80), "8000-8100", "1-65535", "22"}) })
 	case Map:
 		if row.Key == "monitoring.levels" {
-			return map[string]any{"x.y": "info"}
+			return map[string]any{"x.y": pick(g, []any{"info", "high"})}
 		}
 		return map[string]any{pick(g, []string{"FOO", "HTTPS_PROXY", "ld_preload", "Path", "ANTHROPIC_BASE_URL", "MY_CA_BUNDLE"}): pick(g, []any{"x", "", "y"})}
 	case Texts:
 		return map[string]any{"p": pick(g, []any{"text", map[string]any{"file": "/etc/passwd"}})}
+	case Rules:
+		return map[string]any{pick(g, []string{"/src/a", "~/b", g.workspace}): map[string]any{"profile": pick(g, []any{"hardened", "x"})}}
 	case Tables:
 		return g.tables(row)
 	}
@@ -326,7 +407,7 @@ func (g *generator) tables(row *Row) []any {
 		case "ports.map":
 			t = map[string]any{"name": fmt.Sprintf("n%d", g.IntN(1000000)), "container": int64(80)}
 		default:
-			t = map[string]any{"ip": "192.0.2.1", "hostnames": []any{"h.example.com"}}
+			t = map[string]any{"ip": pick(g, []any{"192.0.2.1", "192.0.2.2"}), "hostnames": []any{"h.example.com"}}
 		}
 		out = append(out, t)
 	}
@@ -461,6 +542,15 @@ func weakerLimits(a, b Limits, bad func(bool, string, any, any), isOff func(stri
 	bad(strings.HasSuffix(a.Memory.Limit, "%") != strings.HasSuffix(b.Memory.Limit, "%") && a.Memory.Limit != "", "memory form", a.Memory.Limit, b.Memory.Limit)
 	limit("tmpfs", a.Disk.TmpfsSize, b.Disk.TmpfsSize, size)
 	limit("cpu", a.CPU.Count, b.CPU.Count, func(s string) float64 { c, _ := ParseCPUs(s); return float64(c.Count) })
+	limit("cpu share", a.CPU.Allowance, b.CPU.Allowance, func(s string) float64 {
+		var part, whole float64
+		if n, _ := fmt.Sscanf(s, "%fms/%fms", &part, &whole); n == 2 {
+			return part / whole
+		}
+		_, _ = fmt.Sscanf(s, "%f%%", &part)
+		return part / 100
+	})
+	bad(b.Runtime.WarnBefore > a.Runtime.WarnBefore, "warning before the end", a.Runtime, b.Runtime)
 	limit("duration", durText(a.Runtime.MaxDuration), durText(b.Runtime.MaxDuration), func(s string) float64 { d, _ := ParseDuration(s); return float64(d) })
 	qa, qb := a.Disk.Quota(), b.Disk.Quota()
 	bad(qa > 0 && (qb == 0 || qb > qa), "quota", a.Disk, b.Disk)
@@ -533,6 +623,9 @@ func weakerDevices(a, b *Config, workspace string) []string {
 		if a.Defaults.EnvCommands[name] != cmd {
 			why = append(why, "command for "+name)
 		}
+	}
+	if b.Defaults.Profile != a.Defaults.Profile || !reflect.DeepEqual(a.Workspaces, b.Workspaces) {
+		why = append(why, "choice of profile")
 	}
 	if b.Defaults.EnvCommandTimeout != a.Defaults.EnvCommandTimeout {
 		why = append(why, "env command timeout")

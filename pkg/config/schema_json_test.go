@@ -24,7 +24,7 @@ func schemaOf(t *testing.T, kind string) map[string]any {
 // What the loader accepts, the published schema accepts.
 func TestJSONSchemaAcceptsWhatLoads(t *testing.T) {
 	h, workspace := propertyWorld(t)
-	g := &generator{rand.New(rand.NewPCG(3, 4)), h, workspace}
+	g := &generator{rand.New(rand.NewPCG(3, 4)), h, workspace, nil}
 	for _, kind := range []string{"config", "profile"} {
 		schema, loaded := schemaOf(t, kind), 0
 		for range 2000 {

@@ -124,7 +124,7 @@ func treeOf(key string, v any) map[string]any {
 // trusted file. S80 S99 S119.
 func TestEveryRefusedKeyIsRefused(t *testing.T) {
 	h, workspace := propertyWorld(t)
-	g := &generator{rand.New(rand.NewPCG(1, 2)), h, workspace}
+	g := &generator{rand.New(rand.NewPCG(1, 2)), h, workspace, nil}
 	for i := range Schema {
 		row := &Schema[i]
 		if row.Scope != Refuse {
