@@ -214,8 +214,11 @@ func (ld *loader) checkProfile(ref ProfileRef, ps *problems) {
 		ps.add(*p)
 		return
 	}
-	if !sound(src, data, ld.home) {
+	switch inherits, ok := sound(src, data, ld.home); {
+	case !ok:
 		ld.decode(src, data, ps)
+	case inherits:
+		ld.load(ref, ps)
 	}
 }
 

@@ -148,19 +148,20 @@ func parse(src *source, data []byte) (*document, *Problem) {
 // smallFile is a size at which no content is slow to read.
 const smallFile = 16 << 10
 
-// sound reports that a file has no problem, at half the cost of parse since it
-// notes no places. False says nothing: parse will tell.
-func sound(src *source, data []byte, h expander) bool {
+// sound reports that a file has no problem by itself, at half the cost of parse
+// since it notes no places, and whether it inherits. ok false says nothing: parse
+// will tell.
+func sound(src *source, data []byte, h expander) (inherits, ok bool) {
 	if len(data) > smallFile || !utf8.Valid(data) || deepBrackets(data) >= 0 {
-		return false
+		return false, false
 	}
 	d := &document{src: src}
 	if toml.Unmarshal(data, &d.tree) != nil {
-		return false
+		return false, false
 	}
 	var ps problems
-	decode(d, h, &ps)
-	return len(ps) == 0
+	l := decode(d, h, &ps)
+	return l != nil && l.inherits != "", len(ps) == 0
 }
 
 func invalidUTF8(data []byte) int {
