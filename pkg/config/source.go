@@ -376,9 +376,6 @@ func (l lines) at(offset int) position {
 
 // at is the place of a path, or of the nearest table around it.
 func (d *document) at(path ...string) position {
-	if len(d.pos) == 0 {
-		return position{1, 1}
-	}
 	for n := len(path); n > 0; n-- {
 		if p, ok := d.pos[strings.Join(path[:n], sep)]; ok {
 			return p

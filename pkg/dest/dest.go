@@ -11,8 +11,7 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
-
-	"github.com/code-on-incus/coi/pkg/dest/suffix"
+	"golang.org/x/net/publicsuffix"
 )
 
 // Dest is one destination. Either Name or Prefix is set.
@@ -190,8 +189,8 @@ func (d *Dest) name(host string) *Error {
 	if !wild {
 		return nil
 	}
-	public, icann := suffix.PublicSuffix(ascii)
-	if public != ascii {
+	suffix, icann := publicsuffix.PublicSuffix(ascii)
+	if suffix != ascii {
 		return nil
 	}
 	if icann || !strings.Contains(ascii, ".") {
