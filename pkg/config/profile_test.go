@@ -108,7 +108,11 @@ func TestInheritanceErrors(t *testing.T) {
 		t.Errorf("ten parents: %+v", c.Profile)
 	}
 	c := w.load()
-	check(t, want{"a profile that is not used only warns", !warned(c.Warnings, "", "d3")})
+	check(t,
+		want{"a profile that can be used does not warn", !warned(c.Warnings, "", "d3")},
+		want{"one that inherits from nowhere warns", warned(c.Warnings, "coi validate", "profile lost cannot be used", "nowhere")},
+		want{"one that inherits from itself warns", warned(c.Warnings, "coi validate", "profile a cannot be used", "itself")},
+	)
 	w.profile("broken", "[network\n")
 	w.profile("bad", "[network]\nmode = 1\n")
 	c = w.load()
