@@ -407,7 +407,16 @@ func TestPlainHealthChangesNothing(t *testing.T) {
 // T-H-03: a guard that is gone is said by the checks that promise it.
 func TestHealthSeesDeadGuard(t *testing.T) {
 	dir := workspace(t)
-	launched(t, dir)
+	name := launched(t, dir)
+	// The supervisor would start another one before anybody can look.
+	var rec run.Session
+	if err := run.Read(the.Home.Run(name+run.SessionFile), &rec); err != nil || rec.Supervisor == nil {
+		t.Fatalf("no supervisor: %v", err)
+	}
+	if err := syscall.Kill(rec.Supervisor.PID, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(rec.Supervisor.PID, syscall.SIGCONT) })
 	pid := home.Holder(the.Home.Run(run.NetguardLock))
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
