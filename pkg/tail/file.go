@@ -119,11 +119,13 @@ func (f *follower) leftovers(x *followed) error {
 }
 
 // steady opens files by their paths, that of the log last. Names may move on
-// while it opens: then it asks for the paths again.
+// while it lists and opens: a part that got its name after the folder was read
+// would be missed. What was opened counts only if the paths are the same after it.
 func (f *follower) steady(paths func() []string) ([]*os.File, error) {
 	for range 100 {
-		files, err := f.openAll(paths())
-		if err != nil || same(files) {
+		before := paths()
+		files, err := f.openAll(before)
+		if err != nil || (slices.Equal(before, paths()) && same(files)) {
 			return files, err
 		}
 		closeAll(files)

@@ -2,6 +2,7 @@ package tail
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -299,6 +300,38 @@ func TestPartsBeforeTheFirstLook(t *testing.T) {
 	add("x.log", "5\n")
 	look("1\n2\n3\n4\n5\n")
 	look("1\n2\n3\n4\n5\n")
+}
+
+// A log that is rotated between the listing of its parts and their opening loses
+// nothing: what had the name when the folder was read is a part now.
+func TestRotationWhileListing(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "x.log")
+	var got strings.Builder
+	lists := 0
+	parts := func(int) []string {
+		list := logs.Files(path)
+		if lists++; lists == 1 {
+			if err := errors.Join(os.Rename(path, path+".1"), os.WriteFile(path, []byte("2\n"), 0o600)); err != nil {
+				t.Error(err)
+			}
+		}
+		return list
+	}
+	f := &follower{opts: Options{Open: os.Open, Parts: parts, MaxHeld: 1 << 20}, buf: make([]byte, 64<<10)}
+	f.sink = func(c Chunk) error { got.Write(c.Data); return nil }
+	x := &followed{path: path}
+	f.files = []*followed{x}
+	defer f.close()
+	if err := os.WriteFile(path, []byte("1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.look(x); err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != "1\n2\n" {
+		t.Errorf("gave %q; want both files", got.String())
+	}
 }
 
 // A writer that has the old file open finishes its line there.
