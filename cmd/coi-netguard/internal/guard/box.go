@@ -374,6 +374,9 @@ func (g *Guard) release(b *box) error {
 		return err
 	}
 	if veth := b.veth(); veth != "" {
+		if err := g.uncount(veth); err != nil && !errors.Is(err, unix.ENOENT) {
+			return err // ENOENT: the table is gone, and its counters with it
+		}
 		if err := g.net.Unlatch(veth, g.env.Mark); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -396,14 +397,26 @@ func TestLeftovers(t *testing.T) {
 	w.opts.Settings.Pool4 = netip.MustParsePrefix("10.213.0.0/29")
 	w.start()
 	first := ruleset(t)
+	var veths []string
 	for i := range 40 {
 		name := fmt.Sprintf("coi-left-%d", i)
 		c := w.launch(name, allowlist(run.Dest{Dest: "a.example.com", Ports: []string{fmt.Sprint(1000 + i)}}))
 		c.Reaches(lab.Public + ":80")
+		veth := w.spec(name, nil).Veth
+		if !strings.Contains(ruleset(t), strconv.Quote(veth)+" limit") {
+			t.Fatalf("control: what was refused to %s must be in a set", name)
+		}
+		veths = append(veths, veth)
 		w.end(name, c)
 	}
-	if after := ruleset(t); stripCounts(after) != stripCounts(first) {
+	after := ruleset(t)
+	if stripCounts(after) != stripCounts(first) {
 		t.Errorf("rules are left: %d lines before, %d after", strings.Count(first, "\n"), strings.Count(after, "\n"))
+	}
+	for _, veth := range veths {
+		if strings.Contains(after, veth) {
+			t.Errorf("counters of %s are left; a set full of those neither counts nor logs", veth)
+		}
 	}
 	for _, args := range [][]string{{"rule"}, {"-6", "rule"}} {
 		out, err := exec.Command("ip", args...).CombinedOutput()

@@ -294,6 +294,29 @@ func (g *Guard) uninstall(b *box) error {
 	return nil
 }
 
+// uncount takes an interface out of the shared counters and rates. Left there
+// it would count for the next container of that name, and take one of the places
+// of which there are only so many: a full set neither counts nor logs a new one.
+func (g *Guard) uncount(veth string) error {
+	var batch nft.Batch
+	for _, s := range policy.Base(&g.env, g.facts).Sets {
+		if !s.Dynamic {
+			continue
+		}
+		// Deleting what is not there would fail the whole transaction.
+		has := nft.Set{Name: s.Name, Key: s.Key}
+		if err := g.read.Elems(g.env.Table, &has); err != nil {
+			return fmt.Errorf("read set %s: %w", s.Name, err)
+		}
+		for _, e := range has.Elems {
+			if nft.Unpad(e.Key) == veth {
+				batch.DelElems(g.env.Table, &s, []nft.Elem{{Key: e.Key}})
+			}
+		}
+	}
+	return g.conn.Commit(&batch)
+}
+
 // rebase writes the shared part of the table in place.
 func (g *Guard) rebase() {
 	base := policy.Base(&g.env, g.facts)
