@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/code-on-incus/coi/pkg/home"
@@ -137,17 +138,18 @@ func (p Pair) Follow(ctx context.Context, pr *Printer, w *bufio.Writer, n int, t
 // opens would make it miss a part or have one twice: then it opens them again.
 func (p Pair) stream(path string) (*stream, error) {
 	for tries := 1; ; tries++ {
-		s, err := p.openAll(path)
-		if err != nil || s.steady() || tries == 100 {
+		names := logs.Files(path)
+		s, err := p.openAll(names)
+		if err != nil || slices.Equal(names, logs.Files(path)) && s.steady() || tries == 100 {
 			return s, err
 		}
 		s.close()
 	}
 }
 
-func (p Pair) openAll(path string) (*stream, error) {
+func (p Pair) openAll(names []string) (*stream, error) {
 	s := &stream{}
-	for _, name := range logs.Files(path) {
+	for _, name := range names {
 		f, err := p.Open(name)
 		if home.Missing(err) {
 			continue
