@@ -264,7 +264,14 @@ func reference(v string) bool {
 		return true
 	}
 	at := strings.IndexByte(v, ':')
-	return at >= 0 && at+1 < len(v) && (v[at+1] == '$' || strings.HasPrefix(v[at+1:], marker))
+	return at >= 0 && at+1 < len(v) && (v[at+1] == '$' || strings.HasPrefix(v[at+1:], marker)) || variable(v)
+}
+
+// variable is the name of a variable that holds a secret, as --secret API_KEY or
+// --secret API_KEY@host has it.
+func variable(v string) bool {
+	name, _, _ := strings.Cut(v, "@")
+	return lead(name, upper|under) == len(name) && strings.Contains(strings.Trim(name, "_"), "_") && weigh(name) == telling
 }
 
 // secretValue reports whether v, assigned to a name of this weight, is a secret.

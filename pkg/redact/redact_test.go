@@ -100,6 +100,7 @@ func TestQuietTexts(t *testing.T) {
 		"npm run build --if-present", "docker run -p 8080:80 nginx", "mkdir -p /a/b", "cp -p a b", "SSH_AUTH_SOCK=/run/agent.sock", "max_tokens=4096",
 		"tar -xzf package.tgz", "keyboard=us", "token: missing", "ls -la /etc/ssl/private", "make PASS=1", "grep -r apiKey= src", "const key == value",
 		"go test ./... -run TestToken", "pip install -r requirements.txt", "curl -u name https://x.example", "",
+		"tool run --secret MODEL_API_KEY", "tool run --secret MODEL_API_KEY@api.example -it", "tool create --credential 'MODEL_API_KEY'",
 	} {
 		if got := r.Text(s); got != s {
 			t.Errorf("Text(%q) = %q; want it as it is", s, got)

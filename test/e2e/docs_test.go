@@ -148,18 +148,24 @@ func terminal(t *testing.T, dir string, b block) {
 		t.Fatalf("%s: %v: %s", b, err, out)
 	}
 	defer func() { _, _ = tmux("kill-server") }()
+	said := func() []byte {
+		text, _ := os.ReadFile(filepath.Join(dir, "err"))
+		return text
+	}
 	err := house.Eventually(t.Context(), time.Minute, func() error {
-		r := do(t, dir, "list", "--json")
-		if !strings.Contains(r.Stdout, `"running"`) {
-			said, _ := os.ReadFile(filepath.Join(dir, "err"))
-			return fmt.Errorf("no session runs: %s", said)
+		r := do(t, dir, "tmux", "list", "--json")
+		var sessions []struct{ Container string }
+		if err := json.Unmarshal([]byte(r.Stdout), &sessions); err != nil || len(sessions) == 0 {
+			return fmt.Errorf("no session runs: %v, %s: %s", err, r, said())
 		}
 		return nil
 	})
 	if err != nil {
 		t.Errorf("%s: %v", b, err)
 	}
-	must(t, dir, "kill", "--all", "--force")
+	if r := do(t, dir, "kill", "--all", "--force"); r.Code != 0 {
+		t.Errorf("%s: %s: %s", b, r, said())
+	}
 }
 
 // validate has coi judge a configuration as the user's own.

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,5 +106,74 @@ func TestGuardsKeepNothingOfTheCaller(t *testing.T) {
 			text, _ := os.ReadFile("/proc/" + pid + "/cmdline")
 			t.Errorf("process %s has it: %q", pid, text)
 		}
+	}
+}
+
+// T-L-05: what goes on in the background, a name that nobody can resolve, refused
+// connections, findings and the end of the time, is in the logs, and none of it is
+// written into the pane of the session or to the standard error of the client.
+func TestNothingOfTheBackgroundOnTheTerminal(t *testing.T) {
+	configure(t, `[network]
+mode = "allowlist"
+allowed_domains = ["nosuch.invalid"]
+[monitoring]
+auto_pause_on_high = false
+[limits.runtime]
+max_duration = "5m"
+warn_before = "4m50s"
+`)
+	dir := workspace(t)
+	c := shell(t, dir)
+	client := attach(t, dir, c)
+	give(t, dir, "busy", `clear
+getent hosts nosuch.invalid
+for port in 80 443 5432; do (echo > /dev/tcp/10.0.0.5/$port) 2> /dev/null; done
+sudo useradd --non-unique --no-create-home --uid 0 second 2> /dev/null
+echo all done
+exec cat
+`)
+	must(t, dir, "tmux", "send", c, "--", ". ./busy")
+	screen(t, dir, c, "all done")
+	for _, want := range []string{`(?m)^\[ERR\].*\[network\].*nosuch\.invalid`, `(?m)^[0-9/]+ [0-9:]+ \[security\] .*uid 0`, `\[limits\] the session ends in`} {
+		err := house.Eventually(t.Context(), time.Minute, func() error {
+			if r := do(t, dir, "logs", c); !regexp.MustCompile(want).MatchString(r.Stdout) {
+				return fmt.Errorf("%s\nwant %q in the logs", r, want)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text := must(t, dir, "tmux", "capture", c, "--lines", "200").Stdout; strings.TrimSpace(text) != "all done" {
+		t.Errorf("the pane shows %q", text)
+	}
+	if said := client(); said != "" {
+		t.Errorf("the client wrote %q", said)
+	}
+}
+
+// attach attaches to a session in a terminal; what it returns ends that and gives
+// what the client wrote to its standard error.
+func attach(t *testing.T, dir, container string) func() string {
+	t.Helper()
+	socket, errs := filepath.Join(t.TempDir(), "tmux"), filepath.Join(t.TempDir(), "err")
+	tmux := func(args ...string) ([]byte, error) {
+		cmd := exec.Command("tmux", append([]string{"-S", socket}, args...)...)
+		cmd.Dir, cmd.Env = dir, the.Env()
+		return cmd.CombinedOutput()
+	}
+	if out, err := tmux("new-session", "-d", "-x", "100", "-y", "30", "bash", "-c", `exec "$0" attach "$1" 2> "$2"`, filepath.Join(the.Bin, "coi"), container, errs); err != nil {
+		t.Fatalf("tmux: %v: %s", err, out)
+	}
+	end := func() { _, _ = tmux("kill-server") }
+	t.Cleanup(end)
+	return func() string {
+		end()
+		said, err := os.ReadFile(errs)
+		if err != nil {
+			t.Error(err)
+		}
+		return string(said)
 	}
 }

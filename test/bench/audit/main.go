@@ -29,6 +29,7 @@ type bench struct {
 	size   int64 // of the trail in bytes
 	sample int64 // of the trail that jq has to read
 	wrong  int   // answers
+	corpus string
 }
 
 func run(args []string, out io.Writer) (err error) {
@@ -36,6 +37,7 @@ func run(args []string, out io.Writer) (err error) {
 	size := flags.Int64("size", 1024, "MiB of the generated trail")
 	sample := flags.Int64("sample", 32, "MiB of the trail jq reads; its time is scaled")
 	rounds := flags.Int("rounds", 3, "how often each thing is done; the best counts")
+	corpus := flags.String("corpus", "", "JSON Lines with ordinary command lines in cmd, of which few may be redacted")
 	tmp := flags.String("dir", "", "folder for the generated files; a temporary one when empty")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -45,8 +47,8 @@ func run(args []string, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b := &bench{out: out, dir: filepath.Join(dir, "coi"), bin: filepath.Join(dir, "bin"), rounds: *rounds, size: *size << 20, sample: *sample << 20}
-	for _, step := range []func() error{b.build, b.start, b.filters, b.appender, b.follow, b.logs} {
+	b := &bench{out: out, dir: filepath.Join(dir, "coi"), bin: filepath.Join(dir, "bin"), rounds: *rounds, size: *size << 20, sample: *sample << 20, corpus: *corpus}
+	for _, step := range []func() error{b.build, b.start, b.filters, b.appender, b.follow, b.logs, b.redaction} {
 		if err := step(); err != nil {
 			return err
 		}
