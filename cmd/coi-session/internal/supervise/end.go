@@ -65,6 +65,10 @@ func (s *Supervisor) end(ctx context.Context, next ending) error {
 // one does.
 func (s *Supervisor) steps(ctx context.Context, inst incus.Instance, err error, next ending) (done Report, why string, _ error) {
 	done.Outcome = "deleted"
+	if err == nil && !inst.Running() {
+		// Whoever starts it may be at it this moment.
+		inst, err = s.settled(ctx, inst.Name)
+	}
 	if errors.Is(err, incus.ErrNotFound) {
 		s.verify(ctx)
 		done.Text = "the container was gone already"
@@ -124,6 +128,7 @@ func (s *Supervisor) did(step func(*record.Ending)) {
 const removeTime = 15 * time.Second
 
 // remove deletes a stopped container, trying again while Incus is busy with it.
+// One that a start on its way has brought up meanwhile is stopped again.
 func (s *Supervisor) remove(ctx context.Context, name string) error {
 	limited, stop := context.WithTimeout(ctx, removeTime)
 	defer stop()
@@ -134,6 +139,9 @@ func (s *Supervisor) remove(ctx context.Context, name string) error {
 		}
 		if errors.Is(err, incus.ErrUnreachable) {
 			return err
+		}
+		if inst, ierr := s.door.Instance(ctx, name); ierr == nil && inst.Running() {
+			err = errors.Join(err, s.stopNow(ctx, inst, ending{Ending: record.Ending{Force: true}}))
 		}
 		if !pause(limited, 200*time.Millisecond) {
 			return err

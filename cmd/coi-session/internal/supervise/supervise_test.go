@@ -28,6 +28,7 @@ type fakeDoor struct {
 	snapshots []incus.Snapshot
 	stopErr   error
 	calls     []string
+	starts    string // the call during which a start on its way takes effect
 }
 
 func newDoor(t *testing.T, config map[string]string) *fakeDoor {
@@ -128,11 +129,27 @@ func (d *fakeDoor) Delete(context.Context, string) error {
 	d.note("delete")
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.started("delete")
+	if d.inst.Running() {
+		return errors.New("Instance is running")
+	}
 	d.inst = nil
 	return nil
 }
 
-func (d *fakeDoor) Settle(context.Context, string) error { return nil }
+func (d *fakeDoor) Settle(context.Context, string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.started("settle")
+	return nil
+}
+
+// started lets a start that was on its way take effect, once.
+func (d *fakeDoor) started(at string) {
+	if d.starts == at {
+		d.starts, d.inst.Status = "", "Running"
+	}
+}
 
 func (d *fakeDoor) Snapshots(context.Context, string) ([]incus.Snapshot, error) {
 	return d.snapshots, nil
@@ -333,6 +350,27 @@ func TestKillAsked(t *testing.T) {
 	}
 	if r := s.finish(); r.Ended == nil || r.Ended.Reason != "kill" {
 		t.Errorf("record = %+v", r.Ended)
+	}
+}
+
+// A container that is killed while it starts is gone too, wherever its start is.
+func TestKillWhileItStarts(t *testing.T) {
+	for _, at := range []string{"settle", "delete"} {
+		t.Run(at, func(t *testing.T) {
+			door := newDoor(t, map[string]string{})
+			door.inst.Status, door.starts = "Stopped", at
+			s := play(t, door, record.Record{Session: run.Session{Kind: record.Shell, Phase: run.Starting}}, true)
+			s.until(OpReady)
+			if err := record.WriteAsk(s.home, container, record.Ask{Do: record.AskKill}); err != nil {
+				t.Fatal(err)
+			}
+			if done := s.until(OpDone); done.Outcome != "deleted" {
+				t.Errorf("done = %+v after %q", done, door.seen())
+			}
+			if !slices.Contains(door.seen(), "stop -f") {
+				t.Errorf("calls = %q; want it stopped", door.seen())
+			}
+		})
 	}
 }
 
