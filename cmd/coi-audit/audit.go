@@ -154,6 +154,11 @@ func (a *auditCmd) print(c *cli.Context, h home.Home, filter *scan.Filter) error
 			scan.Close(t.inputs)
 		}
 	}()
+	if t, ok := out.(*show.Table); ok && t.Join && !filter.All() {
+		if t.Known, err = processes(trails, filter); err != nil {
+			return err
+		}
+	}
 	n, err := a.existing(trails, filter, bad, out)
 	if err == nil {
 		err = out.Flush(!a.Follow)

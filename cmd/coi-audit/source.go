@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/code-on-incus/coi/cmd/coi-audit/internal/scan"
+	"github.com/code-on-incus/coi/cmd/coi-audit/internal/show"
 	"github.com/code-on-incus/coi/pkg/audit"
 	"github.com/code-on-incus/coi/pkg/home"
 )
@@ -76,6 +78,37 @@ func (a *auditCmd) source(trails []*trail, filter *scan.Filter, bad *scan.Bad) (
 	}
 	m, err := scan.NewMerged(cursors)
 	return m, skip, err
+}
+
+// maxKnown bounds what a table remembers of processes: some megabytes.
+const maxKnown = 20_000
+
+// processes are those behind refused attempts, for a filter that keeps the
+// attempts and not the records that tell the processes.
+func processes(trails []*trail, wanted *scan.Filter) (map[string]string, error) {
+	filter := &scan.Filter{Rules: []string{"net.who"}, Since: wanted.Since}
+	filter.Prepare()
+	known := map[string]string{}
+	for _, t := range trails {
+		if !t.own || !seekable(t.inputs) {
+			continue
+		}
+		src := scan.NewCursor(filter.Narrow(slices.Clone(t.inputs)), filter, &scan.Bad{}, bufSize)
+		for len(known) < maxKnown {
+			line, err := src.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return nil, err
+			}
+			who, keys := show.Who(line)
+			for _, key := range keys {
+				known[key] = who
+			}
+		}
+	}
+	return known, nil
 }
 
 func seekable(inputs []*scan.Input) bool {

@@ -21,6 +21,9 @@ type Table struct {
 	Width  int
 	Colour bool
 	Join   bool // show the process of a net.who record with the attempt it belongs to
+	// Known are the processes of attempts whose net.who record is not among the
+	// lines that are written, by what Who gives.
+	Known map[string]string
 
 	clock  clock
 	held   []parsed
@@ -36,6 +39,9 @@ func (t *Table) Line(line []byte) error {
 	if t.Join && p.isWho && t.join(&p) {
 		return nil
 	}
+	if who := t.Known[p.key]; t.Join && who != "" {
+		p.cells[colWho] = who
+	}
 	t.held = append(t.held, p)
 	if !t.ready && len(t.held) < learn {
 		return nil
@@ -45,6 +51,13 @@ func (t *Table) Line(line []byte) error {
 		return t.out(len(t.held) - joinBack)
 	}
 	return nil
+}
+
+// Who is the process that a net.who record names and the keys of the records
+// that it belongs to.
+func Who(line []byte) (who string, keys []string) {
+	p := new(clock).parse(line)
+	return p.cells[colWho], p.refs
 }
 
 // join puts the process to the records it belongs to. It reports whether they
