@@ -28,7 +28,7 @@ func commands() []cli.Command {
 	return []cli.Command{{
 		Verb:    "netguard",
 		Summary: "the firewall: status, explain, allow, deny",
-		Detail: "An allowed destination can carry anything out: bytes are counted, TLS is not read. Where one address serves many sites, an allowed name opens the address for all of them.\n\n" +
+		Detail: "An allowed destination can carry anything out: bytes are counted, TLS is not read. Where one address serves many sites, an allowed name opens the address for all of them, unless network.sni = \"enforce\" judges the name that each TLS connection on port 443 asks for.\n\n" +
 			"In restricted mode any public host may be a relay. For code you do not trust use allowlist.",
 		Examples: []string{
 			"coi netguard status",

@@ -83,7 +83,7 @@ func TestNoProjectWeakensThePolicy(t *testing.T) {
 	}
 	for i := range Schema {
 		for _, file := range []string{"main file", "profile"} {
-			if n := countValues(&varied, file+" "+Schema[i].Key); n < 2 && Schema[i].Key != "network.sni" && (file == "main file" || !Schema[i].MainOnly) {
+			if n := countValues(&varied, file+" "+Schema[i].Key); n < 2 && (file == "main file" || !Schema[i].MainOnly) {
 				t.Errorf("%s had %d values in a project's %s; want at least 2", Schema[i].Key, n, file)
 			}
 		}
@@ -124,8 +124,8 @@ func TestLostRuleIsSeen(t *testing.T) {
 	h, workspace := propertyWorld(t)
 	for i := range Schema {
 		row := &Schema[i]
-		if row.Scope == Free || row.Key == "network.sni" || row.Key == "network.use_sudo" {
-			continue // of the last two one has a single value and one no effect
+		if row.Scope == Free || row.Key == "network.use_sudo" {
+			continue // the last one has no effect
 		}
 		was := row.Scope
 		row.Scope = Free

@@ -37,7 +37,7 @@ func TestWrongValues(t *testing.T) {
 		{"[network]\nallowed_domains = [\"a.example.com\",\n  \"http://b.example.com/x\"]\n", "network.allowed_domains", "destinations", 3},
 		{"[network]\nallowed_domains = [\"169.254.169.254\"]\n", "network.allowed_domains", "destinations", 2},
 		{"[network]\nallowed_ports = [0]\n", "network.allowed_ports", "1-65535", 2},
-		{"[network]\nsni = \"enforce\"\n", "network.sni", "not built yet", 2},
+		{"[network]\nsni = \"strict\"\n", "network.sni", "off log enforce", 2},
 		{"[network]\npool = \"8.8.8.0/24\"\n", "network.pool", "private", 2},
 		{"[network]\nmark = 3\n", "network.mark", "one bit", 2},
 		{"[[network.hosts]]\nip = \"host\"\nhostnames = [\"h.example.com\"]\n", "network.hosts.ports", "ports", 1},

@@ -40,7 +40,7 @@ var networkRows = []Row{
 	{Key: "network.mark", Kind: Int, Default: int64(0x02000000), Rule: Rule{Min: 1, Max: 1 << 31, Words: "one bit of 32"}, Scope: Refuse, Merge: Last, Doc: "Packet mark of what the guard has seen."},
 	{Key: "network.veth_tag", Kind: Text, Default: "", Rule: Rule{Words: "three of a-z 2-7", Pattern: `^$|^[a-z2-7]{3}$`}, Scope: Refuse, Merge: Last, Doc: "Tag in interface names, when two users' tags collide."},
 	{Key: "network.manage_foreign", Kind: Bool, Default: true, Scope: Refuse, Merge: Last, Doc: "Let the guard add the two rules that other firewalls need."},
-	{Key: "network.sni", Kind: Text, Default: "off", Rule: Rule{Enum: []string{"off"}, Words: "off; log and enforce are not built yet"}, Scope: Refuse, Merge: Last, Doc: "Name check on TLS connections."},
+	{Key: "network.sni", Kind: Text, Default: "off", Rule: oneOf("off", "log", "enforce"), Scope: Refuse, Merge: Last, Doc: "In allowlist mode: whether the name that a TLS client asks for on port 443 is one that led to the address; log tells, enforce refuses."},
 	{Key: "network.logging.enabled", Kind: Bool, Default: true, Scope: Refuse, Merge: Last, Doc: "The guard's own service log."},
 	{Key: "network.logging.dns", Kind: Bool, Default: true, Scope: Refuse, Merge: Last, Doc: "DNS record of each container."},
 	{Key: "network.logging.flows", Kind: Bool, Default: false, Scope: Refuse, Merge: Last, Doc: "Each new flow in the service log too."},

@@ -186,6 +186,8 @@ func (f *Files) unasked(p *policy.Policy, t Target) Answer {
 		out.Verdict, out.Allowed, out.Rule, out.Note = policy.Deny, false, "allowlist.default", "the name would not resolve"
 	case !ports.Has(t.Port) && t.Proto != "icmp":
 		out.Verdict, out.Allowed, out.Rule, out.Note = policy.Deny, false, "port.class", "would be asked; open on ports "+ports.String()
+	case t.Proto == "udp" && t.Port == policy.TLSPort && p.SNI == policy.SNIEnforce:
+		out.Verdict, out.Allowed, out.Rule, out.Note = policy.Deny, false, "sni.quic", "would be asked; QUIC hides the name, TCP is open"
 	default:
 		out.Rule, out.Origin = "allow.name", by.Origin
 	}
@@ -201,6 +203,9 @@ func (f *Files) behind(p *policy.Policy, out *Answer, t Target, a netip.Addr) {
 		if out.Allowed && out.Origin == "" && (e.Match(t.Name) || e.Dest.Prefix.IsValid() && a.IsValid() && e.Dest.Prefix.Contains(a)) {
 			out.Origin = e.Origin
 		}
+	}
+	if out.Rule == "allow.name" && t.Proto == "tcp" && t.Port == policy.TLSPort && p.SNI != policy.SNIOff {
+		out.Note = strings.TrimPrefix(out.Note+"; the name that TLS asks for is judged too (network.sni = "+p.SNI+")", "; ")
 	}
 	where := out.Dest
 	if a.IsValid() && a.Is6() && out.Dest == a.String() {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/code-on-incus/coi/pkg/audit"
 	"github.com/code-on-incus/coi/pkg/coi"
 
@@ -84,25 +86,63 @@ func known(f *policy.Facts, a netip.Addr) bool {
 // Packet notes a logged packet.
 func (b *Book) Packet(p packets.Packet, f *policy.Facts, names Names) {
 	b.ruleOf(p.Rule).logged++
-	k := kind{p.Rule, p.Dst, p.Proto, p.Port}
+	b.note(kind{p.Rule, p.Dst, p.Proto, p.Port}, p.At, func() audit.Record { return b.record(p, f, names) })
+	if refused(p.Rule) {
+		b.scan.add(b, p)
+	}
+}
+
+// note counts an event of a kind; the first makes the record.
+func (b *Book) note(k kind, at time.Time, first func() audit.Record) {
 	t := b.kinds[k]
 	if t == nil && len(b.kinds) >= maxKinds {
-		k = kind{rule: p.Rule}
+		k = kind{rule: k.rule}
 		t = b.kinds[k]
 	}
 	if t != nil {
 		t.count++
 		t.total++
-		t.last = p.At
-	} else {
-		r := b.record(p, f, names)
-		b.kinds[k] = &tally{first: r, since: p.At, last: p.At, total: 1}
-		b.sink(b.container, r)
+		t.last = at
+		return
 	}
-	if refused(p.Rule) {
-		b.scan.add(b, p)
-	}
+	r := first()
+	b.kinds[k] = &tally{first: r, since: at, last: at, total: 1}
+	b.sink(b.container, r)
 }
+
+// TLS is a connection that is not what a name led to.
+type TLS struct {
+	At       time.Time
+	Rule     string // sni.*
+	From, To netip.AddrPort
+	Name     string // the one asked for, empty when there is none
+	ALPN     []string
+	Led      []string // names that led to the address
+	Refused  bool
+}
+
+// TLS notes such a connection.
+func (b *Book) TLS(c TLS) {
+	b.note(kind{c.Rule, c.To.Addr(), unix.IPPROTO_TCP, c.To.Port()}, c.At, func() audit.Record {
+		r := audit.Record{
+			TS: c.At, Source: audit.SourceGuard, Type: audit.TypeNet, Category: audit.CategoryNetwork, Rule: c.Rule, Level: coi.Warning, Action: audit.Alerted,
+			Proto: "tcp", Local: c.From.String(), Peer: c.To.Addr().String(), Port: int(c.To.Port()), Name: c.Name, Title: tlsWords[c.Rule] + " to " + c.To.String(),
+			Description: "an address that was opened for a name is used for something else", Evidence: map[string]any{"names": c.Led},
+		}
+		if c.Rule == "sni.mismatch" && c.Name != "" {
+			r.Title = "TLS for " + c.Name + ", which did not lead to " + c.To.String()
+		}
+		if len(c.ALPN) > 0 {
+			r.Evidence["alpn"] = c.ALPN
+		}
+		if c.Refused {
+			r.Action, r.Title = audit.Blocked, "blocked: "+r.Title
+		}
+		return r
+	})
+}
+
+var tlsWords = map[string]string{"sni.mismatch": "TLS without a name", "sni.encrypted": "TLS with an encrypted name", "sni.not-tls": "no TLS"}
 
 func refused(rule string) bool {
 	return slices.Contains(policy.Rules(), rule)
@@ -145,7 +185,7 @@ var words = map[string]string{
 	"ct.invalid": "packet of no connection to", "host.service": "service of the host", "sibling": "another container", "user.deny": "denied by the user:", "conn.limit": "too many connections:",
 	"dot": "DNS over TLS to", "doh": "DNS over HTTPS to", "port.cap": "port outside network.allowed_ports:", "port.class": "port not allowed for this name:", "icmp": "ICMP to",
 	"allowlist.default": "not in network.allowed_domains:", "in.new": "new connection from outside to", "dnat.blocked": "redirected to closed address:", "route.not-uplink": "not an uplink:",
-	"base.no-policy": "interface without policy, to",
+	"base.no-policy": "interface without policy, to", "sni.quic": "QUIC, which hides the name, to",
 }
 
 func what(rule string) string {

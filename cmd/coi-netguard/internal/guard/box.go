@@ -45,7 +45,8 @@ type box struct {
 	viewAt    time.Time
 	rules     string      // as last read back
 	timer     *time.Timer // of the next live entry that ends
-	unchanged bool        // its files are those that an earlier guard has answered
+	tls       tlsFlows
+	unchanged bool // its files are those that an earlier guard has answered
 }
 
 func (b *box) veth() string {
@@ -381,6 +382,7 @@ func (g *Guard) release(b *box) error {
 			return err
 		}
 	}
+	b.tls.cut(func(*tlsFlow) bool { return false })
 	if err := g.cutAll(b); err != nil {
 		return err
 	}

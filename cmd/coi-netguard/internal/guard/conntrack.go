@@ -47,11 +47,15 @@ func (g *Guard) tighten(b *box, old, now *policy.Policy) {
 	var err error
 	switch {
 	case now.Phase == "closed":
+		b.tls.cut(func(*tlsFlow) bool { return false })
 		err = g.cutAll(b)
 	case now.Held():
 		return
 	case g.mayForbid(b, old, now):
 		err = g.cutForbidden(b, now)
+	}
+	if !now.Held() {
+		g.review(b, now)
 	}
 	if err != nil {
 		g.o.Recorder.Log(b.name, true, "open flows could not be ended: "+err.Error())

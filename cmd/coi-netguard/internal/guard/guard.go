@@ -214,6 +214,7 @@ func (g *Guard) Start(ctx context.Context) error {
 	g.state.DNSPort = g.sockets.Port
 	g.environment(g.sockets.Port)
 	g.resolver = resolve.New(g, resolve.NewUpstream(g.o.ResolvConf))
+	g.resolver.OnOther(g.tls)
 	for _, fam := range []string{"ipv4/ip_forward"} {
 		if err := host.Sysctl("net/"+fam, "1"); err != nil {
 			g.problem("forward", "forwarding is off and cannot be switched on: "+err.Error())

@@ -301,7 +301,7 @@ func TestBadSpecs(t *testing.T) {
 			return os.WriteFile(path, bytes.Replace(open(good), []byte(`"veth":"coi`), []byte(`"veth":"eth`), 1), 0o600)
 		},
 		"sni": func() error {
-			return os.WriteFile(path, bytes.Replace(open(good), []byte(`"sni":"off"`), []byte(`"sni":"log"`), 1), 0o600)
+			return os.WriteFile(path, bytes.Replace(open(good), []byte(`"sni":"off"`), []byte(`"sni":"lax"`), 1), 0o600)
 		},
 		"huge": func() error {
 			// At once: half of it would be a good spec.

@@ -276,6 +276,10 @@ func TestRulesText(t *testing.T) {
 			s.Policy.IPv6, s.Policy.AllowLocal = true, true
 			s.Policy.AllowedPorts = []string{"22"}
 		}, func(s *run.Net) { s.Policy.Mode = "open" },
+		func(s *run.Net) {
+			allowlist(run.Dest{Dest: "a.example.com"})(s)
+			s.Policy.SNI = "enforce"
+		},
 	} {
 		w.put(w.spec(fmt.Sprintf("coi-text-%d", i), change))
 	}

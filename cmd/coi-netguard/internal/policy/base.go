@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"math/bits"
 	"net/netip"
 	"slices"
 
@@ -30,6 +31,7 @@ const (
 	prioForward = -10
 	prioInput   = -10
 	prioDNS     = -101
+	prioSNI     = -100
 	prioMasq    = 101
 )
 
@@ -38,7 +40,7 @@ var silent = []string{"spoof.src", "spoof.nd", "base.no-policy", "bcast", "ct.in
 
 // answered are the rules that refuse with a reset or an ICMP error.
 var answered = []string{
-	"host.service", "sibling", "user.deny", "conn.limit", "dot", "doh", "port.cap", "port.class", "icmp", "allowlist.default",
+	"host.service", "sibling", "user.deny", "conn.limit", "dot", "doh", "port.cap", "port.class", "icmp", "allowlist.default", "sni.quic",
 	"dnat.blocked", "route.not-uplink", "block.onlink", "block.this-net", "block.loopback", "block.link-local", "block.metadata", "block.reserved", "block.multicast",
 	"block.class-e", "block.sixtofour", "block.mapped", "block.v6-other", "block.private", "block.cgnat", "block.benchmark",
 }
@@ -67,6 +69,10 @@ func Base(e *Env, f *Facts) *nft.Table {
 		nft.Chain{Name: "dns", Hook: &nft.Hook{Type: "nat", Num: nft.Prerouting, Priority: prioDNS}, Rules: []nft.Rule{
 			e.redirect(unix.IPPROTO_UDP), e.redirect(unix.IPPROTO_TCP),
 		}},
+		nft.Chain{Name: "sni", Hook: &nft.Hook{Type: "nat", Num: nft.Prerouting, Priority: prioSNI}, Rules: []nft.Rule{
+			rule("sni", ours(expr.MetaKeyIIFNAME, e.Prefix), l4(unix.IPPROTO_TCP), marked(e.named()), clearMark(e.named()),
+				stmts{&expr.Immediate{Register: reg1, Data: port(e.DNSPort)}, &expr.Redir{RegisterProtoMin: reg1}}),
+		}},
 		nft.Chain{Name: "masq", Hook: &nft.Hook{Type: "nat", Num: nft.Postrouting, Priority: prioMasq}, Rules: []nft.Rule{
 			rule("masq4", v4(), stmts{saddr(false), in("pool4")}, notOurs(expr.MetaKeyOIFNAME, "coi"), stmts{&expr.Masq{}}),
 			rule("masq6", v6(), stmts{saddr(true), in("pool6")}, notOurs(expr.MetaKeyOIFNAME, "coi"), stmts{&expr.Masq{}}),
@@ -92,10 +98,19 @@ func Base(e *Env, f *Facts) *nft.Table {
 	return t
 }
 
-// direct refuses the name server's own port to those who were not redirected to it.
+// named is the bit of a new TLS connection whose name is to be judged: the
+// neighbour of the bit of what was judged by address.
+func (e *Env) named() uint32 { return bits.RotateLeft32(e.Mark, 1) }
+
+// direct refuses the guard's own port to those who were not redirected to it:
+// questions by chain dns, TLS connections by chain sni.
 func (e *Env) direct(proto uint8) nft.Rule {
-	return rule("dns.direct", ours(expr.MetaKeyIIFNAME, e.Prefix), l4(proto), stmts{dport(), eq(port(e.DNSPort))},
-		stmts{&expr.Ct{Key: expr.CtKeyPROTODST, Register: reg1}, ne(port(53))}, goTo("d_host.service"))
+	meant := func(p uint16) stmts { return stmts{&expr.Ct{Key: expr.CtKeyPROTODST, Register: reg1}, ne(port(p))} }
+	to := meant(53)
+	if proto == unix.IPPROTO_TCP {
+		to = append(to, meant(TLSPort)...)
+	}
+	return rule("dns.direct", ours(expr.MetaKeyIIFNAME, e.Prefix), l4(proto), stmts{dport(), eq(port(e.DNSPort))}, to, goTo("d_host.service"))
 }
 
 func (e *Env) redirect(proto uint8) nft.Rule {

@@ -356,6 +356,14 @@ func (b *builder) forward() (r []nft.Rule) {
 // class is chain k_N_c: the ports of the names that opened an address.
 func (b *builder) class(ports Ports) (r []nft.Rule) {
 	p := b.p
+	if p.ChecksNames(ports) {
+		tls := stmts{dport(), eq(port(TLSPort))}
+		if p.SNI == SNIEnforce {
+			// Its name is encrypted; clients fall back to TCP.
+			r = append(r, rule("sni.quic", l4(unix.IPPROTO_UDP), tls, goTo("d_sni.quic")))
+		}
+		r = append(r, rule("sni", l4(unix.IPPROTO_TCP), tls, setMark(b.e.named()), goTo(p.Chain("n"))))
+	}
 	if len(ports) == 0 {
 		r = append(r, rule("allow.name", tcpudp(), goTo(p.Chain("n"))))
 	}

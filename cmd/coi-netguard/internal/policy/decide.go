@@ -87,6 +87,8 @@ func Decide(p *Policy, f *Facts, dyn Index, k Packet) Decision {
 		return Decision{Deny, "icmp"}
 	case !known:
 		return Decision{Deny, "allowlist.default"}
+	case k.Proto == unix.IPPROTO_UDP && k.Port == TLSPort && p.SNI == SNIEnforce && ports.Has(k.Port):
+		return Decision{Deny, "sni.quic"}
 	case echo(k), ported(k.Proto) && ports.Has(k.Port):
 		return Decision{Pass, "allow.name"}
 	case icmp(k):
@@ -231,5 +233,6 @@ func Key(rule string) string {
 		"allow.name": "network.allowed_domains", "allow.literal": "network.allowed_domains", "conn.limit": "network.connections", "host.port": "network.hosts", "host.service": "network.hosts",
 		"local.allow": "network.allow_local_network_access", "metadata.allow": "network.block_metadata_endpoint", "dot": "network.mode", "doh": "network.mode",
 		"default.open": "network.mode", "default.restricted": "network.mode", "dns.rate": "network.dns_queries_per_second",
+		"sni.quic": "network.sni", "sni.mismatch": "network.sni", "sni.encrypted": "network.sni", "sni.not-tls": "network.sni",
 	}[rule]
 }

@@ -143,6 +143,10 @@ func unmarked(bit uint32) stmts {
 	return stmts{meta(expr.MetaKeyMARK, reg1), &expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4, Mask: native(bit), Xor: native(0)}, eq(native(0))}
 }
 
+func marked(bit uint32) stmts {
+	return stmts{meta(expr.MetaKeyMARK, reg1), &expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4, Mask: native(bit), Xor: native(0)}, ne(native(0))}
+}
+
 func setMark(bit uint32) stmts {
 	return stmts{
 		meta(expr.MetaKeyMARK, reg1), &expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4, Mask: native(^bit), Xor: native(bit)},

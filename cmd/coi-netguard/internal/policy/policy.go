@@ -80,6 +80,22 @@ type Policy struct {
 	Refresh     int // minutes
 	Connections int
 	Events      run.NetEvents
+	SNI         string // how TLS connections to named addresses are judged
+}
+
+// What is done with the name that a TLS client asks for.
+const (
+	SNIOff     = "off"
+	SNILog     = "log"     // judged and told, let through
+	SNIEnforce = "enforce" // refused unless it is a name that led to the address
+)
+
+// TLSPort is the port on which names of TLS connections are judged.
+const TLSPort = 443
+
+// ChecksNames reports whether TLS connections of a class of ports are judged.
+func (p *Policy) ChecksNames(ports Ports) bool {
+	return p.Mode == Allowlist && p.SNI != SNIOff && ports.Has(TLSPort)
 }
 
 // Error names the key of the spec that is wrong.
@@ -146,8 +162,11 @@ func (p *Policy) head(s *run.Net) error {
 		return bad("phase", "%q is not hold, policy or closed", s.Phase)
 	case !slices.Contains([]string{Open, Restricted, Allowlist}, s.Policy.Mode):
 		return bad("policy.mode", "%q is not open, restricted or allowlist", s.Policy.Mode)
-	case s.Policy.SNI != "" && s.Policy.SNI != "off":
-		return bad("policy.sni", "%q is not there yet: the only value is off", s.Policy.SNI)
+	case !slices.Contains([]string{"", SNIOff, SNILog, SNIEnforce}, s.Policy.SNI):
+		return bad("policy.sni", "%q is not off, log or enforce", s.Policy.SNI)
+	}
+	if p.SNI = s.Policy.SNI; p.SNI == "" {
+		p.SNI = SNIOff
 	}
 	if p.Connections == 0 {
 		p.Connections = 8192

@@ -5,6 +5,7 @@ package resolve
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -55,6 +56,15 @@ type Resolver struct {
 	up    *Upstream
 	cache *cache
 	now   func() time.Time
+	// other gets TCP connections that were redirected here from another port than 53.
+	other func(ctx context.Context, c *net.TCPConn, client netip.Addr, to netip.AddrPort)
+}
+
+// OnOther has f called, each time on a goroutine of its own, with TCP connections
+// that were redirected here and are no questions; f closes them. Without it they
+// are refused. It is to be set before Serve.
+func (r *Resolver) OnOther(f func(ctx context.Context, c *net.TCPConn, client netip.Addr, to netip.AddrPort)) {
+	r.other = f
 }
 
 // New makes a resolver that asks up.

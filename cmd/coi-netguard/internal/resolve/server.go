@@ -180,6 +180,14 @@ func (r *Resolver) serveTCP(ctx context.Context, l net.Listener) {
 		}
 		ap, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
 		client := ap.Addr().WithZone("").Unmap()
+		if tcp, to, other := elsewhere(conn); other {
+			if r.other == nil {
+				_ = tcp.Close()
+				continue
+			}
+			go r.other(ctx, tcp, client, to)
+			continue
+		}
 		mu.Lock()
 		full := open[client] >= tcpPerClient
 		if !full {
