@@ -28,6 +28,7 @@ type lab struct {
 	guard                *exec.Cmd
 	servers              []*exec.Cmd
 	specs                map[string]filesOf.Net
+	sni                  string // of the specs that are written next
 }
 
 func newLab(dir string) *lab {
@@ -57,6 +58,7 @@ func newLab(dir string) *lab {
 	run("ip", "-n", "inet", "link", "set", "lo", "up")
 	run("ip", "-n", "inet", "addr", "add", "192.0.2.1/24", "dev", "eth0")
 	run("ip", "-n", "inet", "addr", "add", public+"/32", "dev", "lo")
+	run("ip", "-n", "inet", "addr", "add", "203.0.113.10/32", "dev", "lo")
 	run("ip", "-n", "inet", "link", "set", "eth0", "up")
 	run("ip", "-n", "inet", "route", "add", "10.213.0.0/16", "via", "192.0.2.2")
 	run("ip", "route", "add", "default", "via", "192.0.2.1")
@@ -115,7 +117,7 @@ func (l *lab) write(name, mode string, generation int) {
 	s := filesOf.Net{
 		SchemaVersion: 1, Generation: generation, Container: name, Project: "default", Veth: coi.VethName(l.at.VethTag(), "default", name), Phase: "policy",
 		Policy: filesOf.Policy{
-			Mode: mode, BlockPrivate: true, BlockMetadata: true, DNSQPS: 1000, RefreshMinutes: 30, Connections: 100000, SNI: "off",
+			Mode: mode, BlockPrivate: true, BlockMetadata: true, DNSQPS: 1000, RefreshMinutes: 30, Connections: 100000, SNI: l.sni,
 			Allowed: []filesOf.Dest{{Dest: "*.example.com", Ports: []string{"80", "443"}, Trusted: true}, {Dest: public, Trusted: true}},
 		},
 	}

@@ -2,7 +2,7 @@
 // namespace of its own, with the real program, real rules and real packets. It
 // needs root, ip and nft. Paths that are compared are measured in turn.
 //
-//	go run ./test/bench/netguard [policy|dns|speed|idle|fifty]...
+//	go run ./test/bench/netguard [policy|dns|speed|names|idle|fifty]...
 package main
 
 import (
@@ -64,7 +64,7 @@ func row(what, got, bar string) {
 var parts = []struct {
 	name string
 	run  func(*lab)
-}{{"policy", (*lab).policy}, {"dns", (*lab).dns}, {"speed", (*lab).speed}, {"idle", (*lab).idle}, {"fifty", (*lab).fifty}}
+}{{"policy", (*lab).policy}, {"dns", (*lab).dns}, {"speed", (*lab).speed}, {"names", (*lab).names}, {"idle", (*lab).idle}, {"fifty", (*lab).fifty}}
 
 func (l *lab) measure(only []string) {
 	l.start()

@@ -22,6 +22,12 @@ func role(args []string) {
 		serve()
 	case "send":
 		_, _ = fmt.Fprintln(os.Stdout, send(args[1]))
+	case "hello":
+		n, err := strconv.Atoi(args[2])
+		check(err)
+		check(json.NewEncoder(os.Stdout).Encode(hellos(args[1], n)))
+	case "sendtls":
+		_, _ = fmt.Fprintln(os.Stdout, sendAfter(args[1], clientHello()))
 	case "connect":
 		_, _ = fmt.Fprintln(os.Stdout, connect(args[1]))
 	case "ask":
@@ -47,6 +53,7 @@ func serve() {
 			go func() { _, _ = io.Copy(io.Discard, c); _ = c.Close() }()
 		}
 	}()
+	go site()
 	check((&dns.Server{Addr: public + ":53", Net: "udp", Handler: dns.HandlerFunc(func(w dns.ResponseWriter, m *dns.Msg) {
 		r := new(dns.Msg).SetReply(m)
 		n, _ := strconv.Atoi(strings.TrimLeft(strings.SplitN(strings.ToLower(m.Question[0].Name), ".", 2)[0], "abcdefghijklmnopqrstuvwxyz"))
@@ -59,8 +66,12 @@ func serve() {
 }
 
 // send fills one connection for two seconds and gives bytes a second.
-func send(addr string) int64 {
+func send(addr string) int64 { return sendAfter(addr, nil) }
+
+func sendAfter(addr string, first []byte) int64 {
 	c, err := net.Dial("tcp", addr)
+	check(err)
+	_, err = c.Write(first)
 	check(err)
 	buf := make([]byte, 256<<10)
 	var sent int64
@@ -88,7 +99,7 @@ func connect(addr string) int64 {
 }
 
 // ask asks n questions at a rate a second (0: one after the other) and gives the
-// time of each. kind is cached (one name) or fresh (a new name each).
+// time of each. kind is cached (one name), =NAME, or fresh (a new name each).
 func ask(server string, n, rate int, kind string) []time.Duration {
 	c, err := net.Dial("udp", server)
 	check(err)
@@ -98,7 +109,9 @@ func ask(server string, n, rate int, kind string) []time.Duration {
 	next := time.Now()
 	for i := range n {
 		name := "n0.example.com."
-		if kind != "cached" {
+		if one, ok := strings.CutPrefix(kind, "="); ok {
+			name = dns.Fqdn(one)
+		} else if kind != "cached" {
 			name = fmt.Sprintf("%s%d.example.com.", kind, (base+int64(i))%(1<<24))
 		}
 		packet, err := new(dns.Msg).SetQuestion(name, dns.TypeA).Pack()
@@ -119,6 +132,11 @@ func ask(server string, n, rate int, kind string) []time.Duration {
 		out = append(out, time.Since(begin))
 	}
 	return out
+}
+
+// question has a container ask for one name.
+func (l *lab) question(ns, name string) {
+	l.times(ns, "ask", "8.8.8.8:53", "1", "0", "="+name)
 }
 
 func (l *lab) times(ns string, args ...string) (d []time.Duration) {
