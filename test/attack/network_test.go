@@ -249,3 +249,67 @@ mkdir -p /etc/systemd/system/sysinit.target.wants; ln -s ../early.service /etc/s
 		t.Errorf("heard %q through the hole", text)
 	}
 }
+
+// R-NET-11 T-NG-24: a second interface that somebody gave a stopped container, of
+// its own, on a bridge or by a profile, is not there when its session runs again.
+func TestSecondInterface(t *testing.T) {
+	const bridge, profile = "coiatkbr0", "coi-attack-nic"
+	for _, args := range [][]string{{"ip", "link", "add", bridge, "type", "bridge"}, {"incus", "profile", "create", profile}, {"incus", "profile", "device", "add", profile, "eth2", "nic", "nictype=bridged", "parent=" + bridge}} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v: %s", args, err, out)
+		}
+	}
+	dir := workspace(t)
+	c := launched(t, dir, "--persistent")
+	t.Cleanup(func() { // before the container that uses it is deleted it would fail
+		_ = exec.Command("incus", "delete", "-f", c).Run()
+		for _, args := range [][]string{{"incus", "profile", "delete", profile}, {"ip", "link", "del", bridge}} {
+			if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+				t.Errorf("%v: %v: %s", args, err, out)
+			}
+		}
+	})
+	for how, args := range map[string][]string{
+		"of its own":   {"config", "device", "add", c, "eth1", "nic", "nictype=p2p"},
+		"on a bridge":  {"config", "device", "add", c, "eth1", "nic", "nictype=bridged", "parent=" + bridge},
+		"by a profile": {"profile", "add", c, profile},
+	} {
+		must(t, dir, "shutdown", c)
+		if out, err := exec.Command("incus", args...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", how, err, out)
+		}
+		if out, err := exec.Command("incus", "config", "show", "--expanded", c).CombinedOutput(); err != nil || strings.Count(string(out), "type: nic") != 2 {
+			t.Fatalf("control: %s: %v: want two interfaces in\n%s", how, err, out)
+		}
+		r := do(t, dir, "shell", "--background", "--debug", "--persistent")
+		if r.Code != 0 {
+			t.Errorf("%s: %s", how, r)
+			continue
+		}
+		out := must(t, dir, "container", "exec", c, "--capture", "--format", "raw", "--", "sh", "-c", "cd /sys/class/net && ls -d eth*; ip -4 -o addr show scope global | wc -l").Stdout
+		if out != "eth0\n1\n" {
+			t.Errorf("%s: inside are %q; want eth0 with one address alone", how, out)
+		}
+	}
+}
+
+// T-NG-51: who was refused is told by name.
+func TestWhoWasRefused(t *testing.T) {
+	dir := workspace(t)
+	c := launched(t, dir)
+	must(t, dir, "container", "exec", c, "--capture", "--format", "raw", "--", "sh", "-c", "nc -w 1 10.0.0.5 5432 </dev/null; true")
+	err := house.Eventually(t.Context(), 15*time.Second, func() error {
+		r := must(t, dir, "audit", c, "--table", "--rule", "block.private")
+		if !strings.Contains(r.Stdout, "10.0.0.5:5432") || !strings.Contains(r.Stdout, " nc") {
+			return fmt.Errorf("%s\nwant the program named", r)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	r := must(t, dir, "audit", c, "--rule", "net.who")
+	if !strings.Contains(r.Stdout, `"argv":["nc","-w","1","10.0.0.5","5432"]`) || !strings.Contains(r.Stdout, `"ref":[`) {
+		t.Errorf("%s\nwant its command line and the record it belongs to", r)
+	}
+}
