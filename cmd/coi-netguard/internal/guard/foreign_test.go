@@ -62,3 +62,50 @@ func TestOtherFirewall(t *testing.T) {
 		return !strings.Contains(string(out), w.home.VethTag())
 	})
 }
+
+// ufw runs the real ufw on a copy of its files, in the network namespace of the test.
+func ufw(t *testing.T, files string, args ...string) {
+	t.Helper()
+	script := `mount --bind "$0" /etc/ufw && exec ufw "$@"`
+	cmd := exec.Command("unshare", append([]string{"-m", "sh", "-c", script, files}, args...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("ufw %v: %v: %s", args, err, out)
+	}
+}
+
+// TestUFW (R-NET-14): the real ufw drops what containers send until the guard's
+// rules are there; after a reload, which writes its chains anew, they come back.
+func TestUFW(t *testing.T) {
+	w := newWorld(t)
+	z := w.resolver()
+	z.set("www.example.com A", "www.example.com. 60 IN A "+lab.Public)
+	w.net.Inet.ServeTCP(lab.Public + ":80")
+	files := t.TempDir()
+	if out, err := exec.Command("cp", "-a", "/etc/ufw/.", files).CombinedOutput(); err != nil {
+		t.Fatalf("the files of ufw: %v: %s", err, out)
+	}
+	w.opts.Settings.ManageForeign = false
+	w.start()
+	c := w.launch("coi-ufw-1", nil)
+	if !c.Reaches(lab.Public + ":80") {
+		t.Fatal("control: without ufw the listener must be reached")
+	}
+	ufw(t, files, "--force", "enable")
+	if c.Reaches(lab.Public + ":80") {
+		t.Fatal("control: ufw lets forwarded packets through by itself")
+	}
+	w.stop()
+	w.opts.Settings.ManageForeign = true
+	w.start()
+	through := func() bool {
+		rcode, _ := lookup(t, c, "www.example.com", 1)
+		return rcode == 0 && c.Reaches(lab.Public+":80")
+	}
+	if !through() {
+		t.Error("ufw stops the container")
+	}
+	ufw(t, files, "reload")
+	w.eventually(through)
+	w.end("coi-ufw-1", c)
+	ufw(t, files, "disable")
+}
