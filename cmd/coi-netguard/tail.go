@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
-	"golang.org/x/term"
+	"golang.org/x/sys/unix"
 
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/home"
@@ -62,7 +62,7 @@ func (c *tailCmd) Run(x *cli.Context) error {
 	}
 	ctx, stop := context.WithCancel(x)
 	defer stop()
-	p := &tailPrinter{x: x, json: c.JSON, newline: "\n"}
+	p := &tailPrinter{x: x, json: c.JSON}
 	restore := p.keys(ctx, stop)
 	defer restore()
 	if c.All {
@@ -97,9 +97,8 @@ func atEnd(path string) tail.File {
 }
 
 type tailPrinter struct {
-	x       *cli.Context
-	json    bool
-	newline string
+	x    *cli.Context
+	json bool
 
 	mu   sync.Mutex
 	last attempt
@@ -158,15 +157,15 @@ func (p *tailPrinter) print(a attempt) {
 	if a.Count > 1 {
 		parts = append(parts, fmt.Sprintf("×%d", a.Count))
 	}
-	_, _ = fmt.Fprint(p.x.Stdout, cli.Escape(strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "  "))+p.newline)
+	_, _ = fmt.Fprint(p.x.Stdout, cli.Escape(strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "  "))+"\n")
 	if a.Verdict != "blocked" || !allowable(a.Rule) {
 		return
 	}
 	p.last = a
 	if p.tty {
-		_, _ = fmt.Fprint(p.x.Stderr, "    a: allow for 10 minutes   s: until the container ends   q: quit"+p.newline)
+		_, _ = fmt.Fprint(p.x.Stderr, "    a: allow "+cli.Escape(target(a))+" for 10 minutes   s: until the container ends   q: quit"+"\n")
 	} else {
-		_, _ = fmt.Fprint(p.x.Stderr, "hint: coi netguard allow "+cli.ShellQuote(a.Container)+" "+cli.ShellQuote(target(a))+p.newline)
+		_, _ = fmt.Fprint(p.x.Stderr, "hint: coi netguard allow "+cli.ShellQuote(a.Container)+" "+cli.ShellQuote(target(a))+"\n")
 	}
 }
 
@@ -191,11 +190,19 @@ func (p *tailPrinter) keys(ctx context.Context, stop func()) func() {
 	if !ok || p.json || !cli.IsTerminal(p.x.Stdin) || !cli.IsTerminal(p.x.Stdout) {
 		return func() {}
 	}
-	old, err := term.MakeRaw(int(in.Fd()))
+	fd := int(in.Fd())
+	old, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
 		return func() {}
 	}
-	p.tty, p.newline = true, "\r\n"
+	// Only the line editor goes: Ctrl+C stays a signal, and what is printed meanwhile keeps its lines.
+	now := *old
+	now.Lflag &^= unix.ICANON | unix.ECHO
+	now.Cc[unix.VMIN], now.Cc[unix.VTIME] = 1, 0
+	if unix.IoctlSetTermios(fd, unix.TCSETS, &now) != nil {
+		return func() {}
+	}
+	p.tty = true
 	go func() {
 		key := make([]byte, 1)
 		for ctx.Err() == nil {
@@ -207,13 +214,13 @@ func (p *tailPrinter) keys(ctx context.Context, stop func()) func() {
 				p.allow(10 * time.Minute)
 			case 's':
 				p.allow(0)
-			case 'q', 3, 4: // Ctrl+C and Ctrl+D are plain bytes now
+			case 'q', 4: // Ctrl+D is a plain byte now
 				stop()
 				return
 			}
 		}
 	}()
-	return func() { _ = term.Restore(int(in.Fd()), old) }
+	return func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, old) }
 }
 
 func (p *tailPrinter) allow(span time.Duration) {
@@ -226,7 +233,7 @@ func (p *tailPrinter) allow(span time.Duration) {
 	c := allowCmd{entryArgs{Container: a.Container, Dests: []string{target(a)}, For: span}}
 	if err := c.Run(p.x); err != nil {
 		p.mu.Lock()
-		_, _ = fmt.Fprint(p.x.Stderr, "    "+cli.Escape(err.Error())+p.newline)
+		_, _ = fmt.Fprint(p.x.Stderr, "    "+cli.Escape(err.Error())+"\n")
 		p.mu.Unlock()
 	}
 }
