@@ -203,14 +203,15 @@ func (l *lab) remove(ctx context.Context, name string) error {
 }
 
 // forget removes the records of a container that is gone. The guards write their
-// last words after it went, so it looks again until there are no more.
+// last words after it went, so it looks again until there are no more. A firewall
+// that is dead has said its last.
 func (l *lab) forget(ctx context.Context, name string) {
 	ctx, stop := context.WithTimeout(ctx, 3*time.Second)
 	defer stop()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for quiet := 0; quiet < 6; {
-		released := !exists(l.Facts.Home.Run(name + run.NetStatusFile))
+		released := !exists(l.Facts.Home.Run(name+run.NetStatusFile)) || !l.guardAlive()
 		if found := l.removeRecords(name, released); found || !released {
 			quiet = 0
 		} else {
@@ -222,6 +223,11 @@ func (l *lab) forget(ctx context.Context, name string) {
 		case <-tick.C:
 		}
 	}
+}
+
+func (l *lab) guardAlive() bool {
+	var guard run.Daemon
+	return run.Read(l.Facts.Home.Run(run.NetguardFile), &guard) == nil && guard.Alive(time.Now())
 }
 
 // removeRecords reports whether there were any. The files by which the guards

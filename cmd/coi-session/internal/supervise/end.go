@@ -140,7 +140,11 @@ func (s *Supervisor) remove(ctx context.Context, name string) error {
 		if errors.Is(err, incus.ErrUnreachable) {
 			return err
 		}
-		if inst, ierr := s.door.Instance(ctx, name); ierr == nil && inst.Running() {
+		inst, ierr := s.door.Instance(ctx, name)
+		switch {
+		case errors.Is(ierr, incus.ErrNotFound):
+			return nil // somebody else deleted it
+		case ierr == nil && inst.Running():
 			err = errors.Join(err, s.stopNow(ctx, inst, ending{Ending: record.Ending{Force: true}}))
 		}
 		if !pause(limited, 200*time.Millisecond) {
