@@ -12,7 +12,7 @@ import (
 
 	"github.com/code-on-incus/coi/pkg/audit"
 	"github.com/code-on-incus/coi/pkg/coi"
-	"github.com/code-on-incus/coi/pkg/dest"
+	"github.com/code-on-incus/coi/pkg/inet"
 
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/packets"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/policy"
@@ -89,7 +89,7 @@ func known(f *policy.Facts, a netip.Addr) bool {
 func (b *Book) Packet(p packets.Packet, f *policy.Facts, names Names) {
 	b.ruleOf(p.Rule).logged++
 	b.note(p, f, names, p.Rule)
-	if p.Rule != metadataRule && refused(p.Rule) && p.Rule != "host.service" && dest.IsMetadata(p.Dst) {
+	if p.Rule != metadataRule && refused(p.Rule) && p.Rule != "host.service" && inet.IsMetadata(p.Dst) {
 		b.note(p, f, names, metadataRule)
 	}
 	if refused(p.Rule) {
@@ -148,7 +148,7 @@ func (b *Book) record(p packets.Packet, f *policy.Facts, names Names) audit.Reco
 	case "net.proto":
 		r.Action, r.Title = audit.Alerted, "first packet of IP protocol "+r.Proto+" to "+to
 	}
-	if dest.IsMetadata(p.Dst) && p.Rule != "host.service" {
+	if inet.IsMetadata(p.Dst) && p.Rule != "host.service" {
 		r.Description = "the address answers with cloud credentials; many programs ask it by habit"
 	}
 	return r

@@ -22,7 +22,7 @@ var (
 )
 
 // IsMetadata reports whether a is one of the metadata addresses that
-// network.block_metadata_endpoint opens. What is told of is wider: dest.Metadata.
+// network.block_metadata_endpoint opens. What is told of is wider: inet.Metadata.
 func IsMetadata(a netip.Addr) bool {
 	return slices.Contains(metadata4, a) || slices.Contains(metadata6, a)
 }

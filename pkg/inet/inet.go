@@ -1,4 +1,6 @@
-package dest
+// Package inet reads addresses in every spelling that programs take for one, and
+// knows those at which clouds answer their machines with credentials.
+package inet
 
 import (
 	"net/netip"
@@ -66,7 +68,7 @@ func (c carrier) embed(p netip.Prefix) netip.Prefix {
 // inet_aton reads (one to four parts, octal and hexadecimal, full-width digits)
 // and every form of IPv6, with brackets or without.
 func Literal(text string) (netip.Addr, bool) {
-	text = strings.Map(narrow, text)
+	text = strings.Map(Narrow, text)
 	text = strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")
 	if strings.Contains(text, ":") {
 		a, err := netip.ParseAddr(text)
@@ -97,4 +99,15 @@ func Literal(text string) (netip.Addr, bool) {
 		sum = sum<<room | n
 	}
 	return netip.AddrFrom4([4]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}), true
+}
+
+// Narrow maps full-width digits and dots to their ASCII forms.
+func Narrow(r rune) rune {
+	switch {
+	case r >= '０' && r <= '９':
+		return r - '０' + '0'
+	case r == '。' || r == '．' || r == '｡':
+		return '.'
+	}
+	return r
 }

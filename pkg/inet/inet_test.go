@@ -1,4 +1,4 @@
-package dest
+package inet
 
 import (
 	"net/netip"
