@@ -10,6 +10,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/proc"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/wiring"
+	"github.com/code-on-incus/coi/pkg/run"
 )
 
 // plain knows no class of program.
@@ -76,5 +77,41 @@ func TestOnTheWayInIsNoEscape(t *testing.T) {
 	escape := bpf.Record{Kind: bpf.KindSyscall, Call: bpf.Setns, PID: 803, PPID: 500, Start: 98, NS: [5]uint32{4026531841}}
 	if ev, ok := s.Record(&escape); !ok || ev.Type != event.Setns || ev.N["foreign"] != 1 {
 		t.Errorf("setns of a process of the container = %+v, %v; want foreign", ev.N, ok)
+	}
+}
+
+// R-MON-05: what coi enters as root is its own work up to the command of the
+// session; that command, what it becomes and what it starts are judged, also
+// where the tool is root. No process inside can say that it is one of coi's.
+func TestSetupEndsWithTheCommand(t *testing.T) {
+	s := reuse(t)
+	s.uids = proc.ParseIDMap([]byte("0 0 65536\n"))
+	runs(t, s, 800, 9, 95)
+	setup := func(pid, ppid int, start uint64, argv ...string) bool {
+		s.Record(&bpf.Record{Kind: bpf.KindExec, PID: pid, PPID: ppid, Start: start, File: argv[0], Argv: argv})
+		return s.Table.Get(pid).Setup
+	}
+	fork := func(parent int, start uint64, child int) {
+		s.Record(&bpf.Record{Kind: bpf.KindFork, PID: parent, Start: start, Child: child, ChildStart: uint64(child)})
+	}
+	if !setup(800, 9, 95, "/bin/sh", "-c", "set up; echo "+run.EnterPath) {
+		t.Error("coi's own work is judged")
+	}
+	fork(800, 95, 810)
+	if !setup(810, 800, 810, "/usr/bin/tar", "-x") {
+		t.Error("what coi's own work starts is judged")
+	}
+	fork(810, 810, 811)
+	if !setup(811, 810, 811, "/bin/sh", run.EnterPath, "id") {
+		t.Error("only a command from outside begins the session")
+	}
+	for _, argv := range [][]string{{"/bin/sh", run.EnterPath, "bash", "-c", "x"}, {"/bin/bash", "-c", "x"}, {"/bin/sh", "-c", "set up"}} {
+		if setup(800, 9, 95, argv...) {
+			t.Errorf("%q of the session counts as coi's own work", argv)
+		}
+	}
+	fork(800, 95, 812)
+	if setup(812, 800, 812, "/usr/bin/cat", "/etc/shadow") {
+		t.Error("what the command starts counts as coi's own work")
 	}
 }
