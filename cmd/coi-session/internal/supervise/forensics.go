@@ -16,8 +16,11 @@ import (
 const (
 	copies   = 3 // of one name are kept
 	copyTime = 10 * time.Minute
-	copyMark = "-forensics-"
 )
+
+// CopyMark stands in the name of a copy, between that of the container and the
+// time of its end.
+const CopyMark = "-forensics-"
 
 // forensics keeps a stopped copy of a container that the monitor killed, where
 // the user wants that. It has no network, no mounts and nothing that makes it
@@ -29,7 +32,7 @@ func (s *Supervisor) forensics(ctx context.Context, name string, next ending) er
 	ctx, stop := context.WithTimeout(ctx, copyTime)
 	defer stop()
 	// The time is that of the end, so an end that was interrupted makes no second one.
-	to := name + copyMark + strconv.FormatInt(next.At.Unix(), 10)
+	to := name + CopyMark + strconv.FormatInt(next.At.Unix(), 10)
 	got, err := s.door.Instance(ctx, to)
 	if errors.Is(err, incus.ErrNotFound) {
 		got, err = s.copied(ctx, name, to)
@@ -93,12 +96,12 @@ func inert(inst incus.Instance, of string) (map[string]string, map[string]incus.
 
 // prune deletes all but the newest copies of a container.
 func (s *Supervisor) prune(ctx context.Context, name string) error {
-	all, err := s.door.Names(ctx, name+copyMark)
+	all, err := s.door.Names(ctx, name+CopyMark)
 	if err != nil {
 		return err
 	}
 	made := func(n string) int64 {
-		t, err := strconv.ParseInt(n[len(name+copyMark):], 10, 64)
+		t, err := strconv.ParseInt(n[len(name+CopyMark):], 10, 64)
 		if err != nil {
 			return -1 // somebody else's
 		}
