@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/bpf"
@@ -113,5 +114,34 @@ func TestSetupEndsWithTheCommand(t *testing.T) {
 	fork(800, 95, 812)
 	if setup(812, 800, 812, "/usr/bin/cat", "/etc/shadow") {
 		t.Error("what the command starts counts as coi's own work")
+	}
+}
+
+// A process that is found while it goes, because its last touch of a file is
+// told of after its exit, is not one that runs: nothing would take it away again.
+func TestGoingProcessIsNotAlive(t *testing.T) {
+	s := reuse(t)
+	alive := func() (pids []int) {
+		s.Table.Each(func(p *Proc) { pids = append(pids, p.PID) })
+		return pids
+	}
+	found := func(pid int, flags, threads int) bool {
+		t.Helper()
+		runs(t, s, pid, 500, 98)
+		stat := fmt.Sprintf("%d (x) Z 500 1 1 0 -1 %d 0 0 0 0 0 0 0 0 20 0 %d 0 98 0 0\n", pid, flags, threads)
+		if err := os.WriteFile(filepath.Join(string(s.Proc), fmt.Sprint(pid), "stat"), []byte(stat), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.About(&event.Event{Type: event.Write}, pid)
+		return slices.Contains(alive(), pid)
+	}
+	if found(820, 0x40404c, 1) {
+		t.Error("a process whose exit was told of counts as running")
+	}
+	if !found(821, 0x40404c, 2) {
+		t.Error("a process of which only the first thread ended counts as gone")
+	}
+	if !found(822, 0x404040, 1) {
+		t.Error("a running process counts as gone")
 	}
 }

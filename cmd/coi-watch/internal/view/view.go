@@ -24,7 +24,9 @@ type View struct {
 	Filesystem    Filesystem `json:"filesystem"`
 	Resources     Resources  `json:"resources"`
 	Threats       []Threat   `json:"threats"`
-	Errors        []string   `json:"errors"`
+	// Hits counts findings by rule since the container was armed.
+	Hits   map[string]int `json:"hits,omitempty"`
+	Errors []string       `json:"errors"`
 
 	Ended bool `json:"-"` // the container is gone; a reader finds that out
 }
