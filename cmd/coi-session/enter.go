@@ -7,13 +7,14 @@ import (
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/bundle"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/launch"
+	"github.com/code-on-incus/coi/pkg/run"
 )
 
 // enterPath starts a command with the variables of the session. They lie in a
 // file that only the code user reads: an environment handed to Incus, or to
 // tmux, would stand on command lines that every user of the host can see.
 const (
-	enterPath = "/run/coi/enter"
+	enterPath = run.EnterPath
 	envPath   = "/run/coi/env"
 )
 

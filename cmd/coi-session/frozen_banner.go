@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/supervise"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/term"
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/home"
@@ -67,11 +68,28 @@ func tellFrozen(ctx context.Context, c *cli.Context, h home.Home, name string) {
 		if err != nil {
 			return
 		}
-		if told = eventOf(st); told != "" {
+		if told = eventOf(st); told == "" {
+			continue
+		}
+		if w, ends := endsIt(h, name, st); ends {
+			hints := []string{"coi audit " + name}
+			if w.Settings.ForensicsOnKill {
+				hints = append(hints, "incus list "+name+supervise.CopyMark)
+			}
+			c.Warn(fmt.Sprintf("the monitor ends %s: %s: %s", name, st.FrozenLevel, st.FrozenTitle), hints...)
+		} else {
 			c.Warn(fmt.Sprintf("the monitor stopped %s: %s: %s", name, st.FrozenLevel, st.FrozenTitle),
 				"coi unfreeze "+name, "coi watch allow "+st.Frozen.Event, "coi kill "+name)
 		}
 	}
+}
+
+// endsIt reports whether what the monitor froze is about to be killed by it: then
+// there is nothing to decide any more.
+func endsIt(h home.Home, name string, st run.WatchStatus) (run.Watch, bool) {
+	var w run.Watch
+	err := run.Read(h.Run(name+run.WatchFile), &w)
+	return w, err == nil && supervise.Ends(st, w.Settings)
 }
 
 func eventOf(st run.WatchStatus) string {
@@ -92,9 +110,15 @@ func (b *banner) paint(st run.WatchStatus) string {
 		"  remember   coi watch allow " + st.Frozen.Event,
 		"  end it     coi kill " + b.name,
 	}
+	w, ends := endsIt(b.home, b.name, st)
+	if ends {
+		lines = []string{
+			fmt.Sprintf("coi: the monitor ends this session: %s: %s", st.FrozenLevel, cli.Escape(st.FrozenTitle)),
+			"  see why    coi audit " + b.name,
+		}
+	}
 	var s strings.Builder
-	var w run.Watch
-	if run.Read(b.home.Run(b.name+run.WatchFile), &w) == nil && slices.Contains(w.Settings.Notify, "bell") {
+	if slices.Contains(w.Settings.Notify, "bell") {
 		s.WriteByte('\a')
 	}
 	s.WriteString("\x1b7\x1b[?7l") // remember the cursor, do not wrap

@@ -34,4 +34,14 @@ func TestBannerOfAFreeze(t *testing.T) {
 	if got := b.paint(st); !strings.HasPrefix(got, "\a") {
 		t.Errorf("banner %q; want a bell first", got)
 	}
+	st.FrozenLevel = "critical"
+	if got := b.paint(st); !strings.Contains(got, "coi unfreeze") {
+		t.Errorf("banner %q; auto_kill_on_critical is off, so the person decides", got)
+	}
+	if err := run.Write(b.home.Run(b.name+run.WatchFile), run.Watch{SchemaVersion: run.Schema, Settings: run.WatchSettings{AutoKillOnCritical: true}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.paint(st); strings.Contains(got, "coi unfreeze") || !strings.Contains(got, "coi audit coi-aaaaaaaa-1") {
+		t.Errorf("banner %q; want that it ends, and nothing to decide", got)
+	}
 }

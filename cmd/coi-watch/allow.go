@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,7 +45,7 @@ func (a *allowCmd) Run(c *cli.Context) error {
 	}
 	switch {
 	case a.List:
-		return a.list(c, entries)
+		return a.list(c, h, entries)
 	case a.Remove != 0:
 		if a.Remove < 1 || a.Remove > len(entries) {
 			return cli.Usage("no entry %d", a.Remove).Hint("coi watch allow --list")
@@ -61,7 +62,9 @@ func (a *allowCmd) Run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := allow.Save(h, append(entries, e)); err != nil {
+	live, now := liveSessions(h), time.Now()
+	kept := slices.DeleteFunc(entries, func(e allow.Entry) bool { return e.Over(live, now) })
+	if err := allow.Save(h, append(kept, e)); err != nil {
 		return err
 	}
 	c.Note(fmt.Sprintf("%s is allowed from now on%s", e.Rule, untilWords(e)), "coi watch allow --list")
@@ -181,12 +184,44 @@ func goOn(c *cli.Context, h home.Home, container string) error {
 	return nil
 }
 
-func (a *allowCmd) list(c *cli.Context, entries []allow.Entry) error {
+// liveSessions are the sessions whose containers are watched.
+func liveSessions(h home.Home) map[string]bool {
+	live := map[string]bool{}
+	names, err := run.Names(h.Run(), run.WatchFile)
+	if err != nil {
+		return live // nothing is watched, or nothing can be seen: both end what is bound to a session
+	}
+	for _, n := range names {
+		var w run.Watch
+		if run.Read(h.Run(n+run.WatchFile), &w) == nil && w.SessionID != "" {
+			live[w.SessionID] = true
+		}
+	}
+	return live
+}
+
+// allowRow is an entry by its number.
+type allowRow struct {
+	N int `json:"n"`
+	allow.Entry
+	Over bool `json:"over"`
+}
+
+func (a *allowCmd) list(c *cli.Context, h home.Home, entries []allow.Entry) error {
+	live, now := liveSessions(h), time.Now()
 	if a.IsJSON() {
-		return c.PrintJSON(map[string]any{"schema_version": run.Schema, "allow": append([]allow.Entry{}, entries...)})
+		list := []allowRow{}
+		for i, e := range entries {
+			list = append(list, allowRow{i + 1, e, e.Over(live, now)})
+		}
+		return c.PrintJSON(map[string]any{"schema_version": run.Schema, "allow": list})
 	}
 	var rows [][]string
 	for i, e := range entries {
+		until := strings.TrimSpace(untilWords(e))
+		if e.Over(live, now) {
+			until = "over"
+		}
 		args := strings.Join(e.Argv, " ")
 		if e.AnyArgs {
 			args = "any"
@@ -195,7 +230,7 @@ func (a *allowCmd) list(c *cli.Context, entries []allow.Entry) error {
 		if where == "" {
 			where = "everywhere"
 		}
-		rows = append(rows, []string{strconv.Itoa(i + 1), e.Rule, e.Program, args, where, strings.TrimSpace(untilWords(e)), e.Note})
+		rows = append(rows, []string{strconv.Itoa(i + 1), e.Rule, e.Program, args, where, until, e.Note})
 	}
 	return c.Table([]cli.Column{{Name: "N"}, {Name: "RULE"}, {Name: "PROGRAM"}, {Name: "ARGUMENTS", Flex: true}, {Name: "WHERE", Flex: true}, {Name: "UNTIL"}, {Name: "NOTE", Flex: true}}, rows)
 }

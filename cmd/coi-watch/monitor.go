@@ -148,6 +148,10 @@ func (m *monitorGrammar) again(c *cli.Context, h home.Home, name string) error {
 	tick := time.NewTicker(time.Duration(m.Watch) * time.Second)
 	defer tick.Stop()
 	for {
+		if !watched(h, name) {
+			c.Note(name + " is gone")
+			return nil
+		}
 		if err := m.print(c, h, name); err != nil {
 			return err
 		}
@@ -157,6 +161,38 @@ func (m *monitorGrammar) again(c *cli.Context, h home.Home, name string) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// watched reports whether anybody wants the container watched.
+func watched(h home.Home, name string) bool {
+	_, err := os.Stat(h.Run(name + run.WatchFile))
+	return err == nil
+}
+
+// screen is what a live view shows: what is now, or what was before the end.
+type screen struct {
+	h    home.Home
+	name string
+	last view.View
+}
+
+func (s *screen) next(now time.Time) (view.View, error) {
+	if !watched(s.h, s.name) {
+		s.last.Ended = true
+		return s.last, nil
+	}
+	v, err := readView(s.h, s.name, now)
+	if err != nil {
+		return v, err
+	}
+	if v.Timestamp.IsZero() && !s.last.Timestamp.IsZero() && !s.last.Ended {
+		return s.last, nil // it is about to end: its view goes first
+	}
+	s.last = v
+	if v.Watcher.Running && !v.Timestamp.IsZero() {
+		v.Timestamp = now // the file is written anew when something changes: it tells of this moment
+	}
+	return v, nil
 }
 
 // live shows the view on the whole terminal until q is pressed.
@@ -177,12 +213,13 @@ func (m *monitorGrammar) live(c *cli.Context, h home.Home, name string) error {
 	go readKeys(in, keys)
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
+	s := screen{h: h, name: name, last: view.New(name)}
 	for {
 		w, height, err := term.GetSize(int(out.Fd()))
 		if err != nil {
 			return err
 		}
-		v, err := readView(h, name, time.Now())
+		v, err := s.next(time.Now())
 		if err != nil {
 			return err
 		}

@@ -15,7 +15,12 @@ import (
 // watch runs the verb with a coi folder of its own.
 func watch(t *testing.T, args ...string) (out, errs string, code int) {
 	t.Helper()
-	dir := t.TempDir()
+	return watchIn(t, t.TempDir(), args...)
+}
+
+// watchIn is watch with a coi folder that is there.
+func watchIn(t *testing.T, dir string, args ...string) (out, errs string, code int) {
+	t.Helper()
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}

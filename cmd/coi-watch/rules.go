@@ -1,8 +1,12 @@
 package main
 
 import (
+	"cmp"
+
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/engine"
 	"github.com/code-on-incus/coi/pkg/cli"
+	"github.com/code-on-incus/coi/pkg/home"
+	"github.com/code-on-incus/coi/pkg/run"
 )
 
 // rulesCmd lists and tests the rules.
@@ -24,12 +28,32 @@ func (d ruleDirs) config(c *cli.Context) (engine.Config, error) {
 	if err != nil {
 		return cfg, err
 	}
+	d.inForce(h, &cfg)
 	if cfg.SigmaDir == "" {
 		cfg.SigmaDir = h.Path("sigma")
 	}
 	if cfg.PatternD == "" {
 		cfg.PatternD = h.Path("patterns")
 	}
-	cfg.GTFODir = h.Path("gtfobins")
+	if cfg.GTFODir == "" {
+		cfg.GTFODir = h.Path("gtfobins")
+	}
 	return cfg, nil
+}
+
+// inForce fills in the folders that the user's configuration names, as the
+// sessions that are watched have them: the monitor reads no configuration.
+func (d ruleDirs) inForce(h home.Home, cfg *engine.Config) {
+	names, err := run.Names(h.Run(), run.WatchFile)
+	if err != nil {
+		return // the usual folders
+	}
+	for _, n := range names {
+		var w run.Watch
+		if run.Read(h.Run(n+run.WatchFile), &w) != nil {
+			continue
+		}
+		cfg.GTFODir = cmp.Or(cfg.GTFODir, w.Settings.GTFOBinsDir)
+		cfg.SigmaDir, cfg.PatternD = cmp.Or(cfg.SigmaDir, w.Settings.SigmaDir), cmp.Or(cfg.PatternD, w.Settings.PatternsDir)
+	}
 }

@@ -1,9 +1,42 @@
 package main
 
 import (
+	"strconv"
+
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/engine"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/view"
 	"github.com/code-on-incus/coi/pkg/cli"
+	"github.com/code-on-incus/coi/pkg/run"
 )
+
+// ruleRow is a rule and how often it found something in what is watched now.
+type ruleRow struct {
+	engine.RuleInfo
+	Hits int `json:"hits"`
+}
+
+// ruleHits adds up what the monitor counted in each container.
+func ruleHits(c *cli.Context) (map[string]int, error) {
+	h, err := c.Home()
+	if err != nil {
+		return nil, err
+	}
+	names, err := run.Names(h.Run(), run.WatchViewFile)
+	if err != nil {
+		return nil, err
+	}
+	sum := map[string]int{}
+	for _, n := range names {
+		var v view.View
+		if run.Read(h.Run(n+run.WatchViewFile), &v) != nil {
+			continue // it ended just now
+		}
+		for rule, hits := range v.Hits {
+			sum[rule] += hits
+		}
+	}
+	return sum, nil
+}
 
 type rulesListCmd struct {
 	cli.Format
@@ -17,10 +50,14 @@ func (r *rulesListCmd) Run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	list := []engine.RuleInfo{}
+	hits, err := ruleHits(c)
+	if err != nil {
+		return err
+	}
+	list := []ruleRow{}
 	for _, info := range engine.New(cfg).Rules() {
 		if !r.Unsupported || !info.Loaded {
-			list = append(list, info)
+			list = append(list, ruleRow{info, hits[info.ID]})
 		}
 	}
 	if r.IsJSON() {
@@ -34,7 +71,7 @@ func (r *rulesListCmd) Run(c *cli.Context) error {
 		} else if i.Common != "" {
 			state = "loaded at info, for it fires on ordinary work: " + i.Common
 		}
-		rows = append(rows, []string{i.ID, string(i.Level), i.Source, state, i.Title})
+		rows = append(rows, []string{i.ID, string(i.Level), i.Source, strconv.Itoa(i.Hits), state, i.Title})
 	}
-	return c.Table([]cli.Column{{Name: "RULE"}, {Name: "LEVEL"}, {Name: "SOURCE", Flex: true}, {Name: "STATE", Flex: true}, {Name: "TITLE", Flex: true}}, rows)
+	return c.Table([]cli.Column{{Name: "RULE"}, {Name: "LEVEL"}, {Name: "SOURCE", Flex: true}, {Name: "HITS"}, {Name: "STATE", Flex: true}, {Name: "TITLE", Flex: true}}, rows)
 }

@@ -83,8 +83,9 @@ func gather(h home.Home, only string, now time.Time) (statusJSON, error) {
 	if entries, err := allow.Load(h); err != nil {
 		out.Problems = append(out.Problems, err.Error())
 	} else {
+		live := liveSessions(h)
 		for _, e := range entries {
-			if e.Until.IsZero() || now.Before(e.Until) {
+			if !e.Over(live, now) {
 				out.AllowEntries++
 			}
 		}

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
+
+	"github.com/code-on-incus/coi/pkg/inet"
 )
 
 // Dest is one destination. Either Name or Prefix is set.
@@ -129,23 +131,12 @@ func (d *Dest) host(host string) *Error {
 // numeric reports whether some program could take s for an IPv4 address: its
 // last label is a number, in any of the spellings that inet_aton accepts.
 func numeric(s string) bool {
-	s = strings.TrimSuffix(strings.Map(narrow, s), ".")
+	s = strings.TrimSuffix(strings.Map(inet.Narrow, s), ".")
 	last := s[strings.LastIndexByte(s, '.')+1:]
 	if rest, ok := strings.CutPrefix(strings.ToLower(last), "0x"); ok {
 		return strings.Trim(rest, "0123456789abcdef") == ""
 	}
 	return last != "" && strings.Trim(last, "0123456789") == ""
-}
-
-// narrow maps full-width digits and dots to their ASCII forms.
-func narrow(r rune) rune {
-	switch {
-	case r >= '０' && r <= '９':
-		return r - '０' + '0'
-	case r == '。' || r == '．' || r == '｡':
-		return '.'
-	}
-	return r
 }
 
 func (d *Dest) literal(text string) *Error {

@@ -265,6 +265,10 @@ type WatchSettings struct {
 	PatternsDir           string            `json:"patterns_dir"`
 }
 
+// EnterPath is the program in a container with which coi starts every command of
+// a session. The monitor knows by it where the set-up ends.
+const EnterPath = "/run/coi/enter"
+
 // Watch is run/<c>.watch.json: the wanted watching.
 type Watch struct {
 	SchemaVersion int           `json:"schema_version"`

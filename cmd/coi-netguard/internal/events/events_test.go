@@ -5,6 +5,7 @@ import (
 	"encoding/base32"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/code-on-incus/coi/pkg/audit"
+	"github.com/code-on-incus/coi/pkg/coi"
 
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/events"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/packets"
@@ -48,6 +50,45 @@ func TestCondense(t *testing.T) {
 	}
 	if len(*recs) != 3 || total != 1000 {
 		t.Errorf("%d records say %d packets; want 3 and 1000: %+v", len(*recs), total, *recs)
+	}
+}
+
+// TestMetadata (R-MON-06): an attempt at a metadata address is told of whatever
+// rule refused it, next to what that rule says; what got through is not counted
+// as a repeat of what did not.
+func TestMetadata(t *testing.T) {
+	for _, dst := range []string{"169.254.169.254", "169.254.170.2", "168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254", "64:ff9b::a9fe:a9fe"} {
+		b, recs := book()
+		p := packets.Packet{Rule: "block.link-local", Src: netip.MustParseAddr("10.213.0.2"), Dst: netip.MustParseAddr(dst), Proto: 6, Port: 80, At: start}
+		for _, rule := range []string{"block.link-local", "block.link-local", "net.metadata", "net.metadata"} {
+			p.Rule = rule
+			b.Packet(p, &policy.Facts{}, none)
+		}
+		b.Tick(start.Add(61 * time.Second))
+		var got []string
+		for _, r := range *recs {
+			if r.Rule == "net.metadata" {
+				got = append(got, fmt.Sprintf("%s %d %s", r.Action, r.Count, r.Title))
+				if r.Level != coi.Warning || r.Peer != dst || r.Port != 80 || r.Description == "" {
+					t.Errorf("%s: %+v", dst, r)
+				}
+			}
+		}
+		title := "connection to the metadata address " + netip.AddrPortFrom(p.Dst, 80).String()
+		slices.Sort(got)
+		want := []string{"alerted 0 " + title, "alerted 1 " + title, "blocked 0 blocked: " + title, "blocked 1 blocked: " + title}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q; want %q", dst, got, want)
+		}
+	}
+	b, recs := book()
+	for _, p := range []packets.Packet{{Rule: "host.service", Dst: policy.Gateway, Proto: 6, Port: 22}, {Rule: "block.private", Dst: netip.MustParseAddr("10.0.0.1"), Proto: 6, Port: 80}} {
+		b.Packet(p, &policy.Facts{}, none)
+	}
+	for _, r := range *recs {
+		if r.Rule == "net.metadata" {
+			t.Errorf("%+v is no metadata service", r)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -69,6 +70,12 @@ func compareKernel(t *testing.T, w *world, g *guard.Guard, c *lab.Container, nam
 		t.Fatal(err)
 	}
 	p.V4, p.V6 = c.V4, c.V6
+	// The addresses of the device come to the guard by a message of the kernel,
+	// which itself knows them at once.
+	w.eventually(func() bool {
+		local := g.Facts().Local
+		return slices.Contains(local, policy.Gateway) && (!p.IPv6 || slices.Contains(local, policy.Gateway6))
+	})
 	facts := g.Facts()
 	rnd := rand.New(rand.NewPCG(7, uint64(n)))
 	raw := c.Raw(t)
@@ -101,7 +108,7 @@ func compareKernel(t *testing.T, w *world, g *guard.Guard, c *lab.Container, nam
 				switch {
 				case l.Rule == "spoof.src" && l.Dst.String() == "198.51.100.250" && l.Port == uint16(1024+i):
 					done = true
-				case l.Rule == "flow", l.Rule == "net.c2-port", l.Rule == "net.proto":
+				case l.Rule == "flow", l.Rule == "net.c2-port", l.Rule == "net.metadata", l.Rule == "net.proto":
 				case l.Dst == k.Dst && l.Proto == k.Proto:
 					got = policy.Decision{Verdict: policy.Deny, Rule: l.Rule}
 				}

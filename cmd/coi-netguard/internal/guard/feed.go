@@ -67,13 +67,6 @@ func (g *Guard) packet(p packets.Packet) {
 	g.books.stirred.Store(true)
 	if p.Rule == "flow" {
 		b.flow(p)
-		if policy.IsMetadata(p.Dst) {
-			// Nothing was blocked, so this is the only trace.
-			g.o.Recorder.Append(b.name, audit.Record{
-				TS: p.At, Source: audit.SourceGuard, Type: audit.TypeNet, Category: audit.CategoryNetwork, Rule: "net.metadata", Level: coi.Warning, Action: audit.Alerted,
-				Title: "connection to the metadata address " + p.Dst.String(), Description: "it answers with cloud credentials", Proto: packets.ProtoName(p.Proto), Peer: p.Dst.String(), Port: int(p.Port),
-			})
-		}
 		return
 	}
 	names := func(a netip.Addr) []string {

@@ -285,7 +285,7 @@ func (g *Guard) openedDiff() (diff []string) {
 
 // openSet reports sets whose elements are not compared.
 func openSet(name string) bool {
-	for _, p := range []string{"n_", "dyn4_", "dyn6_", "out4_", "out6_", "flow4_", "flow6_", "proto_", "cl_", "lograte", "flowrate"} {
+	for _, p := range []string{"n_", "dyn4_", "dyn6_", "out4_", "out6_", "flow4_", "flow6_", "proto_", "cl_", "lograte", "flowrate", "cloudrate"} {
 		if strings.HasPrefix(name, p) {
 			return true
 		}

@@ -9,12 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/code-on-incus/coi/pkg/audit"
 	"github.com/code-on-incus/coi/pkg/coi"
@@ -22,6 +24,7 @@ import (
 
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/guard"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/lab"
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/packets"
 )
 
 func removeFile(path string) error { return os.Remove(path) }
@@ -89,6 +92,74 @@ func TestModes(t *testing.T) {
 				}
 			}
 			w.end(name, c)
+		})
+	}
+}
+
+// TestMetadataIsTold (T-NG-20, R-MON-06): in every mode and form an attempt at a
+// metadata address is in the trail as that, refused or not; and no other address is.
+func TestMetadataIsTold(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	forms4 := []string{lab.Metadata, "169.254.170.2", "169.254.170.23", "168.63.129.16", "100.100.100.200", "192.0.0.192"}
+	forms6 := []string{"fd00:ec2::254", "fd20:ce::254", "fd00:ec2::23", "64:ff9b::a9fe:a9fe"}
+	others := []string{lab.Private, lab.Public, "172.16.0.1", "192.0.0.8", lab.Private6, "64:ff9b::a00:1"}
+	six := func(s *run.Net) { s.Policy.IPv6 = true }
+	for i, m := range []struct {
+		name   string
+		change func(*run.Net)
+		action string
+	}{
+		{"restricted", six, audit.Blocked},
+		{"allowlist", func(s *run.Net) { six(s); s.Policy.Mode = "allowlist" }, audit.Blocked},
+		{"local", func(s *run.Net) { six(s); s.Policy.AllowLocal = true }, audit.Blocked},
+		{"open", func(s *run.Net) { six(s); s.Policy.Mode = "open" }, audit.Alerted},
+		{"closed in open", func(s *run.Net) {
+			six(s)
+			s.Policy.Mode = "open"
+			s.Phase = run.NetHold
+		}, audit.Blocked},
+	} {
+		t.Run(m.name, func(t *testing.T) {
+			w.t = t
+			name := fmt.Sprintf("coi-meta-%d", i)
+			c := w.launch(name, m.change)
+			raw := c.Raw(t)
+			send := func(dst string, proto uint8, port uint16) {
+				t.Helper()
+				d, src := netip.MustParseAddr(dst), c.V4
+				if d.Is6() {
+					src = c.V6
+				}
+				if err := raw.Send(lab.IP(proto, src, d, lab.Segment(proto, src, d, 40000+port, port, 8))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, dst := range others {
+				send(dst, unix.IPPROTO_TCP, 80)
+			}
+			for _, dst := range slices.Concat(forms4, forms6) {
+				protos := []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP}
+				if netip.MustParseAddr(dst).Is4() {
+					protos = append(protos, unix.IPPROTO_ICMP, 47)
+				}
+				for _, proto := range protos {
+					send(dst, proto, 80)
+					r := w.rec.find(t, func(r audit.Record) bool {
+						return r.Container == name && r.Rule == "net.metadata" && r.Peer == dst && r.Proto == packets.ProtoName(proto)
+					})
+					if r.Level != coi.Warning || r.Action != m.action {
+						t.Errorf("%s %s: %+v; want a warning, %s", dst, r.Proto, r, m.action)
+					}
+				}
+			}
+			w.rec.mu.Lock()
+			defer w.rec.mu.Unlock()
+			for _, r := range w.rec.recs {
+				if r.Container == name && r.Rule == "net.metadata" && slices.Contains(others, r.Peer) {
+					t.Errorf("no metadata service: %+v", r)
+				}
+			}
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
+	"github.com/code-on-incus/coi/pkg/inet"
 	"github.com/code-on-incus/coi/pkg/run"
 
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/nft"
@@ -151,6 +152,9 @@ func (e *Env) sets(t *nft.Table, f *Facts) {
 		nft.Set{Name: "l4", Key: []nft.Type{nft.Proto}, Elems: []nft.Elem{{Key: []byte{unix.IPPROTO_TCP}}, {Key: []byte{unix.IPPROTO_UDP}}}},
 		nft.Set{Name: "lograte", Key: []nft.Type{nft.IfName}, Dynamic: true, Open: true, Size: maxContainers},
 		nft.Set{Name: "flowrate", Key: []nft.Type{nft.IfName}, Dynamic: true, Open: true, Size: maxContainers},
+		nft.Set{Name: "cloudrate", Key: []nft.Type{nft.IfName}, Dynamic: true, Open: true, Size: maxContainers},
+		nft.Set{Name: "cloud4", Key: addrType(false), Interval: true, Elems: prefixElems(inet.Metadata, false)},
+		nft.Set{Name: "cloud6", Key: addrType(true), Interval: true, Elems: prefixElems(inet.Metadata, true)},
 		nft.Set{Name: "uplinks", Key: []nft.Type{nft.IfName}, Elems: names(f.Uplinks)},
 		nft.Set{Name: "c2ports", Key: []nft.Type{nft.Service}, Interval: true, Elems: c2ports()},
 		addrSet("doh4", DoH, false), addrSet("doh6", DoH, true), addrSet("meta4", metadata4, false), addrSet("meta6", metadata6, true),

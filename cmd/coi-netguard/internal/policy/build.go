@@ -319,6 +319,11 @@ func (b *builder) newFlow() (r []nft.Rule) {
 	for _, is6 := range b.families() {
 		r = append(r, rule("flow", tuple(is6), stmts{dynset(opUpdate, b.p.Chain("flow"+suffix(is6)), flowLife, &expr.Counter{})}))
 	}
+	// Nothing is refused here, so the log is the only trace. Its rate is of its
+	// own: no flood of other packets hides it.
+	for _, is6 := range b.families() {
+		r = append(r, rule("net.metadata", dstIn(is6, "cloud"+suffix(is6)), stmts{meta(expr.MetaKeyIIFNAME, reg1), dynset(opAdd, "cloudrate", 0, perSecond(uint64(b.e.NewRate), uint32(2*b.e.NewRate))), logTo(b.e.Group, "net.metadata")}))
+	}
 	return append(r,
 		rule("flow", stmts{meta(expr.MetaKeyIIFNAME, reg1), dynset(opAdd, "flowrate", 0, perSecond(uint64(b.e.NewRate), uint32(2*b.e.NewRate))), logTo(b.e.Group, "flow")}),
 		rule("new", counter(), goTo("pass")))

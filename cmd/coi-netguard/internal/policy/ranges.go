@@ -21,7 +21,8 @@ var (
 	metadata6 = []netip.Addr{netip.MustParseAddr("fd00:ec2::254"), netip.MustParseAddr("fd20:ce::254")}
 )
 
-// IsMetadata reports whether a is an instance metadata address of a cloud.
+// IsMetadata reports whether a is one of the metadata addresses that
+// network.block_metadata_endpoint opens. What is told of is wider: inet.Metadata.
 func IsMetadata(a netip.Addr) bool {
 	return slices.Contains(metadata4, a) || slices.Contains(metadata6, a)
 }

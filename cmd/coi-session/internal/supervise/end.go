@@ -60,7 +60,7 @@ func (s *Supervisor) end(ctx context.Context, next ending) error {
 }
 
 // steps does what is left of an end in the fixed order: thawed, stopped,
-// verified, saved, deleted. The instance, or why there is none, is what Incus
+// verified, saved, copied where the monitor killed it, deleted. The instance, or why there is none, is what Incus
 // said just now. why says what keeps the container, together with the error if
 // one does.
 func (s *Supervisor) steps(ctx context.Context, inst incus.Instance, err error, next ending) (done Report, why string, _ error) {
@@ -90,6 +90,9 @@ func (s *Supervisor) steps(ctx context.Context, inst incus.Instance, err error, 
 	s.report(safe)
 	if err := finished(); err != nil {
 		return done, unstopped, err
+	}
+	if err := s.forensics(ctx, inst.Name, next); err != nil {
+		return done, "it is the only evidence", err
 	}
 	why, err = s.keepWhy(ctx, inst, next, safe)
 	if why == "" && err == nil {

@@ -133,6 +133,12 @@ func (d *fileDoor) Delete(context.Context, string) error {
 	return err
 }
 
+func (d *fileDoor) Create(context.Context, incus.Request) error {
+	return errors.New("nothing is made in this test")
+}
+
+func (d *fileDoor) Names(context.Context, string) ([]string, error) { return nil, nil }
+
 func (d *fileDoor) Settle(context.Context, string) error { return nil }
 
 func (d *fileDoor) Snapshots(context.Context, string) ([]incus.Snapshot, error) {

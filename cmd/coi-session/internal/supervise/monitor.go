@@ -75,12 +75,21 @@ func (m *monitor) heed(ctx context.Context, st run.WatchStatus) {
 	}
 	m.frozen = st.Frozen
 	name := m.s.file.Get().Container
+	if Ends(st, m.want.Settings) {
+		text := fmt.Sprintf("ended by the monitor: %s: %s (audit %s)", st.FrozenLevel, cli.Escape(st.FrozenTitle), st.Frozen.Event)
+		m.s.Log.Error("security", "%s", text)
+		m.toFiles(name + " " + text)
+		return
+	}
 	text := fmt.Sprintf("frozen by the monitor: %s: %s (audit %s)", st.FrozenLevel, cli.Escape(st.FrozenTitle), st.Frozen.Event)
 	m.s.Log.Error("security", "%s; coi unfreeze %s goes on, coi watch allow %s goes on and remembers, coi kill %s ends it", text, name, st.Frozen.Event, name)
 	m.toFiles(name + " " + text)
-	if st.FrozenLevel != string(coi.Critical) || !m.want.Settings.AutoKillOnCritical {
-		m.freezeIncus(ctx, name)
-	}
+	m.freezeIncus(ctx, name)
+}
+
+// Ends reports whether the monitor kills what it froze.
+func Ends(st run.WatchStatus, settings run.WatchSettings) bool {
+	return st.Frozen != nil && st.FrozenLevel == string(coi.Critical) && settings.AutoKillOnCritical
 }
 
 // freezeIncus makes Incus show what the monitor did by the cgroup itself, and

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,6 +28,8 @@ type fakeDoor struct {
 	init      *exec.Cmd
 	snapshots []incus.Snapshot
 	stopErr   error
+	createErr error
+	copies    map[string]*incus.Instance
 	calls     []string
 	starts    string // the call during which a start on its way takes effect
 }
@@ -50,7 +53,7 @@ func newDoor(t *testing.T, config map[string]string) *fakeDoor {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = in.Close() })
-	d := &fakeDoor{init: init, inst: &incus.Instance{Name: "coi-aaaaaaaa-1", Status: "Running", Config: config, Devices: map[string]incus.Device{
+	d := &fakeDoor{init: init, copies: map[string]*incus.Instance{}, inst: &incus.Instance{Name: "coi-aaaaaaaa-1", Status: "Running", Config: config, Devices: map[string]incus.Device{
 		"workspace": {"type": "disk", "source": "/ws"}, "protect-1": {"type": "disk", "source": "/ws/.git/hooks"},
 	}}}
 	t.Cleanup(func() { _ = init.Process.Kill() })
@@ -71,13 +74,17 @@ func (d *fakeDoor) note(call string) {
 	d.calls = append(d.calls, call)
 }
 
-func (d *fakeDoor) Instance(context.Context, string) (incus.Instance, error) {
+func (d *fakeDoor) Instance(_ context.Context, name string) (incus.Instance, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.inst == nil {
+	inst := d.inst
+	if name != container {
+		inst = d.copies[name]
+	}
+	if inst == nil {
 		return incus.Instance{}, incus.ErrNotFound
 	}
-	i := *d.inst
+	i := *inst
 	i.Config, i.Devices = maps.Clone(i.Config), maps.Clone(i.Devices)
 	return i, nil
 }
@@ -86,10 +93,14 @@ func (d *fakeDoor) State(context.Context, string) (incus.State, error) {
 	return incus.State{Status: "Running", PID: d.init.Process.Pid}, nil
 }
 
-func (d *fakeDoor) Update(_ context.Context, _ incus.Instance, _ map[string]string, devices map[string]incus.Device) error {
+func (d *fakeDoor) Update(_ context.Context, i incus.Instance, config map[string]string, devices map[string]incus.Device) error {
 	d.note("update")
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if c := d.copies[i.Name]; c != nil {
+		c.Config, c.Devices = config, devices
+		return nil
+	}
 	d.inst.Devices = devices
 	return nil
 }
@@ -125,7 +136,14 @@ func (d *fakeDoor) Thaw(context.Context, string) error {
 	return nil
 }
 
-func (d *fakeDoor) Delete(context.Context, string) error {
+func (d *fakeDoor) Delete(_ context.Context, name string) error {
+	d.mu.Lock()
+	if d.copies[name] != nil {
+		defer d.mu.Unlock()
+		delete(d.copies, name)
+		return nil
+	}
+	d.mu.Unlock()
 	d.note("delete")
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -149,6 +167,40 @@ func (d *fakeDoor) started(at string) {
 	if d.starts == at {
 		d.starts, d.inst.Status = "", "Running"
 	}
+}
+
+func (d *fakeDoor) Create(_ context.Context, r incus.Request) error {
+	d.note("copy")
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.createErr != nil {
+		return d.createErr
+	}
+	i := incus.Instance{Name: r.Name, Status: "Stopped", Config: maps.Clone(r.Config), Devices: maps.Clone(r.Devices)}
+	// As Incus does: what the request does not name comes along.
+	for k, v := range d.inst.Config {
+		if _, named := i.Config[k]; !named {
+			i.Config[k] = v
+		}
+	}
+	for n, dev := range d.inst.Devices {
+		if _, named := i.Devices[n]; !named {
+			i.Devices[n] = dev
+		}
+	}
+	d.copies[r.Name] = &i
+	return nil
+}
+
+func (d *fakeDoor) Names(_ context.Context, prefix string) (out []string, _ error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for n := range d.copies {
+		if strings.HasPrefix(n, prefix) {
+			out = append(out, n)
+		}
+	}
+	return out, nil
 }
 
 func (d *fakeDoor) Snapshots(context.Context, string) ([]incus.Snapshot, error) {

@@ -24,6 +24,8 @@ type Door interface {
 	Freeze(ctx context.Context, name string) error
 	Thaw(ctx context.Context, name string) error
 	Delete(ctx context.Context, name string) error
+	Create(ctx context.Context, r incus.Request) error
+	Names(ctx context.Context, prefix string) ([]string, error)
 	Settle(ctx context.Context, name string) error
 	Snapshots(ctx context.Context, name string) ([]incus.Snapshot, error)
 	Files(ctx context.Context, name string) (*incus.Files, error)

@@ -25,15 +25,15 @@ const MaxShort = time.Hour
 
 // Entry is one allowed finding.
 type Entry struct {
-	Rule      string    `toml:"rule"`
-	Program   string    `toml:"program,omitempty"`
-	SHA       string    `toml:"sha256,omitempty"`
-	Argv      []string  `toml:"argv,omitempty"`
-	AnyArgs   bool      `toml:"any_args,omitempty"`
-	Workspace string    `toml:"workspace,omitempty"` // host path; empty: everywhere
-	Session   string    `toml:"session,omitempty"`   // only in this session
-	Until     time.Time `toml:"until,omitempty"`
-	Note      string    `toml:"note,omitempty"`
+	Rule      string    `toml:"rule" json:"rule"`
+	Program   string    `toml:"program,omitempty" json:"program,omitempty"`
+	SHA       string    `toml:"sha256,omitempty" json:"sha256,omitempty"`
+	Argv      []string  `toml:"argv,omitempty" json:"argv,omitempty"`
+	AnyArgs   bool      `toml:"any_args,omitempty" json:"any_args,omitempty"`
+	Workspace string    `toml:"workspace,omitempty" json:"workspace,omitempty"` // host path; empty: everywhere
+	Session   string    `toml:"session,omitempty" json:"session,omitempty"`     // only in this session
+	Until     time.Time `toml:"until,omitempty" json:"until,omitzero"`
+	Note      string    `toml:"note,omitempty" json:"note,omitempty"`
 }
 
 // file is the form of watch-allow.toml.
@@ -97,6 +97,12 @@ var grave = []string{"shell.net-stdio", "shell.net-relay", "shell.devtcp", "shel
 // Grave reports whether a rule may be allowed for an hour at most.
 func Grave(rule string) bool {
 	return strings.HasPrefix(rule, "escape.") || slices.Contains(grave, rule)
+}
+
+// Over reports whether an entry covers nothing any more: its time is over, or its
+// session, of which live has those that are not.
+func (e Entry) Over(live map[string]bool, now time.Time) bool {
+	return !e.Until.IsZero() && now.After(e.Until) || e.Session != "" && !live[e.Session]
 }
 
 // Matches reports whether an entry covers a finding.

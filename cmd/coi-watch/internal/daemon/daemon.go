@@ -35,6 +35,7 @@ import (
 type Judge interface {
 	Process(ev event.Event) []detect.Finding
 	Problems() []string
+	Hits() map[string]int // findings by rule
 	Reload() error
 	Forget() // what was said once may be said again
 }

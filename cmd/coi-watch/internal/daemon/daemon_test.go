@@ -39,9 +39,10 @@ func (j wordJudge) Process(ev event.Event) []detect.Finding {
 	}
 	return nil
 }
-func (wordJudge) Problems() []string { return nil }
-func (wordJudge) Reload() error      { return nil }
-func (wordJudge) Forget()            {}
+func (wordJudge) Problems() []string   { return nil }
+func (wordJudge) Hits() map[string]int { return map[string]int{"test.word": 3} }
+func (wordJudge) Reload() error        { return nil }
+func (wordJudge) Forget()              {}
 
 // memTrail keeps records.
 type memTrail struct {

@@ -22,9 +22,10 @@ func (h *heard) Process(ev event.Event) []detect.Finding {
 	h.events = append(h.events, ev)
 	return nil
 }
-func (*heard) Problems() []string { return nil }
-func (*heard) Reload() error      { return nil }
-func (*heard) Forget()            {}
+func (*heard) Problems() []string   { return nil }
+func (*heard) Hits() map[string]int { return nil }
+func (*heard) Reload() error        { return nil }
+func (*heard) Forget()              {}
 
 // listening is a container of the given processes, and what is judged of it.
 func listening(t *testing.T, pids ...int) (*container, *heard, []*scene.Proc) {

@@ -46,7 +46,7 @@ func (c *container) writeView() {
 			Findings: c.resp.count, Frozen: c.status.Frozen != nil,
 		},
 		Filesystem: c.view.files, Resources: c.view.use, Network: view.Network{Connections: []view.Connection{}}, Processes: view.Processes{List: []view.Process{}},
-		Threats: []view.Threat{}, Errors: append([]string{}, c.status.Problems...),
+		Hits: c.judge.Hits(), Threats: []view.Threat{}, Errors: append([]string{}, c.status.Problems...),
 	}
 	if c.marks != nil {
 		v.Watcher.Marks = c.marks.Len()

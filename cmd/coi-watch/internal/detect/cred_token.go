@@ -1,7 +1,10 @@
 package detect
 
 import (
+	"net/netip"
+	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
@@ -10,6 +13,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
 	"github.com/code-on-incus/coi/pkg/coi"
+	"github.com/code-on-incus/coi/pkg/inet"
 )
 
 var credToken = Detector{
@@ -23,12 +27,48 @@ var credToken = Detector{
 		return one(Finding{Level: coi.High, Title: "service account token read", Path: ev.Path, Op: "open", PID: ev.PID})
 	}),
 	Fire: append(lines(coi.High, "cat /var/run/secrets/kubernetes.io/serviceaccount/token", "kubectl exec p -- cat /run/secrets/kubernetes.io/serviceaccount/token", "T=$(cat /var/run/secrets/kubernetes.io/serviceaccount/token)", "curl http://169.254.169.254/latest/meta-data/iam/security-credentials/", "curl -H 'Metadata-Flavor: Google' http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token",
-		"wget -qO- 'http://169.254.169.254/metadata/identity/oauth2/token?resource=x'", "curl 169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "python3 -c \"import urllib.request as u;print(u.urlopen('http://169.254.169.254/latest/meta-data/iam/security-credentials/x').read())\"", "curl http://100.100.100.200/latest/meta-data/ram/security-credentials/", "curl http://0xA9FEA9FE/latest/meta-data/iam/security-credentials/"),
-		lines(coi.Warning, "curl http://169.254.169.254/latest/meta-data/")...),
-	Quiet: lines("", "kubectl get sa", "kubectl create token x", "aws sts get-caller-identity", "curl https://example.com/token", "gh auth token", "rg 169.254.169.254 ."),
+		"wget -qO- 'http://169.254.169.254/metadata/identity/oauth2/token?resource=x'", "curl 169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "python3 -c \"import urllib.request as u;print(u.urlopen('http://169.254.169.254/latest/meta-data/iam/security-credentials/x').read())\"", "curl http://100.100.100.200/latest/meta-data/ram/security-credentials/", "curl http://0xA9FEA9FE/latest/meta-data/iam/security-credentials/",
+		"curl http://169.254.43518/latest/meta-data/iam/security-credentials/", "curl 'http://[::ffff:a9fe:a9fe]/latest/meta-data/iam/security-credentials/'", "curl http://169.254.169%2e254/latest/user-data", "curl http://0xa9.0376.43518/latest/user-data",
+		"curl 'http://[fd00:ec2::254]:80/latest/user-data'", "curl 'http://[fd20:ce::254]/computeMetadata/v1/instance/service-accounts/default/token'", "curl http://169.254.170.23/v1/credentials", "wget -qO- http://2852039166:80/latest/user-data", "curl http://168.63.129.16/machine/?comp=goalstate/identity"),
+		lines(coi.Warning, "curl http://169.254.169.254/latest/meta-data/", "curl http://169.254.169.253/", "nc -z 168.63.129.16 80", "curl metadata.goog/computeMetadata/v1/")...),
+	Quiet: lines("", "kubectl get sa", "kubectl create token x", "aws sts get-caller-identity", "curl https://example.com/token", "gh auth token", "rg 169.254.169.254 .", "curl https://example.com/v169.254", "python3 -c 'print(169254.169254, 0xa9fe, \"1:2:3\")'", "curl http://198.51.100.7:8080/token", "curl http://[2001:db8::1]/token", "node -e 'setTimeout(f, 1700000000)'"),
 }
 
-var metaHost = regexp.MustCompile(`(?i)169\.254\.169\.254|metadata\.google\.internal|169\.254\.170\.2|169\.254\.170\.23|100\.100\.100\.200|fd00:ec2::254|0xa9fea9fe|2852039166|0251\.0376\.0251\.0376|\[::ffff:169\.254\.169\.254\]|instance-data|192\.0\.0\.192`)
+// Names of metadata services, and what in a text may be a spelling of an address.
+var (
+	metaName = regexp.MustCompile(`(?i)\bmetadata\.google\.internal\b|\bmetadata\.goog\b|\bmetadata\.tencentyun\.com\b|\binstance-data\b`)
+	metaForm = regexp.MustCompile(`[0-9A-Fa-f:]*::?[0-9A-Fa-f:.]+|[0-9０-９][0-9A-Fa-fx０-９X]*(?:[.。．｡][0-9A-Fa-fx０-９X]+)*`)
+)
+
+// keyHosts answer with nothing but credentials.
+var keyHosts = []netip.Addr{netip.MustParseAddr("169.254.170.2"), netip.MustParseAddr("169.254.170.23"), netip.MustParseAddr("fd00:ec2::23")}
+
+// metaHost finds a metadata service in a text, by name or by address in any
+// spelling that programs read.
+func metaHost(text string) (host string, keys bool) {
+	if h := metaName.FindString(text); h != "" {
+		return h, false
+	}
+	if strings.Contains(text, "%") {
+		if plain, err := url.PathUnescape(text); err == nil {
+			text = plain
+		}
+	}
+	for _, form := range metaForm.FindAllString(text, 64) {
+		// A port may follow, and in a URL without slashes a colon come before.
+		for _, f := range []string{form, cutPort(form), strings.TrimLeft(form, ":")} {
+			if a, ok := inet.Literal(f); ok && inet.IsMetadata(a) {
+				return a.String(), slices.Contains(keyHosts, a)
+			}
+		}
+	}
+	return "", false
+}
+
+func cutPort(s string) string {
+	h, _, _ := strings.Cut(s, ":")
+	return h
+}
 
 func token(s *command.Simple, v track.View) *Finding {
 	if s.Name == "kubectl" && s.Arg("get") && s.Arg("secret", "secrets") && s.Arg("-A", "--all-namespaces") {
@@ -52,13 +92,14 @@ func token(s *command.Simple, v track.View) *Finding {
 		return nil
 	}
 	for _, a := range text {
-		if !metaHost.MatchString(a) {
+		host, keys := metaHost(a)
+		if host == "" {
 			continue
 		}
-		if hasAny(strings.ToLower(a), "security-credentials", "/token", "oauth2", "169.254.170.2", "/identity", "user-data", "service-accounts") {
-			return say(s, coi.High, "machine token asked of the metadata service").to("169.254.169.254")
+		if keys || hasAny(strings.ToLower(a), "security-credentials", "/token", "oauth2", "/identity", "user-data", "service-accounts", "pod-identity", "/v2/credentials", "/v1/credentials") {
+			return say(s, coi.High, "machine token asked of the metadata service").to(host)
 		}
-		return say(s, coi.Warning, "metadata service asked").to("169.254.169.254")
+		return say(s, coi.Warning, "metadata service asked").to(host)
 	}
 	return nil
 }

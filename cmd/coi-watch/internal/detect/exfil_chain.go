@@ -1,12 +1,14 @@
 package detect
 
 import (
+	"net/netip"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
 	"github.com/code-on-incus/coi/pkg/coi"
+	"github.com/code-on-incus/coi/pkg/inet"
 )
 
 var exfilChain = Detector{
@@ -17,7 +19,7 @@ var exfilChain = Detector{
 		if ev.Dir == "in" || ev.Type != event.Exit && !track.Outside(ev.Peer) || ev.Type != event.Connect && ev.N["out"] <= 0 || ev.Type == event.Exit {
 			return nil
 		}
-		if metaHost.MatchString(ev.Peer) {
+		if a, err := netip.ParseAddr(ev.Peer); err == nil && inet.IsMetadata(a) {
 			return nil // the question that cred.token tells of, not an answer carried away
 		}
 		host := ev.Name

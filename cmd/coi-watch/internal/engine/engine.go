@@ -164,15 +164,26 @@ func (e *Engine) run(i int, ev event.Event, v track.View) (out []detect.Finding)
 		if r := recover(); r != nil {
 			out = []detect.Finding{fault(ev, "detector "+d.ID+" failed")}
 		}
-		if used()-start > slowest {
-			e.slow[i]++
-			if e.slow[i] == 3 {
-				e.switchOff(i)
-				out = append(out, fault(ev, "detector "+d.ID+" was too slow three times and is off"))
-			}
-		}
+		out = append(out, e.spent(i, used()-start, ev)...)
 	}()
 	return signed(i, d.Detect(ev, v))
+}
+
+// spent counts what a detector used: the first time it was too much is told, the
+// third ends it.
+func (e *Engine) spent(i int, took time.Duration, ev event.Event) []detect.Finding {
+	if took <= slowest {
+		return nil
+	}
+	e.slow[i]++
+	switch e.slow[i] {
+	case 1:
+		return []detect.Finding{fault(ev, fmt.Sprintf("detector %s took %d ms for one event", detect.All[i].ID, took.Milliseconds()))}
+	case 3:
+		e.switchOff(i)
+		return []detect.Finding{fault(ev, "detector "+detect.All[i].ID+" was too slow three times and is off")}
+	}
+	return nil
 }
 
 func (e *Engine) switchOff(i int) {

@@ -50,16 +50,73 @@ func TestLongCommandsAreCut(t *testing.T) {
 	}
 }
 
-// All sections are there however small the terminal is.
+// All sections are there on the usual screen and on smaller ones, with their
+// content, and what is cut is said.
 func TestRenderFits(t *testing.T) {
-	lines := Render(hostile(), 80, 30)
-	if len(lines) > 30 {
-		t.Errorf("%d lines; want at most 30", len(lines))
+	full := hostile()
+	full.Errors = nil
+	full.Processes.Total = 200
+	for range 20 {
+		full.Threats = append(full.Threats, full.Threats[0])
+		full.Network.Connections = append(full.Network.Connections, full.Network.Connections[0])
 	}
-	text := strings.Join(lines, "\n")
-	for _, want := range []string{"THREATS", "NETWORK", "PROCESSES", "FILES", "RESOURCES", "LOST EVENTS"} {
+	full.Watcher.Lost = 4711
+	for _, size := range [][2]int{{80, 24}, {120, 40}, {200, 60}, {60, 24}, {40, 24}, {40, 14}, {20, 14}} {
+		for name, v := range map[string]view.View{"full": full, "hostile": hostile(), "empty": view.New("coi-1")} {
+			lines := Render(v, size[0], size[1])
+			text := strings.Join(lines, "\n")
+			if len(lines) > size[1] {
+				t.Errorf("%s on %v: %d lines\n%s", name, size, len(lines), text)
+			}
+			for _, line := range lines {
+				if runewidth.StringWidth(line) > size[0] {
+					t.Errorf("%s on %v: %d cells in %q", name, size, runewidth.StringWidth(line), line)
+				}
+			}
+			for _, want := range []string{"coi-1", "THREATS", "NETWORK", "PROCESSES", "FILES", "RESOURCES", "LOST EVENTS"} {
+				if !strings.Contains(text, want) {
+					t.Errorf("%s on %v: no %s in\n%s", name, size, want, text)
+				}
+			}
+			if name == "full" && size[0] >= 40 {
+				for _, want := range []string{"4711", "of 21 shown", "of 200 shown"} {
+					if !strings.Contains(text, want) {
+						t.Errorf("on %v: no %q in\n%s", size, want, text)
+					}
+				}
+			}
+		}
+	}
+	for _, h := range []int{1, 2, 5, 9} {
+		if n := len(Render(full, 30, h)); n > h {
+			t.Errorf("%d lines on a screen of %d", n, h)
+		}
+	}
+}
+
+// On a narrow screen rows stay rows: what matters of each is in sight.
+func TestNarrowRows(t *testing.T) {
+	v := view.New("coi-1")
+	v.Threats = []view.Threat{{Level: "high", Action: "paused", Title: "shell on the network", ID: "01M7ZX5631TK9BJVTB40XCH33G"}}
+	v.Network.Connections = []view.Connection{{Protocol: "tcp", RemoteAddr: "203.0.113.9:443", State: "established", LocalAddr: "10.0.0.1:1"}}
+	v.Processes.List = []view.Process{{PID: 4242, User: "code", Command: view.Command{"sleep", "9"}}}
+	text := "\n" + strings.Join(Render(v, 40, 24), "\n")
+	for _, want := range []string{"high   shell on the net", "tcp    203.0.113.9:443  established", "\n4242  code  sleep 9\n"} {
 		if !strings.Contains(text, want) {
-			t.Errorf("no section %s in\n%s", want, text)
+			t.Errorf("no %q in%s", want, text)
+		}
+	}
+}
+
+// A frozen container is told of with the commands that decide, whole.
+func TestFrozenHeader(t *testing.T) {
+	v := hostile()
+	v.Watcher.Frozen = true
+	v.Errors = nil
+	text := strings.Join(Render(v, 80, 24), "\n")
+	for _, want := range []string{"FROZEN: ", "coi unfreeze coi-12345678-1\n", "coi watch allow 01M7ZX5631TK9BJVTB40XCH33G\n", "coi kill coi-12345678-1\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
 }

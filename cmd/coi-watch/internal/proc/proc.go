@@ -39,7 +39,12 @@ type Stat struct {
 	TTY       int    // device number, 0 none
 	UTime     uint64 // clock ticks
 	STime     uint64
+	Exiting   bool // its last thread is on the way out; the kernel has told of its exit already
 }
+
+// exiting is PF_EXITING of include/linux/sched.h, which the kernel sets before
+// sched_process_exit.
+const exiting = 0x4
 
 // ReadStat reads the state of a process.
 func (r Root) ReadStat(pid int) (Stat, error) {
@@ -68,6 +73,9 @@ func ParseStat(b []byte) (Stat, error) {
 	}
 	s.PPID, _ = strconv.Atoi(f[1])
 	s.TTY, _ = strconv.Atoi(f[4])
+	flags, _ := strconv.ParseUint(f[6], 10, 64)
+	threads, _ := strconv.Atoi(f[17])
+	s.Exiting = flags&exiting != 0 && threads <= 1
 	s.UTime, _ = strconv.ParseUint(f[11], 10, 64)
 	s.STime, _ = strconv.ParseUint(f[12], 10, 64)
 	if s.Start, err = strconv.ParseUint(f[19], 10, 64); err != nil {

@@ -34,8 +34,8 @@ func (s *Scene) discover(pid int) *Proc {
 		im := s.imageAt(pid, exe)
 		p.Exe, p.Class, p.Is = exe, im.class, im.is
 	}
-	if !s.Proc.Is(pid, st.Start) {
-		s.Table.Leave(p) // another process has the pid by now
+	if st.Exiting || !s.Proc.Is(pid, st.Start) {
+		s.Table.Leave(p) // nobody will tell of its exit any more, or another process has the pid by now
 	}
 	p.Role = s.roles.of(s.Table, p, s.Init)
 	return p

@@ -3,6 +3,7 @@ package scene
 import (
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/inside"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/proc"
+	"github.com/code-on-incus/coi/pkg/run"
 )
 
 // Scene is the view of one container. It is not safe for concurrent use.
@@ -163,10 +165,18 @@ func (s *Scene) exec(r *bpf.Record) event.Event {
 	p.Role = s.roles.of(s.Table, p, s.Init)
 	ev.Role = string(p.Role)
 	parent := s.Table.Parent(p)
-	p.Setup = p.UID == 0 && r.PID != s.Init && p.NSPID != 1 && (p.Outside || parent != nil && parent.Setup)
+	p.begun = p.begun || p.Outside && begins(ev.Argv)
+	p.Setup = !p.begun && p.UID == 0 && r.PID != s.Init && p.NSPID != 1 && (p.Outside || parent != nil && parent.Setup)
 	ev.Setup = p.Setup
 	s.script(&ev, r)
 	return ev
+}
+
+// begins reports whether a command from outside is that of the session and not
+// coi's own work: coi starts each with a script, which the kernel gives to a
+// shell. The tool may be root too, and what the tool does is judged.
+func begins(argv []string) bool {
+	return slices.Contains(argv[:min(2, len(argv))], run.EnterPath)
 }
 
 // adopt finds or makes the entry of a process that showed itself.

@@ -32,6 +32,7 @@ type Proc struct {
 	Gone      bool
 	Outside   bool // parent is not in the container: entered from the host
 	Setup     bool // root's, entered from outside: coi preparing the container, or its user
+	begun     bool // the command of the session, with which preparing is over
 	Started   int64
 	Read      uint64 // bytes, at the last poll
 	Written   uint64

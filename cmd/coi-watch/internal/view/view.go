@@ -24,7 +24,11 @@ type View struct {
 	Filesystem    Filesystem `json:"filesystem"`
 	Resources     Resources  `json:"resources"`
 	Threats       []Threat   `json:"threats"`
-	Errors        []string   `json:"errors"`
+	// Hits counts findings by rule since the container was armed.
+	Hits   map[string]int `json:"hits,omitempty"`
+	Errors []string       `json:"errors"`
+
+	Ended bool `json:"-"` // the container is gone; a reader finds that out
 }
 
 // Watcher is the state of the watch. P50us and P99us are the time from an exec
@@ -163,6 +167,9 @@ func (v View) Safe() View {
 	}
 	for i := range v.Network.Connections {
 		v.Network.Connections[i].Name = cli.Escape(v.Network.Connections[i].Name)
+	}
+	for i := range v.Errors {
+		v.Errors[i] = cli.Escape(v.Errors[i])
 	}
 	return v
 }
