@@ -17,6 +17,7 @@ import (
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/coi"
 	"github.com/code-on-incus/coi/pkg/home"
+	"github.com/code-on-incus/coi/pkg/run"
 )
 
 func newID() string { return uuid.NewString() }
@@ -51,7 +52,7 @@ func (b *begin) chooseSlot() (*home.Lock, error) {
 	if err := b.elsewhere(found); err != nil {
 		return nil, err
 	}
-	b.letFinish(slots)
+	b.letFinish(slots, found)
 	for n := coi.MinSlot; n <= coi.MaxSlot; n++ {
 		// A supervisor that still holds its lock has not finished with the name.
 		if s := slots[n]; s.State != pick.Busy && home.Held(record.LockPath(b.home, coi.ContainerName(b.home.Prefix, b.identity, n))) {
@@ -112,22 +113,48 @@ func (b *begin) elsewhere(found map[int]incus.Instance) error {
 // being put away, instead of making another one.
 const finishTime = 5 * time.Second
 
-// letFinish waits for supervisors that are about to let go of a stopped
-// persistent container, when such a one is wanted.
-func (b *begin) letFinish(slots pick.Slots) {
+// letFinish waits for supervisors that are about to let go of a persistent
+// container, when such a one is wanted, and for Incus to see that it has stopped:
+// of one whose init just died it says running once more for a moment.
+func (b *begin) letFinish(slots pick.Slots, found map[int]incus.Instance) {
 	if !b.cfg.Container.Persistent {
 		return
 	}
 	ctx, stop := context.WithTimeout(b.c, finishTime)
 	defer stop()
 	for n, s := range slots {
-		if s.State != pick.Stopped {
+		ending := s.State == pick.Busy && b.ending(found[n])
+		if s.State != pick.Stopped && !ending {
 			continue
 		}
-		if l, err := home.WaitLock(ctx, record.LockPath(b.home, coi.ContainerName(b.home.Prefix, b.identity, n))); err == nil {
+		name := coi.ContainerName(b.home.Prefix, b.identity, n)
+		if l, err := home.WaitLock(ctx, record.LockPath(b.home, name)); err == nil {
 			l.Unlock()
 		}
+		for ending {
+			inst, err := b.door.Instance(ctx, name)
+			if err == nil && !inst.Running() {
+				s.State, s.Words = b.slotState(inst)
+				slots[n], found[n] = s, inst
+				break
+			}
+			select {
+			case <-ctx.Done():
+				ending = false
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
 	}
+}
+
+// ending reports whether a persistent container that runs for Incus has a session
+// that is at its end.
+func (b *begin) ending(i incus.Instance) bool {
+	if !i.Running() || i.Config[plan.KeyPersistent] != "true" {
+		return false
+	}
+	r, err := record.Read(b.home, i.Name)
+	return err == nil && (r.Ended != nil || r.Phase == run.Saving)
 }
 
 func (b *begin) slotState(i incus.Instance) (pick.State, string) {
