@@ -77,6 +77,9 @@ func bootstrapArgs(b Base, lines []string, dir, mode string) []string {
 		"--aptopt=Acquire::Retries \"2\"", "--aptopt=APT::Install-Recommends \"false\"",
 		"--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*/LC_MESSAGES/*",
 		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+		// A root file system that a crash would throw away anyway waits for no disk:
+		// with it, five hundred packages are minutes faster on a slow one.
+		"--dpkgopt=force-unsafe-io",
 		"--include=" + strings.Join(include, ","),
 		"--customize-hook=tar-in " + filepath.Join(dir, "overlay.tar") + " /",
 		`--customize-hook=chroot "$1" /bin/bash ` + scriptPath + " base",
