@@ -6,3 +6,4 @@ if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload
 	systemctl try-restart 'coi-netguard@*.service' 'coi-watch@*.service' || true
 fi
+command -v incus >/dev/null || echo "coi: sudo /usr/libexec/coi/setup makes this machine ready (Debian; elsewhere install Incus 6.0 or newer)"

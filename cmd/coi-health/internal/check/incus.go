@@ -26,7 +26,7 @@ func incus() []Check {
 	}
 }
 
-const setupHint = "make setup, or install the incus package and run: incus admin init --minimal"
+const setupHint = "make setup (of a package: sudo /usr/libexec/coi/setup), or install Incus and run: incus admin init --minimal"
 
 func incusAnswers(f *facts.Facts) Result {
 	switch {

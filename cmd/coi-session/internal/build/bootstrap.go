@@ -102,7 +102,7 @@ var phases = map[string]string{
 // bootstrap makes the root file system of a base as dir/rootfs.tar.
 func bootstrap(ctx context.Context, b Base, lines []string, dir string, log *Log) error {
 	if _, err := exec.LookPath("mmdebstrap"); err != nil {
-		return errors.New("mmdebstrap is not installed (make setup)")
+		return errors.New("mmdebstrap is not installed (make setup, or apt-get install mmdebstrap)")
 	}
 	out, err := os.OpenFile(filepath.Join(dir, "rootfs.tar"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {

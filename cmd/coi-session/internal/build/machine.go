@@ -62,7 +62,7 @@ func (b *builder) start(ctx context.Context, fingerprint string) (*machine, erro
 			return nil, err
 		}
 		if pool = devices["root"]["pool"]; pool == "" {
-			return nil, errors.New("the default Incus profile has no root disk (make setup)")
+			return nil, errors.New("the default Incus profile has no root disk (make setup, or incus admin init --minimal)")
 		}
 	}
 	nic, err := b.Fence.Raise(ctx, name)
