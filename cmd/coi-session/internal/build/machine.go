@@ -18,6 +18,7 @@ import (
 type Machines interface {
 	Create(ctx context.Context, r incus.Request) error
 	Start(ctx context.Context, name string) error
+	StartLog(ctx context.Context, name string) string
 	Stop(ctx context.Context, name string, force bool, timeout time.Duration) error
 	Delete(ctx context.Context, name string) error
 	Exec(ctx context.Context, name string, e incus.Exec) (int, error)
@@ -79,7 +80,10 @@ func (b *builder) start(ctx context.Context, fingerprint string) (*machine, erro
 		Devices: map[string]incus.Device{"root": {"type": "disk", "path": "/", "pool": pool}, "eth0": nic},
 	})
 	if err == nil {
-		err = b.Machines.Start(ctx, name)
+		if err = b.Machines.Start(ctx, name); err != nil {
+			// What Incus answers names a command; why it failed is in the log of the start.
+			_, _ = io.WriteString(b.log, b.Machines.StartLog(ctx, name))
+		}
 	}
 	if err == nil {
 		err = b.Fence.Open(ctx)
