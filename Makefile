@@ -72,7 +72,7 @@ fmt: ## rewrite the sources as the linter wants them
 docs: build ## man pages and completions into ./dist, docs/tools, all from the programs' own help
 	tools/docs dist
 
-install: build ## into DESTDIR/PREFIX (default /usr/local)
+install: build docs ## into DESTDIR/PREFIX (default /usr/local)
 	DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' tools/install
 
 package: build docs ## deb and rpm, SBOM and checksums in ./dist
