@@ -94,13 +94,19 @@ func (b *builder) start(ctx context.Context, fingerprint string) (*machine, erro
 	return m, nil
 }
 
-// wreck removes a build container and takes its fence away.
+// wreck removes a build container. One that ends by itself at that moment is
+// stopped for Stop and still running for Delete: then both are asked again.
 func (b *builder) wreck(ctx context.Context, name string) error {
-	err := b.Machines.Stop(ctx, name, true, 0)
-	if err != nil && !errors.Is(err, incus.ErrNotFound) {
-		return err
+	for try := 1; ; try++ {
+		err := b.Machines.Stop(ctx, name, true, 0)
+		if err != nil && !errors.Is(err, incus.ErrNotFound) {
+			return err
+		}
+		err = b.Machines.Delete(ctx, name)
+		if err == nil || try == 3 || !strings.Contains(err.Error(), "is running") {
+			return err
+		}
 	}
-	return b.Machines.Delete(ctx, name)
 }
 
 // end is wreck that works after Ctrl-C as well.
