@@ -17,10 +17,10 @@ LDFLAGS  := -s -w -X $(VERSION).Commit=$(COMMIT) $(if $(RELEASE),-X $(VERSION).N
 # loader's environment.
 export CGO_ENABLED := 0
 
-.PHONY: help setup build test e2e attack fuzz bench bench-docs score score-live detection-docs lint fmt docs install package check clean
+.PHONY: help setup build test e2e attack fuzz bench bench-docs score score-live detection-docs lint fmt docs install package clean-machine check clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## make this machine ready for coi (root); DEV=1 adds what the tests need
 	tools/setup $(if $(DEV),--dev)
@@ -73,13 +73,16 @@ fmt: ## rewrite the sources as the linter wants them
 docs: build ## man pages and completions into ./dist, docs/tools, all from the programs' own help
 	tools/docs dist
 
-install: build ## into DESTDIR/PREFIX (default /usr/local)
+install: build docs ## into DESTDIR/PREFIX (default /usr/local)
 	DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' tools/install
 
 package: build docs ## deb and rpm, SBOM and checksums in ./dist
 	tools/package
 
 check: lint build test e2e attack fuzz ## every check there is, as CI runs it
+
+clean-machine: ## the README's first commands on clean Debian machines; CLEAN='--packages trixie' for parts (root)
+	tools/clean-machine $(CLEAN)
 
 clean: ## remove what the targets above made
 	rm -rf bin dist .cache

@@ -31,7 +31,7 @@ func incusError(err error, group string) error {
 	case errors.Is(err, incus.ErrDenied):
 		return cli.Fail(coi.ExitIncus, "connect to Incus: %w", err).Hint("sudo usermod -aG %s $USER, then log in again", group)
 	case errors.Is(err, incus.ErrUnreachable):
-		return cli.Fail(coi.ExitIncus, "connect to Incus: %w", err).Hint("make setup, or sudo systemctl start incus; coi health says more")
+		return cli.Fail(coi.ExitIncus, "connect to Incus: %w", err).Hint("make setup (of a package: sudo /usr/libexec/coi/setup), or sudo systemctl start incus; coi health says more")
 	}
 	return err
 }

@@ -25,7 +25,7 @@ import (
 //	sh                run here, in the page's own workspace, in order
 //	sh terminal       run in a terminal until a session runs
 //	sh dry-run        targets of make, shown and not made: CI makes them
-//	sh clean-machine  for a bare machine: not run here, .ci/run does the same steps there
+//	sh clean-machine  for a bare machine: make clean-machine runs it in one
 //	toml              a configuration of the user's, validated
 //	toml profile      a profile of the user's, validated
 //	json              parsed

@@ -225,6 +225,16 @@ func TestChecks(t *testing.T) {
 	}
 }
 
+// The agent's own uid needs no line for root; any other does.
+func TestMappable(t *testing.T) {
+	lines := map[string]string{"/etc/subuid": "root:1000000:65536\nroot:1002:1\n", "/etc/subgid": "root:1000000:65536\nroot:1002:1\n"}
+	for uid, want := range map[int]Status{0: OK, 1000: OK, 1001: Failed, 1002: OK} {
+		if r := mappable(fake(t, lines, nil), uid, uid); r.Status != want {
+			t.Errorf("uid %d = %s %q; want %s", uid, r.Status, r.Message, want)
+		}
+	}
+}
+
 // T-H-08, S71, S72: a pool at 79, 80 and 95 per cent.
 func TestPools(t *testing.T) {
 	for used, want := range map[uint64]Status{79: OK, 80: Warning, 94: Warning, 95: Failed} {

@@ -26,7 +26,7 @@ func incus() []Check {
 	}
 }
 
-const setupHint = "make setup, or install the incus package and run: incus admin init --minimal"
+const setupHint = "make setup (of a package: sudo /usr/libexec/coi/setup), or install Incus and run: incus admin init --minimal"
 
 func incusAnswers(f *facts.Facts) Result {
 	switch {
@@ -93,13 +93,14 @@ func permissions(f *facts.Facts) Result {
 	return r.remedy(Remedy{Why: "membership in the group of the Incus socket", Command: []string{"usermod", "-aG", group, user}, Root: true, ReLogin: true})
 }
 
-func subids(f *facts.Facts) Result {
-	uid := os.Getuid()
+func subids(f *facts.Facts) Result { return mappable(f, os.Getuid(), os.Getgid()) }
+
+func mappable(f *facts.Facts, uid, gid int) Result {
 	if uid == 0 {
 		return ok("root")
 	}
 	var missing []string
-	for file, id := range map[string]int{"/etc/subuid": uid, "/etc/subgid": os.Getgid()} {
+	for file, id := range map[string]int{"/etc/subuid": uid, "/etc/subgid": gid} {
 		if !maps(f.Read(file), id) {
 			missing = append(missing, file)
 		}
@@ -111,8 +112,13 @@ func subids(f *facts.Facts) Result {
 	if len(missing) == 0 {
 		return ok("root may map uid %d", uid)
 	}
+	if f.Config != nil && uid == f.Config.Incus.CodeUID {
+		// The workspace is mounted with its ids as they are; nothing has to be mapped,
+		// except on a file system that cannot be mounted so, where the session says it.
+		return ok("uid %d is that of the agent, nothing has to be mapped", uid)
+	}
 	// usermod locks, checks and replaces both files in one step.
-	uids, gids := fmt.Sprintf("%d-%d", uid, uid), fmt.Sprintf("%d-%d", os.Getgid(), os.Getgid())
+	uids, gids := fmt.Sprintf("%d-%d", uid, uid), fmt.Sprintf("%d-%d", gid, gid)
 	command := []string{"usermod", "--add-subuids", uids, "--add-subgids", gids, "root"}
 	return failed("root may not map your uid in "+strings.Join(missing, " and "), "sudo "+strings.Join(command, " ")).
 		remedy(Remedy{Why: "files of the workspace keep their owner inside", Command: command, Root: true})

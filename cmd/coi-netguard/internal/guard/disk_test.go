@@ -50,7 +50,7 @@ func TestAuditDiskFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(rec.Close)
+	t.Cleanup(func() { w.stop(); rec.Close() })
 	w.opts.Recorder = rec
 	z := w.resolver()
 	w.net.Inet.ServeTCP(lab.Public + ":80")

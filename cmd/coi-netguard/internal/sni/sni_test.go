@@ -92,7 +92,7 @@ func TestNotTLS(t *testing.T) {
 	client, server := pair(t)
 	go func() {
 		// A hello that claims to be long, in many records.
-		for i := 0; i < 64; i++ {
+		for i := range 64 {
 			head := []byte{22, 3, 1, 4, 0}
 			body := make([]byte, 1024)
 			if i == 0 {

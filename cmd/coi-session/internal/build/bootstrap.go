@@ -77,6 +77,9 @@ func bootstrapArgs(b Base, lines []string, dir, mode string) []string {
 		"--aptopt=Acquire::Retries \"2\"", "--aptopt=APT::Install-Recommends \"false\"",
 		"--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*/LC_MESSAGES/*",
 		"--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+		// A root file system that a crash would throw away anyway waits for no disk:
+		// with it, five hundred packages are minutes faster on a slow one.
+		"--dpkgopt=force-unsafe-io",
 		"--include=" + strings.Join(include, ","),
 		"--customize-hook=tar-in " + filepath.Join(dir, "overlay.tar") + " /",
 		`--customize-hook=chroot "$1" /bin/bash ` + scriptPath + " base",
@@ -99,7 +102,7 @@ var phases = map[string]string{
 // bootstrap makes the root file system of a base as dir/rootfs.tar.
 func bootstrap(ctx context.Context, b Base, lines []string, dir string, log *Log) error {
 	if _, err := exec.LookPath("mmdebstrap"); err != nil {
-		return errors.New("mmdebstrap is not installed (make setup)")
+		return errors.New("mmdebstrap is not installed (make setup, or apt-get install mmdebstrap)")
 	}
 	out, err := os.OpenFile(filepath.Join(dir, "rootfs.tar"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {

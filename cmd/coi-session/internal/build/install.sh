@@ -124,14 +124,23 @@ node() {
 	hash -r
 }
 
+# agent NAME PACKAGE installs one from npm. A part that npm calls optional and could
+# not fetch is no error to it, but without it a program of that name does not start.
+agent() {
+	# Newer npm runs no install script that is not named.
+	npm install -g --no-audit --no-fund --loglevel=error --allow-scripts="$2" "$2" || return
+	hash -r
+	command -v "$1" >/dev/null || return 0
+	mkdir -p /tmp/home && HOME=/tmp/home timeout 60 "$1" --version </dev/null >/dev/null
+}
+
 # agents: COI_NPM is "tool=package" words. Their install scripts run: two of
 # them put the program in place that way.
 agents() {
 	local word
 	for word in $COI_NPM; do
 		step "agent ${word%%=*}"
-		# Newer npm runs no install script that is not named.
-		thrice npm install -g --no-audit --no-fund --loglevel=error --allow-scripts="${word#*=}" "${word#*=}" ||
+		thrice agent "${word%%=*}" "${word#*=}" ||
 			fail "agent ${word%%=*} (npm package ${word#*=}) cannot be installed from $(npm config get registry)"
 	done
 	for word in ${COI_PIPX:-}; do

@@ -18,6 +18,7 @@ import (
 type Machines interface {
 	Create(ctx context.Context, r incus.Request) error
 	Start(ctx context.Context, name string) error
+	StartLog(ctx context.Context, name string) string
 	Stop(ctx context.Context, name string, force bool, timeout time.Duration) error
 	Delete(ctx context.Context, name string) error
 	Exec(ctx context.Context, name string, e incus.Exec) (int, error)
@@ -62,7 +63,7 @@ func (b *builder) start(ctx context.Context, fingerprint string) (*machine, erro
 			return nil, err
 		}
 		if pool = devices["root"]["pool"]; pool == "" {
-			return nil, errors.New("the default Incus profile has no root disk (make setup)")
+			return nil, errors.New("the default Incus profile has no root disk (make setup, or incus admin init --minimal)")
 		}
 	}
 	nic, err := b.Fence.Raise(ctx, name)
@@ -79,7 +80,10 @@ func (b *builder) start(ctx context.Context, fingerprint string) (*machine, erro
 		Devices: map[string]incus.Device{"root": {"type": "disk", "path": "/", "pool": pool}, "eth0": nic},
 	})
 	if err == nil {
-		err = b.Machines.Start(ctx, name)
+		if err = b.Machines.Start(ctx, name); err != nil {
+			// What Incus answers names a command; why it failed is in the log of the start.
+			_, _ = io.WriteString(b.log, b.Machines.StartLog(ctx, name))
+		}
 	}
 	if err == nil {
 		err = b.Fence.Open(ctx)
@@ -90,13 +94,19 @@ func (b *builder) start(ctx context.Context, fingerprint string) (*machine, erro
 	return m, nil
 }
 
-// wreck removes a build container and takes its fence away.
+// wreck removes a build container. One that ends by itself at that moment is
+// stopped for Stop and still running for Delete: then both are asked again.
 func (b *builder) wreck(ctx context.Context, name string) error {
-	err := b.Machines.Stop(ctx, name, true, 0)
-	if err != nil && !errors.Is(err, incus.ErrNotFound) {
-		return err
+	for try := 1; ; try++ {
+		err := b.Machines.Stop(ctx, name, true, 0)
+		if err != nil && !errors.Is(err, incus.ErrNotFound) {
+			return err
+		}
+		err = b.Machines.Delete(ctx, name)
+		if err == nil || try == 3 || !strings.Contains(err.Error(), "is running") {
+			return err
+		}
 	}
-	return b.Machines.Delete(ctx, name)
 }
 
 // end is wreck that works after Ctrl-C as well.
