@@ -152,7 +152,7 @@ func TestFloodDoesNotHideTheNeighbour(t *testing.T) {
 	quiet.create()
 	quiet.want(nil)
 	b.enter("while :; do (:); (:); (:); (:); done & while :; do (:); (:); (:); done & while :; do (:); done")
-	eventually(t, "flood runs", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.events) > 3000 })
+	eventually(t, "flood runs", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.events) > 1000 })
 	quiet.enter("/bin/true evil-high; sleep 1000")
 	quiet.status("the neighbour's single event", func(s run.WatchStatus) bool { return s.Frozen != nil })
 	if s := b.status("flood", func(run.WatchStatus) bool { return true }); s.Frozen != nil && s.FrozenTitle == "evil" {
