@@ -10,6 +10,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/bundle"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/launch"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/term"
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/coi"
@@ -40,6 +41,19 @@ func paneFiles(uid int) []bundle.File {
 // noTmux says that the image has no tmux.
 var errNoTmux = fmt.Errorf("the image has no tmux")
 
+// endedBy is why a session that has just been started is at its end already, ""
+// while it is not.
+func (b *begin) endedBy(container string) string {
+	r, err := record.Read(b.home, container)
+	switch {
+	case err == nil && r.Ended != nil:
+		return r.Ended.Reason
+	case err == nil && r.Plan.Ending != nil:
+		return r.Plan.Ending.Reason
+	}
+	return ""
+}
+
 // startPane starts the tool in a detached tmux session of the code user.
 func (b *begin) startPane(live *launch.Live, argv []string) error {
 	name := live.Spec.Record.Container
@@ -56,6 +70,11 @@ func (b *begin) startPane(live *launch.Live, argv []string) error {
 	e := b.exec(live, append(cmd, argv...))
 	e.Stderr = &errs
 	code, err := live.Exec(context.WithoutCancel(b.c), e)
+	if err != nil || code != 0 {
+		if why := b.endedBy(name); why != "" {
+			return cli.Fail(coi.ExitFailed, "%s was ended while it started (%s)", name, why).Hint("coi list --all")
+		}
+	}
 	switch {
 	case err != nil:
 		return err

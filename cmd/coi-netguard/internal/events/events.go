@@ -164,7 +164,7 @@ func (b *Book) TLS(c TLS) {
 	})
 }
 
-var tlsWords = map[string]string{"sni.mismatch": "TLS without a name", "sni.encrypted": "TLS with an encrypted name", "sni.not-tls": "no TLS"}
+var tlsWords = map[string]string{"sni.mismatch": "TLS without a name", "sni.encrypted": "TLS with an encrypted name", "sni.not-tls": "no TLS", "sni.limit": "too many TLS connections at once,"}
 
 func refused(rule string) bool {
 	return slices.Contains(policy.Rules(), rule)

@@ -15,8 +15,8 @@ import (
 
 const (
 	// maxTLS bounds the judged connections of one container: each costs the
-	// guard two sockets and two goroutines.
-	maxTLS = 1024
+	// guard two sockets, two goroutines and what is on its way in the kernel.
+	maxTLS = 256
 	// dialTime is how long the other side may take to answer.
 	dialTime = 10 * time.Second
 )
@@ -93,6 +93,7 @@ func (g *Guard) tls(ctx context.Context, conn *net.TCPConn, client netip.Addr, t
 	b := c.box
 	f := &tlsFlow{to: to, ends: []*net.TCPConn{conn}}
 	if !b.tls.enter(f) {
+		g.refusedTLS(b, conn, client, f, "sni.limit", nil, true)
 		sni.Reset(conn)
 		return
 	}
@@ -107,12 +108,7 @@ func (g *Guard) tls(ctx context.Context, conn *net.TCPConn, client netip.Addr, t
 	b.tls.mu.Unlock()
 	rule, led, enforced := b.judge(f)
 	if rule != "" {
-		from, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
-		g.books.mu.Lock()
-		g.book(b.name).TLS(events.TLS{
-			At: time.Now(), Rule: rule, From: netip.AddrPortFrom(client, from.Port()), To: to, Name: hello.Name, ALPN: hello.ALPN, Led: led, Refused: enforced,
-		})
-		g.books.mu.Unlock()
+		g.refusedTLS(b, conn, client, f, rule, led, enforced)
 		if enforced {
 			sni.Reset(conn)
 			return
@@ -134,6 +130,19 @@ func (g *Guard) tls(ctx context.Context, conn *net.TCPConn, client netip.Addr, t
 		return
 	}
 	sni.Splice(conn, far)
+}
+
+// refusedTLS records a connection that is not what a name led to, refused or not.
+func (g *Guard) refusedTLS(b *box, conn *net.TCPConn, client netip.Addr, f *tlsFlow, rule string, led []string, refused bool) {
+	from, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
+	b.tls.mu.Lock()
+	hello := f.hello
+	b.tls.mu.Unlock()
+	g.books.mu.Lock()
+	defer g.books.mu.Unlock()
+	g.book(b.name).TLS(events.TLS{
+		At: time.Now(), Rule: rule, From: netip.AddrPortFrom(client, from.Port()), To: f.to, Name: hello.Name, ALPN: hello.ALPN, Led: led, Refused: refused,
+	})
 }
 
 // judge is the rule by which a connection is not what a name led to, "" when it

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -155,6 +156,25 @@ func TestNameOfConnection(t *testing.T) {
 	if lab.EchoedWithin(live, 3*time.Second) {
 		t.Error("a connection to a name that is no longer allowed goes on")
 	}
+	// More at once than the guard holds for one container are refused and told of.
+	w.put(w.spec("coi-sni-1", policy("enforce")))
+	if rcode, _ := lookup(t, c, "a.example.com", dns.TypeA); rcode != 0 {
+		t.Fatalf("lookup: %d", rcode)
+	}
+	told := func() bool {
+		w.rec.mu.Lock()
+		defer w.rec.mu.Unlock()
+		return slices.ContainsFunc(w.rec.recs, func(r audit.Record) bool { return r.Rule == "sni.limit" })
+	}
+	for n := 0; n < 5000 && !told(); n++ { // each is held for two seconds
+		var idle net.Conn
+		c.Do(func() { idle, err = net.DialTimeout("tcp", site, 1500*time.Millisecond) })
+		if err != nil {
+			break
+		}
+		t.Cleanup(func() { _ = idle.Close() })
+	}
+	event("sni.limit", audit.Blocked, "too many TLS connections")
 	// The port of the guard itself stays closed to those who were not redirected.
 	if c.Reaches("169.254.0.1:20053") {
 		t.Error("the guard's own port answers")

@@ -233,6 +233,6 @@ func Key(rule string) string {
 		"allow.name": "network.allowed_domains", "allow.literal": "network.allowed_domains", "conn.limit": "network.connections", "host.port": "network.hosts", "host.service": "network.hosts",
 		"local.allow": "network.allow_local_network_access", "metadata.allow": "network.block_metadata_endpoint", "dot": "network.mode", "doh": "network.mode",
 		"default.open": "network.mode", "default.restricted": "network.mode", "dns.rate": "network.dns_queries_per_second",
-		"sni.quic": "network.sni", "sni.mismatch": "network.sni", "sni.encrypted": "network.sni", "sni.not-tls": "network.sni",
+		"sni.quic": "network.sni", "sni.mismatch": "network.sni", "sni.encrypted": "network.sni", "sni.not-tls": "network.sni", "sni.limit": "network.sni",
 	}[rule]
 }
