@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"slices"
 	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/detect"
@@ -10,9 +11,16 @@ import (
 	"github.com/code-on-incus/coi/pkg/coi"
 )
 
-// joinWindow is how far apart the record of the guard and the connection of
-// the process may be, in either order.
-const joinWindow = 5 * time.Second
+// How far apart the record of the guard and the connection of the process may
+// be, in either order: all that are near are candidates; where none is, as on a
+// loaded host, the nearest that is not too far.
+const (
+	joinNear   = time.Second
+	joinWindow = 5 * time.Second
+)
+
+// maxCandidates bounds the processes that are named for one refused attempt.
+const maxCandidates = 8
 
 // maxConnects bounds what is remembered for joining.
 const maxConnects = 512
@@ -35,7 +43,7 @@ func (n *netState) remember(c *container, ev event.Event) {
 	var rest []netrec.Record
 	for _, r := range n.open {
 		switch {
-		case r.Peer == ev.Peer && r.Port == ev.Port:
+		case concerns(r, ev):
 			c.who(r, ev)
 		case time.Since(r.TS) < joinWindow:
 			rest = append(rest, r)
@@ -74,15 +82,41 @@ func (c *container) takeGuard(r netrec.Record) {
 	if r.Peer == "" || r.Port == 0 {
 		return
 	}
-	for i := len(c.net.connects) - 1; i >= 0; i-- {
-		if e := c.net.connects[i]; e.Peer == r.Peer && e.Port == r.Port && r.TS.Sub(e.TS).Abs() < joinWindow {
-			c.who(r, e)
-			return
-		}
+	found := candidates(c.net.connects, r)
+	for _, e := range found {
+		c.who(r, e)
 	}
-	if len(c.net.open) < maxConnects {
+	if len(found) == 0 && len(c.net.open) < maxConnects {
 		c.net.open = append(c.net.open, r)
 	}
+}
+
+// concerns reports whether a connection can be what a record of the guard is about.
+func concerns(r netrec.Record, e event.Event) bool {
+	return e.Peer == r.Peer && e.Port == r.Port && (e.Proto == r.Proto || e.Proto == "" || r.Proto == "")
+}
+
+// candidates are the connections, one a process, newest first, that a record of
+// the guard can be about. Which of several it was nobody knows, so all are named.
+func candidates(connects []event.Event, r netrec.Record) (near []event.Event) {
+	seen := map[int]bool{}
+	var far event.Event
+	least := joinWindow
+	for _, e := range slices.Backward(connects) {
+		if seen[e.PID] || !concerns(r, e) {
+			continue
+		}
+		switch apart := r.TS.Sub(e.TS).Abs(); {
+		case apart < joinNear && len(near) < maxCandidates:
+			near, seen[e.PID] = append(near, e), true
+		case apart < least:
+			far, least = e, apart
+		}
+	}
+	if len(near) == 0 && least < joinWindow {
+		near = append(near, far)
+	}
+	return near
 }
 
 // who writes down which process a record of the guard was about.
