@@ -115,7 +115,7 @@ func TestRules(t *testing.T) {
 	if out, _, code := watch(t, "rules", "test", "cred.shadow"); code != 0 {
 		t.Errorf("rules test cred.shadow: exit %d, %s; want 0", code, out)
 	}
-	if _, _, code := watch(t, "rules", "test", "no.such"); code != 1 {
-		t.Errorf("rules test of an unknown rule: exit %d; want 1", code)
+	if _, _, code := watch(t, "rules", "test", "no.such"); code != 2 {
+		t.Errorf("rules test of an unknown rule: exit %d; want 2", code)
 	}
 }

@@ -41,7 +41,7 @@ func (r *rulesTestCmd) Run(c *cli.Context) error {
 		}
 	}
 	if res.Tested == 0 && len(res.Failed) == 0 {
-		return cli.Fail(coi.ExitFailed, "no rule %q", r.What).Hint("coi watch rules list")
+		return cli.Usage("no rule %q", r.What).Hint("coi watch rules list")
 	}
 	if _, err := fmt.Fprintf(c.Stdout, "%d rules tested, %d samples failed\n", res.Tested, len(res.Failed)); err != nil {
 		return err
