@@ -68,6 +68,12 @@ func Reasons(in Input) []Reason {
 			add(r)
 		}
 	}
+	// A trail and a log collect all sessions of a container's name.
+	for i := range list {
+		if in.Session != nil && list[i].At.Before(in.Session.CreatedAt.Truncate(time.Second)) { // logs tell seconds
+			list[i].Detail += " (in an earlier session)"
+		}
+	}
 	slices.SortStableFunc(list, func(a, b Reason) int { return b.At.Compare(a.At) })
 	return slices.CompactFunc(list, func(a, b Reason) bool { return a.Kind == b.Kind && a.Detail == b.Detail })
 }

@@ -50,6 +50,19 @@ func TestNothingToSay(t *testing.T) {
 	}
 }
 
+// What an earlier session of the same container name met is told as that.
+func TestEarlierSession(t *testing.T) {
+	began := time.Date(2026, 5, 22, 10, 0, 0, 500, time.UTC)
+	got := Reasons(Input{
+		Container: "coi-12345678-1", Now: began.Add(time.Hour), Session: &run.Session{Phase: run.Running, CreatedAt: began},
+		Events: []Event{{TS: began.Add(-time.Minute), Category: "network", Action: "blocked", Rule: "block.private", Title: "before"}},
+		Log:    []string{"2026/05/22 10:00:00 [limits] out of memory: node"},
+	})
+	if len(got) != 2 || got[0].Detail != "[limits] out of memory: node" || got[1].Detail != "before (in an earlier session)" {
+		t.Errorf("Reasons = %+v", got)
+	}
+}
+
 func TestFrozenByTheUser(t *testing.T) {
 	at := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	killed := Event{TS: at.Add(-time.Hour), Title: "locked path", Rule: "escape.locked", Action: "killed"}
