@@ -4,8 +4,10 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/code-on-incus/coi/pkg/coi"
+	"github.com/code-on-incus/coi/pkg/run"
 	"github.com/code-on-incus/coi/test/internal/house"
 	"github.com/code-on-incus/coi/test/internal/model"
 )
@@ -86,5 +89,48 @@ func TestNoSlotLeft(t *testing.T) {
 	r := do(t, dir, "shell", "--background", "--debug")
 	if r.Code != 1 || !strings.Contains(r.Stderr, names[9]) || !strings.Contains(r.Stderr, "coi clean") {
 		t.Errorf("%s\nwant exit 1, the slots and what frees one", r)
+	}
+}
+
+// Session §12: a session that is killed while it starts is gone, whatever its start
+// was doing: nothing of it comes up afterwards.
+func TestKillWhileItStarts(t *testing.T) {
+	for moment, reached := range map[string]func(container string) bool{
+		"its container is there": func(c string) bool { return exec.Command("incus", "info", c).Run() == nil },
+		"its container runs": func(c string) bool {
+			out, err := exec.Command("incus", "list", "-f", "csv", "-c", "s", "^"+c+"$").Output()
+			return err == nil && strings.TrimSpace(string(out)) == "RUNNING"
+		},
+		"its command may begin": func(c string) bool {
+			var rec run.Session
+			return run.Read(the.Home.Run(c+run.SessionFile), &rec) == nil && rec.Phase == run.Running
+		},
+	} {
+		t.Run(moment, func(t *testing.T) {
+			dir := workspace(t)
+			c := coi.ContainerName(the.Prefix, dir, 1)
+			start := the.Command(t.Context(), house.Call{Dir: dir, Args: []string{"shell", "--background", "--debug"}})
+			if err := start.Start(); err != nil {
+				t.Fatal(err)
+			}
+			err := house.Eventually(t.Context(), 30*time.Second, func() error {
+				if !reached(c) {
+					return errors.New("not yet")
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			must(t, dir, "kill", "--force", c)
+			_ = start.Wait() // it may have been quick enough to end well
+			if err := exec.Command("incus", "info", c).Run(); err == nil {
+				t.Errorf("%s is there after it was killed", c)
+			}
+			gone(t, 10*time.Second, coi.Hash8(dir))
+			if left, _ := filepath.Glob(the.Home.Run(c + run.NetFile)); len(left) > 0 {
+				t.Errorf("%v is left", left)
+			}
+		})
 	}
 }
