@@ -173,10 +173,11 @@ func TestRootToolIsJudged(t *testing.T) {
 	}
 	s := begin(t, dir, "id -u > uid; "+awaitGo+"sleep 60")
 	err := house.Eventually(t.Context(), time.Minute, func() error {
-		if data, err := os.ReadFile(dir + "/uid"); err != nil || string(data) != "0\n" {
-			return fmt.Errorf("control: the tool is %q, %v; want root", data, err)
+		data, err := os.ReadFile(dir + "/uid")
+		if err == nil && string(data) != "0\n" {
+			err = fmt.Errorf("control: the tool is %q; want root", data)
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, s.out.String())

@@ -155,8 +155,11 @@ func terminal(t *testing.T, dir string, b block) {
 	err := house.Eventually(t.Context(), time.Minute, func() error {
 		r := do(t, dir, "tmux", "list", "--json")
 		var sessions []struct{ Container string }
-		if err := json.Unmarshal([]byte(r.Stdout), &sessions); err != nil || len(sessions) == 0 {
-			return fmt.Errorf("no session runs: %v, %s: %s", err, r, said())
+		if err := json.Unmarshal([]byte(r.Stdout), &sessions); err != nil {
+			return fmt.Errorf("%w: %s", err, r)
+		}
+		if len(sessions) == 0 {
+			return fmt.Errorf("no session runs: %s: %s", r, said())
 		}
 		return nil
 	})

@@ -60,7 +60,7 @@ func TestTailAllowsByKey(t *testing.T) {
 	}
 	asks("two.example.com")
 	shows("\n    a: allow two.example.com for 10 minutes")
-	for _, line := range strings.Split(tmux("capture-pane", "-p"), "\n") {
+	for line := range strings.SplitSeq(tmux("capture-pane", "-p"), "\n") {
 		if strings.HasPrefix(line, "     ") {
 			t.Errorf("a line begins in the middle: %q", line)
 		}
