@@ -5,11 +5,13 @@ package e2e
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -124,7 +126,19 @@ func TestOpenWithoutAGuard(t *testing.T) {
 		}
 		return string(out)
 	}
-	incus("network", "create", bridge, "ipv4.address=10.219.77.1/24", "ipv4.nat=false", "ipv6.address=none")
+	// Incus looks through all interfaces of the host while it makes a bridge, and
+	// gives up when one of another session goes away meanwhile.
+	err := house.Eventually(t.Context(), 30*time.Second, func() error {
+		out, err := exec.Command("incus", "network", "create", bridge, "ipv4.address=10.219.77.1/24", "ipv4.nat=false", "ipv6.address=none").CombinedOutput()
+		if err != nil {
+			_ = exec.Command("incus", "network", "delete", bridge).Run()
+			err = fmt.Errorf("incus network create: %w: %s", err, out)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { incus("network", "delete", bridge) })
 	incus("project", "create", project, "-c", "features.images=false", "-c", "features.storage.volumes=false", "-c", "features.networks=false")
 	t.Cleanup(func() { incus("project", "delete", "--force", project) })
