@@ -163,7 +163,7 @@ func (p *tailPrinter) print(a attempt) {
 	}
 	p.last = a
 	if p.tty {
-		_, _ = fmt.Fprint(p.x.Stderr, "    a: allow "+cli.Escape(target(a))+" for 10 minutes   s: until the container ends   q: quit"+"\n")
+		_, _ = fmt.Fprint(p.x.Stderr, "    a: allow "+cli.Escape(target(a))+" for 10 minutes   s: until the container ends   q: quit\n")
 	} else {
 		_, _ = fmt.Fprint(p.x.Stderr, "hint: coi netguard allow "+cli.ShellQuote(a.Container)+" "+cli.ShellQuote(target(a))+"\n")
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/code-on-incus/coi/cmd/coi-health/internal/agent"
 	"github.com/code-on-incus/coi/cmd/coi-health/internal/check"
+	"github.com/code-on-incus/coi/cmd/coi-health/internal/facts"
 	"github.com/code-on-incus/coi/pkg/run"
 )
 
@@ -226,8 +227,8 @@ func (l *lab) forget(ctx context.Context, name string) {
 }
 
 func (l *lab) guardAlive() bool {
-	var guard run.Daemon
-	return run.Read(l.Facts.Home.Run(run.NetguardFile), &guard) == nil && guard.Alive(time.Now())
+	guard := facts.Optional[run.Daemon](l.Facts.Home.Run(run.NetguardFile))
+	return guard != nil && guard.Alive(time.Now())
 }
 
 // removeRecords reports whether there were any. The files by which the guards

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/events"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/policy"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/sni"
@@ -98,7 +100,6 @@ func (g *Guard) tls(ctx context.Context, conn *net.TCPConn, client netip.Addr, t
 		return
 	}
 	defer b.tls.leave(f)
-	var raw []byte
 	hello, raw, err := sni.Read(ctx, conn)
 	if err != nil && !errors.Is(err, sni.ErrNotTLS) {
 		return
@@ -190,16 +191,14 @@ func (n *names) led(a netip.Addr, name string) bool {
 func (g *Guard) review(b *box, p *policy.Policy) {
 	// Not under both locks at once: a connection that is judged takes the other first.
 	b.tls.mu.Lock()
-	flows := make([]*tlsFlow, 0, len(b.tls.open))
-	judged := map[*tlsFlow]tlsFlow{}
+	flows := make(map[*tlsFlow]tlsFlow, len(b.tls.open))
 	for f := range b.tls.open {
-		flows, judged[f] = append(flows, f), *f
+		flows[f] = *f
 	}
 	b.tls.mu.Unlock()
 	bad := map[*tlsFlow]bool{}
-	for _, f := range flows {
-		was := judged[f]
-		k := policy.Packet{Src: p.V4, Dst: was.to.Addr(), Proto: 6, Port: was.to.Port()}
+	for f, was := range flows {
+		k := policy.Packet{Src: p.V4, Dst: was.to.Addr(), Proto: unix.IPPROTO_TCP, Port: was.to.Port()}
 		if k.Dst.Is6() {
 			k.Src = p.V6
 		}

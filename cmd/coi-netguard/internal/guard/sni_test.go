@@ -33,26 +33,12 @@ func serveTLS(t *testing.T, w *world, addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var l net.Listener
-	w.net.Inet.Do(func() { l, err = net.Listen("tcp", addr) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
 	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{cert}, PrivateKey: key}}, NextProtos: []string{"h2"}}
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				s := tls.Server(c, config)
-				_, _ = io.Copy(s, s)
-				_ = s.Close()
-			}()
-		}
-	}()
+	w.net.Inet.Accept(addr, func(c net.Conn) {
+		s := tls.Server(c, config)
+		_, _ = io.Copy(s, s)
+		_ = s.Close()
+	})
 }
 
 // asks opens a TLS connection from a container and asks for a name; "" asks for none.

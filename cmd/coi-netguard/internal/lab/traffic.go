@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ServeTCP accepts on addr inside n and says hello, until the test ends.
-func (n *NS) ServeTCP(addr string) {
+// Accept has handle called with each connection to addr inside n, on a goroutine
+// of its own, until the test ends. handle's connection is closed after it.
+func (n *NS) Accept(addr string, handle func(net.Conn)) {
 	n.t.Helper()
 	var l net.Listener
 	var err error
@@ -27,21 +28,29 @@ func (n *NS) ServeTCP(addr string) {
 			}
 			go func() {
 				defer func() { _ = c.Close() }()
-				_, _ = c.Write([]byte("hello"))
-				// The other end decides when it has had enough.
-				buf := make([]byte, 512)
-				for {
-					k, err := c.Read(buf)
-					if err != nil {
-						return
-					}
-					if _, err := c.Write(buf[:k]); err != nil {
-						return
-					}
-				}
+				handle(c)
 			}()
 		}
 	}()
+}
+
+// ServeTCP accepts on addr inside n and says hello, until the test ends.
+func (n *NS) ServeTCP(addr string) {
+	n.t.Helper()
+	n.Accept(addr, func(c net.Conn) {
+		_, _ = c.Write([]byte("hello"))
+		// The other end decides when it has had enough.
+		buf := make([]byte, 512)
+		for {
+			k, err := c.Read(buf)
+			if err != nil {
+				return
+			}
+			if _, err := c.Write(buf[:k]); err != nil {
+				return
+			}
+		}
+	})
 }
 
 // ServeUDP answers every datagram to addr inside n with answer of it.

@@ -71,8 +71,7 @@ func Base(e *Env, f *Facts) *nft.Table {
 			e.redirect(unix.IPPROTO_UDP), e.redirect(unix.IPPROTO_TCP),
 		}},
 		nft.Chain{Name: "sni", Hook: &nft.Hook{Type: "nat", Num: nft.Prerouting, Priority: prioSNI}, Rules: []nft.Rule{
-			rule("sni", ours(expr.MetaKeyIIFNAME, e.Prefix), l4(unix.IPPROTO_TCP), marked(e.named()), clearMark(e.named()),
-				stmts{&expr.Immediate{Register: reg1, Data: port(e.DNSPort)}, &expr.Redir{RegisterProtoMin: reg1}}),
+			rule("sni", ours(expr.MetaKeyIIFNAME, e.Prefix), l4(unix.IPPROTO_TCP), marked(e.named()), clearMark(e.named()), e.toGuard()),
 		}},
 		nft.Chain{Name: "masq", Hook: &nft.Hook{Type: "nat", Num: nft.Postrouting, Priority: prioMasq}, Rules: []nft.Rule{
 			rule("masq4", v4(), stmts{saddr(false), in("pool4")}, notOurs(expr.MetaKeyOIFNAME, "coi"), stmts{&expr.Masq{}}),
@@ -115,8 +114,12 @@ func (e *Env) direct(proto uint8) nft.Rule {
 }
 
 func (e *Env) redirect(proto uint8) nft.Rule {
-	return rule("dns", ours(expr.MetaKeyIIFNAME, e.Prefix), l4(proto), stmts{dport(), eq(port(53))},
-		stmts{&expr.Immediate{Register: reg1, Data: port(e.DNSPort)}, &expr.Redir{RegisterProtoMin: reg1}})
+	return rule("dns", ours(expr.MetaKeyIIFNAME, e.Prefix), l4(proto), stmts{dport(), eq(port(53))}, e.toGuard())
+}
+
+// toGuard redirects a flow to the guard's port.
+func (e *Env) toGuard() stmts {
+	return stmts{&expr.Immediate{Register: reg1, Data: port(e.DNSPort)}, &expr.Redir{RegisterProtoMin: reg1}}
 }
 
 // refuse is chain d_<rule>: count, log within the container's share, end.

@@ -139,12 +139,11 @@ func notOurs(key expr.MetaKey, prefix string) stmts {
 	return stmts{meta(key, reg1), ne([]byte(prefix))}
 }
 
-func unmarked(bit uint32) stmts {
-	return stmts{meta(expr.MetaKeyMARK, reg1), &expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4, Mask: native(bit), Xor: native(0)}, eq(native(0))}
-}
+func unmarked(bit uint32) stmts { return append(markBit(bit), eq(native(0))) }
+func marked(bit uint32) stmts   { return append(markBit(bit), ne(native(0))) }
 
-func marked(bit uint32) stmts {
-	return stmts{meta(expr.MetaKeyMARK, reg1), &expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4, Mask: native(bit), Xor: native(0)}, ne(native(0))}
+func markBit(bit uint32) stmts {
+	return stmts{meta(expr.MetaKeyMARK, reg1), &expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4, Mask: native(bit), Xor: native(0)}}
 }
 
 func setMark(bit uint32) stmts {
