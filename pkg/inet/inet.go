@@ -38,9 +38,16 @@ func metadata() []netip.Prefix {
 	return out
 }
 
-// IsMetadata reports whether a is in one of these ranges.
+// Gateway is the router and name server of every session, coi's own. It lies in
+// the link-local range, and no cloud answers there.
+var Gateway = netip.MustParseAddr("169.254.0.1")
+
+// IsMetadata reports whether a is in one of these ranges, and not coi's own.
 func IsMetadata(a netip.Addr) bool {
 	a = a.WithZone("")
+	if a.Unmap() == Gateway {
+		return false
+	}
 	for _, p := range Metadata {
 		if p.Contains(a) {
 			return true

@@ -16,7 +16,7 @@ func TestMetadata(t *testing.T) {
 			t.Errorf("IsMetadata(%s) = false; want true", a)
 		}
 	}
-	for _, a := range []string{"169.253.169.254", "168.63.129.17", "100.100.100.201", "10.0.0.1", "192.0.2.1", "fd00:ec3::254", "fe80::1", "64:ff9b::a00:1", "2001:db8::a9fe:a9fe", "::1"} {
+	for _, a := range []string{"169.253.169.254", "168.63.129.17", "100.100.100.201", "10.0.0.1", "192.0.2.1", "fd00:ec3::254", "fe80::1", "64:ff9b::a00:1", "2001:db8::a9fe:a9fe", "::1", Gateway.String(), "::ffff:169.254.0.1"} {
 		if IsMetadata(netip.MustParseAddr(a)) {
 			t.Errorf("IsMetadata(%s) = true; want false", a)
 		}

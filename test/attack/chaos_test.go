@@ -136,7 +136,7 @@ func (c *chaos) watchman() {
 	}
 	c.guardDir = dir
 	c.guard = strings.TrimSpace(must(c.t, dir, "shell", "--background", "--debug", "--persistent").Stdout)
-	set := fmt.Sprintf("cat >/usr/local/bin/knock <<'X'\n%sX\nchmod 755 /usr/local/bin/knock\ncat >/etc/systemd/system/knock.service <<'X'\n%sX\nsystemctl -q enable --now knock; echo precious >/etc/precious", c.tries(), knock)
+	set := fmt.Sprintf("cat >/usr/local/bin/knock <<'X'\n%sX\nchmod 755 /usr/local/bin/knock\ncat >/etc/systemd/system/knock.service <<'X'\n%sX\nsystemctl -q enable --now knock && echo precious >/etc/precious", c.tries(), knock)
 	must(c.t, dir, "container", "exec", c.guard, "--", "sh", "-c", set)
 	if err := house.Eventually(c.ctx, 30*time.Second, func() error {
 		if c.open.Load() == 0 {
@@ -144,7 +144,8 @@ func (c *chaos) watchman() {
 		}
 		return nil
 	}); err != nil {
-		c.t.Fatal(err)
+		the.Tell(c.t, c.guard)
+		c.t.Fatal(err, c.do(dir, "container", "exec", c.guard, "--capture", "--format", "raw", "--", "sh", "-c", "systemctl status --no-pager knock; cat /usr/local/bin/knock; sh -x /usr/local/bin/knock & sleep 4; kill $!"))
 	}
 }
 

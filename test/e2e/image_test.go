@@ -10,7 +10,9 @@ import (
 // Session §18: what the documentation says is in the image is there and starts.
 func TestImageContents(t *testing.T) {
 	dir := workspace(t)
-	const look = `for p in git curl wget jq unzip gpg sudo tmux dig rg fzf fd bat tree strace lsof sqlite3 gcc make python3 pipx node npm gh docker close stop poweroff halt shutdown reboot claude opencode pi; do
+	// The first command: it comes before systemd listens.
+	const look = `sudo systemctl start basic.target || echo "systemctl does not wait for the boot"
+for p in git curl wget jq unzip gpg sudo tmux dig rg fzf fd bat tree strace lsof sqlite3 gcc make python3 pipx node npm gh docker close stop poweroff halt shutdown reboot claude opencode pi; do
 	command -v $p >/dev/null || echo "no $p"
 done
 [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 22 ] || echo "node is old"

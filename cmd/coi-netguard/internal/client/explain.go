@@ -186,7 +186,7 @@ func (f *Files) unasked(p *policy.Policy, t Target) Answer {
 		out.Verdict, out.Allowed, out.Rule, out.Note = policy.Deny, false, "allowlist.default", "the name would not resolve"
 	case !ports.Has(t.Port) && t.Proto != "icmp":
 		out.Verdict, out.Allowed, out.Rule, out.Note = policy.Deny, false, "port.class", "would be asked; open on ports "+ports.String()
-	case t.Proto == "udp" && t.Port == policy.TLSPort && p.SNI == policy.SNIEnforce:
+	case t.Proto == "udp" && t.Port == policy.TLSPort && p.RefusesQUIC(ports):
 		out.Verdict, out.Allowed, out.Rule, out.Note = policy.Deny, false, "sni.quic", "would be asked; QUIC hides the name, TCP is open"
 	default:
 		out.Rule, out.Origin = "allow.name", by.Origin

@@ -363,8 +363,7 @@ func (b *builder) class(ports Ports) (r []nft.Rule) {
 	p := b.p
 	if p.ChecksNames(ports) {
 		tls := stmts{dport(), eq(port(TLSPort))}
-		if p.SNI == SNIEnforce {
-			// Its name is encrypted; clients fall back to TCP.
+		if p.RefusesQUIC(ports) {
 			r = append(r, rule("sni.quic", l4(unix.IPPROTO_UDP), tls, goTo("d_sni.quic")))
 		}
 		r = append(r, rule("sni", l4(unix.IPPROTO_TCP), tls, setMark(b.e.named()), goTo(p.Chain("n"))))

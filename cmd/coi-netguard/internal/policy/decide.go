@@ -87,7 +87,7 @@ func Decide(p *Policy, f *Facts, dyn Index, k Packet) Decision {
 		return Decision{Deny, "icmp"}
 	case !known:
 		return Decision{Deny, "allowlist.default"}
-	case k.Proto == unix.IPPROTO_UDP && k.Port == TLSPort && p.SNI == SNIEnforce && ports.Has(k.Port):
+	case k.Proto == unix.IPPROTO_UDP && k.Port == TLSPort && p.RefusesQUIC(ports):
 		return Decision{Deny, "sni.quic"}
 	case echo(k), ported(k.Proto) && ports.Has(k.Port):
 		return Decision{Pass, "allow.name"}

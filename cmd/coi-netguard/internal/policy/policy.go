@@ -11,6 +11,7 @@ import (
 
 	"github.com/code-on-incus/coi/pkg/coi"
 	"github.com/code-on-incus/coi/pkg/dest"
+	"github.com/code-on-incus/coi/pkg/inet"
 	"github.com/code-on-incus/coi/pkg/run"
 )
 
@@ -22,7 +23,7 @@ const (
 )
 
 // Gateway is the host side of every veth: gateway and resolver of the container.
-var Gateway = netip.MustParseAddr("169.254.0.1")
+var Gateway = inet.Gateway
 
 // Gateway6 is the same for IPv6; Incus gives it to every routed nic.
 var Gateway6 = netip.MustParseAddr("fe80::1")
@@ -97,6 +98,10 @@ const TLSPort = 443
 func (p *Policy) ChecksNames(ports Ports) bool {
 	return p.Mode == Allowlist && p.SNI != SNIOff && ports.Has(TLSPort)
 }
+
+// RefusesQUIC reports whether datagrams to the port of TLS are refused where
+// names open it: the name stands encrypted in them. Clients fall back to TCP.
+func (p *Policy) RefusesQUIC(ports Ports) bool { return p.SNI == SNIEnforce && p.ChecksNames(ports) }
 
 // Error names the key of the spec that is wrong.
 type Error struct{ Key, Problem string }

@@ -34,6 +34,10 @@ var exfilChain = Detector{
 			return nil
 		}
 		for _, m := range v.Recent("finding") {
+			// A mere question to a metadata service brought nothing that could be sent.
+			if m.Rule == "cred.token" && m.Host != "" && m.Level.Rank() < coi.High.Rank() {
+				continue
+			}
 			if strings.HasPrefix(m.Rule, "cred.") && !oneOf(m.Rule, "cred.sniff", "cred.hunt") {
 				return one(Finding{Level: coi.High, Title: "data sent after " + m.Rule, PID: ev.PID, Peer: ev.Peer, Port: ev.Port, Host: host, Path: m.Path})
 			}
@@ -42,6 +46,11 @@ var exfilChain = Detector{
 	},
 	Fire: []Sample{{Level: coi.High, Events: []event.Event{
 		{Type: event.Exec, PID: 5, PPID: 1, Exe: "/usr/bin/bash", Argv: []string{"bash", "x.sh"}},
+		{Type: event.Exec, PID: 6, PPID: 5, Exe: "/usr/bin/curl", Argv: []string{"curl", "http://169.254.169.254/latest/meta-data/iam/security-credentials/"}},
+		{Type: event.Exec, PID: 7, PPID: 5, Exe: "/usr/bin/python3", Argv: []string{"python3", "send.py"}},
+		{Type: event.Connect, PID: 7, PPID: 5, Exe: "/usr/bin/python3", Peer: "203.0.113.9", Port: 443, Dir: "out"},
+	}}, {Level: coi.High, Events: []event.Event{
+		{Type: event.Exec, PID: 5, PPID: 1, Exe: "/usr/bin/bash", Argv: []string{"bash", "x.sh"}},
 		{Type: event.Exec, PID: 6, PPID: 5, Exe: "/usr/bin/cat", Argv: []string{"cat", "/home/code/.aws/credentials"}},
 		{Type: event.Exec, PID: 7, PPID: 5, Exe: "/usr/bin/python3", Argv: []string{"python3", "send.py"}},
 		{Type: event.Connect, PID: 7, PPID: 5, Exe: "/usr/bin/python3", Peer: "203.0.113.9", Port: 443, Dir: "out"},
@@ -49,6 +58,11 @@ var exfilChain = Detector{
 	Quiet: []Sample{{Events: []event.Event{
 		{Type: event.Exec, PID: 5, PPID: 1, Exe: "/usr/bin/curl", Argv: []string{"curl", "http://169.254.169.254/latest/meta-data/"}},
 		{Type: event.Connect, PID: 5, PPID: 1, Exe: "/usr/bin/curl", Peer: "169.254.169.254", Port: 80, Dir: "out"},
+	}}, {Events: []event.Event{
+		{Type: event.Exec, PID: 5, PPID: 1, Exe: "/usr/bin/bash", Argv: []string{"bash", "where.sh"}},
+		{Type: event.Exec, PID: 6, PPID: 5, Exe: "/usr/bin/curl", Argv: []string{"curl", "http://169.254.169.254/latest/meta-data/"}},
+		{Type: event.Exec, PID: 7, PPID: 5, Exe: "/usr/bin/python3", Argv: []string{"python3", "tell.py"}},
+		{Type: event.Connect, PID: 7, PPID: 5, Exe: "/usr/bin/python3", Peer: "203.0.113.9", Port: 443, Dir: "out"},
 	}}, {Events: []event.Event{
 		{Type: event.Exec, PID: 5, PPID: 1, Exe: "/usr/bin/ssh", Argv: []string{"ssh", "h"}},
 		{Type: event.Open, PID: 5, Exe: "/usr/bin/ssh", Path: "/home/code/.ssh/id_rsa"},

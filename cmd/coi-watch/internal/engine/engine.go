@@ -277,7 +277,7 @@ func (e *Engine) note(ev event.Event, found []detect.Finding) {
 			e.said[saidKey{f.Rule, ev.PID}] = saying{e.trk.Now(), f.Level.Rank()}
 		}
 		if f.Level != coi.Info {
-			e.trk.Note(ev.PID, track.Mark{Kind: "finding", Rule: f.Rule, Path: f.Path, Host: f.Host})
+			e.trk.Note(ev.PID, track.Mark{Kind: "finding", Rule: f.Rule, Level: f.Level, Path: f.Path, Host: f.Host})
 		}
 	}
 	switch ev.Type {

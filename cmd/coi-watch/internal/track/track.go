@@ -15,6 +15,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/wiring"
+	"github.com/code-on-incus/coi/pkg/coi"
 )
 
 // Limits of the state of one container.
@@ -64,9 +65,11 @@ type Mark struct {
 	Mono int64
 	Kind string // "open", "connect", "fetch", "finding"
 	Rule string
-	Path string
-	Host string
-	PID  int
+	// Level is that of the finding, as it was when it was made.
+	Level coi.Level
+	Path  string
+	Host  string
+	PID   int
 }
 
 // Tracker is the state of one container. It is not safe for concurrent use.
