@@ -66,8 +66,38 @@ func sessions(ctx context.Context, h *house.House, rounds int) (out []measure, e
 	if r := h.Do(ctx, house.Call{Dir: ws, Args: []string{"kill", "--all", "--yes"}}); r.Code != 0 {
 		return nil, fmt.Errorf("%s", r)
 	}
+	bare, err := bareCrowd(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, bare)
 	again, err := resumes(ctx, h, rounds)
 	return append(out, again...), err
+}
+
+// bareCrowd is what the machine and Incus make of a crowd without coi.
+func bareCrowd(ctx context.Context, h *house.House) (m measure, err error) {
+	var took []time.Duration
+	var names []string
+	defer func() {
+		err = errors.Join(err, bareIncus(context.WithoutCancel(ctx), append([]string{"delete", "-f"}, names...)...))
+	}()
+	for n := range crowd {
+		name := fmt.Sprintf("%scrowd-%d", h.Prefix, n)
+		start := time.Now()
+		if err := bareIncus(ctx, "init", house.Image, name); err != nil {
+			return m, err
+		}
+		names = append(names, name)
+		for _, argv := range [][]string{{"start", name}, {"exec", name, "--", "true"}} {
+			if err := bareIncus(ctx, argv...); err != nil {
+				return m, err
+			}
+		}
+		took = append(took, time.Since(start))
+	}
+	first, last := median(took[:edge]), median(took[crowd-edge:])
+	return measure{"the same, raw init+start+exec", last / first, "ratio", 0, fmt.Sprintf("%.0f ms / %.0f ms", last, first)}, nil
 }
 
 // resumes compares the second start of a container that is kept with what a
