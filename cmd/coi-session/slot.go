@@ -110,8 +110,9 @@ func (b *begin) elsewhere(found map[int]incus.Instance) error {
 }
 
 // finishTime is how long a start waits for a persistent container that is just
-// being put away, instead of making another one.
-const finishTime = 5 * time.Second
+// being put away, instead of making another one. Usually that is a moment; after
+// a crash of Incus it is as long as the processes inside need to end.
+const finishTime = time.Minute
 
 // letFinish waits for supervisors that are about to let go of a persistent
 // container, when such a one is wanted, and for Incus to see that it has stopped:
@@ -128,6 +129,7 @@ func (b *begin) letFinish(slots pick.Slots, found map[int]incus.Instance) {
 			continue
 		}
 		name := coi.ContainerName(b.home.Prefix, b.identity, n)
+		_, done := b.c.Step("waiting for " + name + ", which is being put away")
 		if l, err := home.WaitLock(ctx, record.LockPath(b.home, name)); err == nil {
 			l.Unlock()
 		}
@@ -144,6 +146,7 @@ func (b *begin) letFinish(slots pick.Slots, found map[int]incus.Instance) {
 			case <-time.After(50 * time.Millisecond):
 			}
 		}
+		done()
 	}
 }
 

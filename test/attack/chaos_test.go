@@ -30,7 +30,7 @@ import (
 // run may take.
 const (
 	chaosKills = 50
-	chaosTime  = 20 * time.Minute
+	chaosTime  = 28 * time.Minute
 )
 
 // TestChaos kills the command, the supervisor, both guards and Incus itself at
@@ -160,7 +160,7 @@ func (c *chaos) round(i int) {
 	dir, args := c.dir, []string{"shell", "--background", "--debug"}
 	if i%7 == 0 {
 		// The container that tries all the while ends and starts again instead.
-		dir, args = c.guardDir, append(args, "--persistent")
+		dir, args = c.guardDir, append(args, "--persistent", "--slot", "1")
 		_ = c.do(dir, "shutdown", "--timeout", "5", c.guard)
 	}
 	cmd := the.Command(c.ctx, house.Call{Dir: dir, Args: args})
@@ -244,7 +244,7 @@ func (c *chaos) again() {
 		if r := c.do(c.guardDir, "container", "running", c.guard); r.Code == 0 {
 			return nil
 		}
-		r := c.do(c.guardDir, "shell", "--background", "--debug", "--persistent")
+		r := c.do(c.guardDir, "shell", "--background", "--debug", "--persistent", "--slot", "1")
 		return fmt.Errorf("%s", r)
 	})
 	if err != nil {

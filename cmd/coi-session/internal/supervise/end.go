@@ -407,6 +407,8 @@ func (s *Supervisor) letGo(r record.Record, gone bool) {
 // start is left stopped.
 func (s *Supervisor) undo(ctx context.Context) error {
 	s.cease()
+	// Whoever wants the name next waits for this, as for any other end.
+	_ = s.file.Change(func(r *record.Record) { r.Phase = run.Saving })
 	r := s.file.Get()
 	s.closeNet(ctx)
 	outcome, why := "deleted", ""
