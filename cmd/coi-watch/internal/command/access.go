@@ -198,7 +198,13 @@ func (s *Simple) operands(add adder, out *[]Access) {
 		add(Write, p.Rest...)
 	case "touch":
 		add(Attrib, p.Rest...)
-	case "chmod", "chown", "chgrp", "chattr", "setfacl", "setcap":
+	case "chattr": // a mode that starts with a dash is no operand
+		for _, x := range p.Rest {
+			if !strings.HasPrefix(x, "+") && !strings.HasPrefix(x, "=") {
+				add(Attrib, x)
+			}
+		}
+	case "chmod", "chown", "chgrp", "setfacl", "setcap":
 		if len(p.Rest) > 0 {
 			add(Attrib, p.Rest[1:]...)
 		}

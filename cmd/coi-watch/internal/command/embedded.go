@@ -27,7 +27,7 @@ func (e *eval) embedded(s *Simple, f frame) {
 			}
 		}
 	case "gdb":
-		for _, c := range p.Values("ex", "eval-command", "iex") {
+		for _, c := range append(p.Values("ex", "eval-command", "iex"), fedLines(s)...) {
 			if t, ok := strings.CutPrefix(c, "!"); ok {
 				cmds = append(cmds, t)
 			} else if t, ok := strings.CutPrefix(c, "shell "); ok {
@@ -45,6 +45,47 @@ func (e *eval) embedded(s *Simple, f frame) {
 			k, v, _ := strings.Cut(c, "=")
 			if k = strings.ToLower(k); strings.HasSuffix(k, "command") || strings.HasSuffix(k, "pager") || strings.HasSuffix(k, "editor") || strings.HasPrefix(k, "alias.") {
 				cmds = append(cmds, strings.TrimPrefix(v, "!"))
+			}
+		}
+		cmds = append(cmds, gitPrograms(p.Rest)...)
+	case "man":
+		for i, a := range s.Argv {
+			if v, ok := strings.CutPrefix(a, "--pager="); ok {
+				cmds = append(cmds, v)
+			} else if (a == "-P" || a == "-H" || a == "--pager") && i+1 < len(s.Argv) {
+				cmds = append(cmds, s.Argv[i+1])
+			}
+		}
+	case "sort", "split":
+		cmds = append(cmds, p.Values("filter", "compress-program")...)
+	case "tcpdump":
+		cmds = append(cmds, p.Values("z")...)
+	case "apt", "dnf", "yum":
+		for _, o := range p.Values("o") { // APT::Update::Pre-Invoke::=COMMAND
+			if k, v, ok := strings.Cut(o, "="); ok && strings.Contains(strings.ToLower(k), "-invoke") {
+				cmds = append(cmds, v)
+			}
+		}
+	case "nmap":
+		for _, n := range p.Values("script") {
+			if src, ok := e.scriptText(s, e.abs(n)); ok {
+				e.code(s, "lua", src, s.Decoded, f)
+			}
+		}
+	case "rails":
+		if len(p.Rest) > 1 && (p.Rest[0] == "runner" || p.Rest[0] == "r") {
+			e.code(s, "ruby", p.Rest[1], s.Decoded, f)
+		}
+	case "cpan":
+		for _, l := range fedLines(s) {
+			if t, ok := strings.CutPrefix(strings.TrimSpace(l), "!"); ok {
+				e.code(s, "perl", t, s.Decoded, f)
+			}
+		}
+	case "ftp", "lftp":
+		for _, l := range append(fedLines(s), p.Values("c", "e")...) {
+			if t, ok := strings.CutPrefix(strings.TrimSpace(l), "!"); ok {
+				cmds = append(cmds, t)
 			}
 		}
 	case "rsync", "scp", "sftp":
@@ -81,7 +122,12 @@ func (e *eval) embedded(s *Simple, f frame) {
 		}
 	case "npm":
 		cmds = append(cmds, e.packageScripts()...)
-	case "pip", "cargo", "gem", "bundle", "poetry", "uv", "pytest", "rake", "scons", "tox", "nox", "hatch":
+	case "rake":
+		for _, c := range p.Values("e", "E", "p", "execute", "execute-print", "execute-continue") {
+			e.code(s, "ruby", c, s.Decoded, f)
+		}
+		e.buildFiles(s, f)
+	case "pip", "cargo", "gem", "bundle", "poetry", "uv", "pytest", "scons", "tox", "nox", "hatch":
 		e.buildFiles(s, f)
 	case "go":
 		e.runsOwnFile(s, f)
@@ -115,8 +161,49 @@ func handedOn(s *Simple) []string {
 	if i := index(s.Argv, "--"); i > 0 && i+1 < len(s.Argv) && program.Known(s.Argv[i+1]) {
 		return s.Argv[i+1:]
 	}
+	for i := 1; i+1 < len(s.Argv); i++ { // OWN-ARGUMENTS sh -c TEXT
+		if o := s.Argv[i+1]; program.ClassOf(s.Argv[i]) == program.Shell && len(o) > 1 && o[0] == '-' && o[1] != '-' && strings.HasSuffix(o, "c") {
+			return s.Argv[i:]
+		}
+	}
 	if len(s.Argv) > 2 && strings.Contains(s.Prog, "/") && program.Known(s.Argv[1]) {
 		return s.Argv[1:]
+	}
+	return nil
+}
+
+// fedLines are the lines on the standard input of a program that takes commands
+// there.
+func fedLines(s *Simple) []string {
+	if !s.Fed {
+		return nil
+	}
+	return strings.Split(s.Feed, "\n")
+}
+
+// gitPrograms are the commands that "git config KEY VALUE" leaves for later, in
+// settings that git starts a program for.
+func gitPrograms(words []string) []string {
+	if len(words) < 3 || words[0] != "config" {
+		return nil
+	}
+	words = words[1:]
+	if words[0] == "set" {
+		words = words[1:]
+	}
+	if len(words) != 2 {
+		return nil
+	}
+	k, v := strings.ToLower(words[0]), words[1]
+	switch {
+	case strings.HasPrefix(k, "alias."), strings.HasSuffix(k, ".helper"):
+		t, shell := strings.CutPrefix(v, "!")
+		if shell {
+			return []string{t}
+		}
+	case strings.HasSuffix(k, "command"), strings.HasSuffix(k, "pager"), strings.HasSuffix(k, "editor"), strings.HasPrefix(k, "pager."), strings.HasPrefix(k, "filter."),
+		strings.HasSuffix(k, ".external"), strings.HasSuffix(k, ".textconv"), strings.HasSuffix(k, ".cmd"), strings.HasSuffix(k, ".driver"), strings.HasSuffix(k, "fsmonitor"), strings.HasSuffix(k, "askpass"):
+		return []string{v}
 	}
 	return nil
 }

@@ -23,6 +23,22 @@ func (e *eval) wrapper(s *Simple, f frame) (value, bool) {
 			rest = rest[1:]
 		}
 		return e.sub(s, rest, f), true
+	case "logsave", "setarch", "linux32", "linux64", "aa-exec", "eatmydata", "chpst", "softlimit", "setlock", "choom", "cpulimit", "multitime", "pexec", "start-stop-daemon", "daemonize", "chronic", "ts-exec", "perf":
+		p := program.Parse(spec, s.Argv, true)
+		rest := p.Rest
+		if v := p.Values("x", "exec", "startas", "a"); len(v) > 0 && s.Name == "start-stop-daemon" {
+			i := index(s.Argv, "--")
+			if rest = v[:1]; i > 0 {
+				rest = append(rest[:1:1], s.Argv[i+1:]...)
+			}
+			return e.sub(s, rest, f), true
+		}
+		for len(rest) > 1 && !program.Known(rest[0]) { // its own operands: a lock file, an architecture, "stat"
+			rest = rest[1:]
+		}
+		if len(rest) > 0 && program.Known(rest[0]) {
+			return e.sub(s, rest, f), true
+		}
 	case "timeout", "chroot", "taskset", "chrt", "flock":
 		p := program.Parse(spec, s.Argv, true)
 		if v := p.Values("c", "command"); s.Name == "flock" && len(v) > 0 {

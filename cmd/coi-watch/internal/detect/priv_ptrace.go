@@ -7,6 +7,7 @@ import (
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
 	"github.com/code-on-incus/coi/pkg/coi"
@@ -30,7 +31,7 @@ var privPtrace = Detector{
 		}
 		return one(Finding{Level: coi.High, Title: "process attached to another", PID: ev.PID})
 	}),
-	Fire: append(lines(coi.High, "gdb -p 1 -batch -ex 'call (int)system(\"id > /tmp/o\")'", "gdb --pid 77 -ex 'print (void*)dlopen(\"/tmp/x.so\",2)' -ex q", "strace -f -e trace=read,write -p $(pgrep -o sshd) -o /tmp/l"), events(event.Event{Type: event.Ptrace, PID: 3, Exe: "/tmp/i", N: map[string]float64{"target": 99}}, event.Event{Type: event.Ptrace, PID: 3, Exe: "/usr/bin/gdb", N: map[string]float64{"target": 99, "tool": 1}})...),
+	Fire: append(lines(coi.High, "dd if=/tmp/p of=/proc/77/mem bs=1 seek=99 conv=notrunc", "printf '\\x90' > /proc/$PID/mem", "echo 'call system(\"id\")' | sudo gdb -q -n -p 77", "gdb -p 1 -batch -ex 'call (int)system(\"id > /tmp/o\")'", "gdb --pid 77 -ex 'print (void*)dlopen(\"/tmp/x.so\",2)' -ex q", "strace -f -e trace=read,write -p $(pgrep -o sshd) -o /tmp/l"), events(event.Event{Type: event.Ptrace, PID: 3, Exe: "/tmp/i", N: map[string]float64{"target": 99}}, event.Event{Type: event.Ptrace, PID: 3, Exe: "/usr/bin/gdb", N: map[string]float64{"target": 99, "tool": 1}})...),
 	Quiet: append(events(event.Event{Type: event.Ptrace, PID: 3, Exe: "/usr/bin/gdb", N: map[string]float64{"target": 99}}),
 		lines("", "gdb -p 12", "strace -p 4 -e trace=file", "dlv attach 9", "py-spy dump --pid 3", "gdb ./a", "sudo strace --attach pid --summary-only")...),
 }
@@ -49,8 +50,14 @@ func injects(s *command.Simple, _ track.View) *Finding {
 		if !p.Has("p", "pid") {
 			return nil
 		}
-		if slices.ContainsFunc(append(p.Values("ex", "eval-command", "iex"), p.Values("o", "one-line")...), injection.MatchString) {
+		if slices.ContainsFunc(append(append(p.Values("ex", "eval-command", "iex"), p.Values("o", "one-line")...), strings.Split(s.Feed, "\n")...), injection.MatchString) {
 			return say(s, coi.High, "code put into another process")
+		}
+	case "dd", "tee", "cp", "cat", "printf", "echo":
+		for _, a := range s.Accesses() {
+			if changes(a.Op) && paths.Any(a.Classes, paths.ProcMem) {
+				return say(s, coi.High, "memory of another process written").at(a.Path, a.Op)
+			}
 		}
 	case "strace", "ltrace":
 		if !p.Has("p", "attach") {

