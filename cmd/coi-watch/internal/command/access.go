@@ -225,6 +225,8 @@ func (s *Simple) operands(add adder, out *[]Access) {
 		if s.Name == "ssh-add" || s.Name == "ssh-keygen" {
 			add(Use, p.Rest...)
 		}
+	case "xargs", "parallel":
+		add(Read, append(p.Values("a", "arg-file"), p.Values("arg-file")...)...)
 	case "ed", "ex", "red":
 		for line := range strings.Lines(s.Feed) {
 			if w := strings.Fields(line); len(w) == 2 && (w[0] == "e" || w[0] == "E" || w[0] == "r") {

@@ -17,13 +17,21 @@ func (e *eval) embedded(s *Simple, f frame) {
 	var cmds []string
 	switch s.Name {
 	case "vim":
-		for _, c := range p.Values("c", "cmd") {
+		for _, c := range vimCommands(s.Argv) {
 			c = strings.TrimLeft(c, ": ")
-			if t, ok := strings.CutPrefix(c, "!"); ok {
-				cmds = append(cmds, t)
-			} else if strings.HasPrefix(c, "py") || strings.HasPrefix(c, "lua") || strings.HasPrefix(c, "rub") || strings.HasPrefix(c, "perl") {
-				_, t, _ := strings.Cut(c, " ")
+			word, t, _ := strings.Cut(c, " ")
+			if shell, ok := strings.CutPrefix(c, "!"); ok {
+				cmds = append(cmds, shell)
+			} else if strings.HasPrefix(c, "py") || strings.HasPrefix(c, "lua") || strings.HasPrefix(c, "rub") || strings.HasPrefix(c, "perl") || word == "call" || word == "let" || word == "echo" {
 				e.code(s, "", t, s.Decoded, f)
+			} else if strings.HasPrefix(word, "term") || word == "sil" || word == "silent" || word == "exe" || word == "execute" {
+				cmds = append(cmds, strings.TrimLeft(t, `!"':`))
+			}
+		}
+	case "ed":
+		for _, l := range fedLines(s) {
+			if t, ok := strings.CutPrefix(l, "!"); ok {
+				cmds = append(cmds, t)
 			}
 		}
 	case "gdb":
@@ -48,6 +56,11 @@ func (e *eval) embedded(s *Simple, f frame) {
 			}
 		}
 		cmds = append(cmds, gitPrograms(p.Rest)...)
+		for _, a := range p.Rest {
+			if t, ok := strings.CutPrefix(a, "ext::"); ok { // a transport that is a command; "% " is a blank in a word
+				cmds = append(cmds, strings.NewReplacer("%S", "", "%G", "", "% ", " ", "%%", "%").Replace(t))
+			}
+		}
 	case "man":
 		for i, a := range s.Argv {
 			if v, ok := strings.CutPrefix(a, "--pager="); ok {
@@ -111,6 +124,9 @@ func (e *eval) embedded(s *Simple, f frame) {
 				cmds = append(cmds, strings.TrimLeft(t, "-@ "))
 			}
 		}
+		if s.Fed && slices.Contains(p.Values("f", "file", "makefile"), "-") {
+			cmds = append(cmds, recipeLines(s.Feed)...)
+		}
 		cmds = append(cmds, e.recipes(p)...)
 	case "zip":
 		for i, a := range s.Argv {
@@ -172,6 +188,20 @@ func handedOn(s *Simple) []string {
 	return nil
 }
 
+// vimCommands are the commands of -c, --cmd and +; letters of vim before the c
+// take no values.
+func vimCommands(argv []string) []string {
+	var out []string
+	for i, a := range argv {
+		if t, ok := strings.CutPrefix(a, "+"); ok && i > 0 {
+			out = append(out, t)
+		} else if (a == "-c" || a == "--cmd") && i+1 < len(argv) {
+			out = append(out, argv[i+1])
+		}
+	}
+	return out
+}
+
 // fedLines are the lines on the standard input of a program that takes commands
 // there.
 func fedLines(s *Simple) []string {
@@ -223,15 +253,24 @@ func (e *eval) recipes(p program.Parsed) []string {
 		if f == nil || !f.known {
 			continue
 		}
-		var out []string
-		for line := range strings.Lines(strings.ReplaceAll(f.s, "\\\n", " ")) {
-			if t, ok := strings.CutPrefix(line, "\t"); ok {
-				out = append(out, strings.ReplaceAll(strings.TrimLeft(t, "@-+ \t"), "$$", "$"))
-			}
-		}
-		return out
+		return recipeLines(f.s)
 	}
 	return nil
+}
+
+// recipeLines are the commands of the text of a makefile.
+func recipeLines(text string) []string {
+	var out []string
+	for line := range strings.Lines(strings.ReplaceAll(text, "\\\n", " ")) {
+		t, ok := strings.CutPrefix(line, "\t")
+		if head, r, semi := strings.Cut(line, ";"); !ok && semi && strings.Contains(head, ":") {
+			t, ok = r, true // a recipe beside its target
+		}
+		if ok {
+			out = append(out, strings.ReplaceAll(strings.TrimLeft(t, "@-+ \t"), "$$", "$"))
+		}
+	}
+	return out
 }
 
 // buildFiles are programs of their own that package managers and test runners

@@ -2,6 +2,7 @@ package command
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -249,6 +250,9 @@ func Literals(src string) []Literal {
 // text.
 func shellCalls(lang, src string) []string {
 	var out []string
+	if lang == "go" { // its raw strings
+		src = backtick.ReplaceAllStringFunc(src, func(t string) string { return strconv.Quote(t[1 : len(t)-1]) })
+	}
 	lits := Literals(src)
 	for i := 0; i < len(lits) && len(out) < 32; i++ {
 		l := lits[i]
@@ -274,6 +278,9 @@ func shellCalls(lang, src string) []string {
 		if len(out) < 32 && (virtual[lang] && pipesToShell.MatchString(l.Text) || strings.Contains(l.Text, "/dev/tcp/") && strings.ContainsAny(l.Text, "<>")) {
 			out = append(out, l.Text)
 		}
+	}
+	if lang == "tclsh" || lang == "expect" || lang == "wish" {
+		out = append(out, tclCommands(src)...)
 	}
 	if lang == "perl" || lang == "ruby" || lang == "php" || lang == "julia" || lang == "" {
 		for _, m := range backtick.FindAllStringSubmatch(src, 16) {

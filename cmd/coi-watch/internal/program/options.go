@@ -165,7 +165,7 @@ var specs = map[string]Spec{
 	"groovy":            {Short: "ecDl"},
 	"scala":             {Short: "eC", Long: words("execute")},
 	"elixir":            {Short: "erSp", Long: words("eval")},
-	"erl":               {Single: true, Long: words("eval s run noshell")},
+	"erl":               {Single: true, Long: words("eval s run")},
 	"guile":             {Short: "celsL"},
 	"pw":                {Short: "nugGdscewkhHLpV"},
 	"aria2c":            {Short: "doisjxk", Long: words("dir out input-file split max-concurrent-downloads max-connection-per-server header")},
