@@ -188,6 +188,17 @@ func handedOn(s *Simple) []string {
 	return nil
 }
 
+// startsCompound reports shell text that begins with a group or a loop.
+func startsCompound(t string) bool {
+	for _, w := range []string{"(", "{ ", "for ", "while ", "until ", "if "} {
+		if strings.HasPrefix(t, w) {
+			_, whole, foreign := parse(t)
+			return whole && !foreign
+		}
+	}
+	return false
+}
+
 // vimCommands are the commands of -c, --cmd and +; letters of vim before the c
 // take no values.
 func vimCommands(argv []string) []string {
@@ -422,10 +433,8 @@ func (e *eval) unknownCode(s *Simple, f frame) {
 			t := s.Argv[i+1]
 			if len(t) > 12 && strings.ContainsAny(t, "(=;`{ ") {
 				e.code(s, "", t, s.Decoded, f)
-				if s.Argv[i] == "-c" && !strings.Contains(t, "import") && f.depth < MaxDepth {
-					if w := strings.Fields(t); len(w) > 0 && program.Known(w[0]) {
-						e.shell(s, t, f)
-					}
+				if s.Argv[i] == "-c" && !strings.Contains(t, "import") && f.depth < MaxDepth && (runsKnown(t) || startsCompound(t)) {
+					e.shell(s, t, f)
 				}
 			}
 		}

@@ -169,6 +169,7 @@ var specs = map[string]Spec{
 	"guile":             {Short: "celsL"},
 	"pw":                {Short: "nugGdscewkhHLpV"},
 	"aria2c":            {Short: "doisjxk", Long: words("dir out input-file split max-concurrent-downloads max-connection-per-server header")},
+	"cut":               {Short: "bcdf", Long: words("bytes characters delimiter fields output-delimiter")},
 	"irb":               {Short: "rImE"},
 	"rake":              {Short: "eEpfrIRD", Long: words("execute execute-print execute-continue rakefile require")},
 	"sort":              {Short: "kotTS", Long: words("key output field-separator temporary-directory buffer-size compress-program parallel")},
