@@ -174,7 +174,7 @@ func (e *eval) embedded(s *Simple, f frame) {
 // handedOn is the command that a program nobody knows is given to start: all of
 // its arguments when the first of them is a program, or what follows "--".
 func handedOn(s *Simple) []string {
-	if i := index(s.Argv, "--"); i > 0 && i+1 < len(s.Argv) && program.Known(s.Argv[i+1]) {
+	if i := dashes(s.Argv); i > 0 && i+1 < len(s.Argv) && program.Known(s.Argv[i+1]) {
 		return s.Argv[i+1:]
 	}
 	for i := 1; i+1 < len(s.Argv); i++ { // OWN-ARGUMENTS sh -c TEXT

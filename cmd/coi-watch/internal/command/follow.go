@@ -52,7 +52,7 @@ func (e *eval) follow(s *Simple, f frame) value {
 			return e.shell(s, s.Argv[1], f)
 		}
 	case "set":
-		if i := index(s.Argv, "--"); i > 0 {
+		if i := dashes(s.Argv); i > 0 {
 			e.args = s.Argv[i+1:]
 		}
 	case "read", "mapfile", "readarray":

@@ -43,7 +43,7 @@ func (e *eval) wrapper(s *Simple, f frame) (value, bool) {
 		p := program.Parse(spec, s.Argv, true)
 		rest := p.Rest
 		if v := p.Values("x", "exec", "startas", "a"); len(v) > 0 && s.Name == "start-stop-daemon" {
-			i := index(s.Argv, "--")
+			i := dashes(s.Argv)
 			if rest = v[:1]; i > 0 {
 				rest = append(rest[:1:1], s.Argv[i+1:]...)
 			}
@@ -335,7 +335,7 @@ func (e *eval) findExec(s *Simple, f frame) {
 // container finds the command that docker run, kubectl exec and the like start.
 func (e *eval) container(s *Simple, spec program.Spec, f frame) (value, bool) {
 	f.nested = true
-	if i := index(s.Argv, "--"); i > 0 && s.Name != "docker" {
+	if i := dashes(s.Argv); i > 0 && s.Name != "docker" {
 		return e.sub(s, s.Argv[i+1:], f), true
 	}
 	p := program.Parse(spec, s.Argv, true)
@@ -354,18 +354,12 @@ func (e *eval) container(s *Simple, spec program.Spec, f frame) (value, bool) {
 	return value{}, true
 }
 
-func index(list []string, w string) int {
-	for i, v := range list {
-		if v == w {
-			return i
-		}
-	}
-	return -1
-}
+// dashes is where "--" ends the options of a program; -1 if it does not.
+func dashes(list []string) int { return slices.Index(list, "--") }
 
 // namespaces finds the command of nsenter, unshare, bwrap and systemd-run.
 func (e *eval) namespaces(s *Simple, spec program.Spec, f frame) (value, bool) {
-	if i := index(s.Argv, "--"); i > 0 {
+	if i := dashes(s.Argv); i > 0 {
 		return e.sub(s, s.Argv[i+1:], f), true
 	}
 	if s.Name == "capsh" {

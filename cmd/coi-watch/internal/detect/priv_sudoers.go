@@ -111,10 +111,8 @@ func sudoers(s *command.Simple, v track.View) *Finding {
 		return nil
 	}
 	if s.Name == "sudo" {
-		for _, u := range s.Parsed().Values("u", "user") {
-			if minusOne.MatchString(u) {
-				return say(s, coi.High, "sudo asked for a user number that wraps to root")
-			}
+		if slices.ContainsFunc(s.Parsed().Values("u", "user"), minusOne.MatchString) {
+			return say(s, coi.High, "sudo asked for a user number that wraps to root")
 		}
 	}
 	if s.Name == "sudoedit" && s.Arg("-s", "-i") {
