@@ -198,7 +198,13 @@ func (s *Simple) operands(add adder, out *[]Access) {
 		add(Write, p.Rest...)
 	case "touch":
 		add(Attrib, p.Rest...)
-	case "chmod", "chown", "chgrp", "chattr", "setfacl", "setcap":
+	case "chattr": // a mode that starts with a dash is no operand
+		for _, x := range p.Rest {
+			if !strings.HasPrefix(x, "+") && !strings.HasPrefix(x, "=") {
+				add(Attrib, x)
+			}
+		}
+	case "chmod", "chown", "chgrp", "setfacl", "setcap":
 		if len(p.Rest) > 0 {
 			add(Attrib, p.Rest[1:]...)
 		}
@@ -219,6 +225,8 @@ func (s *Simple) operands(add adder, out *[]Access) {
 		if s.Name == "ssh-add" || s.Name == "ssh-keygen" {
 			add(Use, p.Rest...)
 		}
+	case "xargs", "parallel":
+		add(Read, append(p.Values("a", "arg-file"), p.Values("arg-file")...)...)
 	case "ed", "ex", "red":
 		for line := range strings.Lines(s.Feed) {
 			if w := strings.Fields(line); len(w) == 2 && (w[0] == "e" || w[0] == "E" || w[0] == "r") {

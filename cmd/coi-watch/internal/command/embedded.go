@@ -17,17 +17,25 @@ func (e *eval) embedded(s *Simple, f frame) {
 	var cmds []string
 	switch s.Name {
 	case "vim":
-		for _, c := range p.Values("c", "cmd") {
+		for _, c := range vimCommands(s.Argv) {
 			c = strings.TrimLeft(c, ": ")
-			if t, ok := strings.CutPrefix(c, "!"); ok {
-				cmds = append(cmds, t)
-			} else if strings.HasPrefix(c, "py") || strings.HasPrefix(c, "lua") || strings.HasPrefix(c, "rub") || strings.HasPrefix(c, "perl") {
-				_, t, _ := strings.Cut(c, " ")
+			word, t, _ := strings.Cut(c, " ")
+			if shell, ok := strings.CutPrefix(c, "!"); ok {
+				cmds = append(cmds, shell)
+			} else if strings.HasPrefix(c, "py") || strings.HasPrefix(c, "lua") || strings.HasPrefix(c, "rub") || strings.HasPrefix(c, "perl") || word == "call" || word == "let" || word == "echo" {
 				e.code(s, "", t, s.Decoded, f)
+			} else if strings.HasPrefix(word, "term") || word == "sil" || word == "silent" || word == "exe" || word == "execute" {
+				cmds = append(cmds, strings.TrimLeft(t, `!"':`))
+			}
+		}
+	case "ed":
+		for _, l := range fedLines(s) {
+			if t, ok := strings.CutPrefix(l, "!"); ok {
+				cmds = append(cmds, t)
 			}
 		}
 	case "gdb":
-		for _, c := range p.Values("ex", "eval-command", "iex") {
+		for _, c := range append(p.Values("ex", "eval-command", "iex"), fedLines(s)...) {
 			if t, ok := strings.CutPrefix(c, "!"); ok {
 				cmds = append(cmds, t)
 			} else if t, ok := strings.CutPrefix(c, "shell "); ok {
@@ -45,6 +53,52 @@ func (e *eval) embedded(s *Simple, f frame) {
 			k, v, _ := strings.Cut(c, "=")
 			if k = strings.ToLower(k); strings.HasSuffix(k, "command") || strings.HasSuffix(k, "pager") || strings.HasSuffix(k, "editor") || strings.HasPrefix(k, "alias.") {
 				cmds = append(cmds, strings.TrimPrefix(v, "!"))
+			}
+		}
+		cmds = append(cmds, gitPrograms(p.Rest)...)
+		for _, a := range p.Rest {
+			if t, ok := strings.CutPrefix(a, "ext::"); ok { // a transport that is a command; "% " is a blank in a word
+				cmds = append(cmds, strings.NewReplacer("%S", "", "%G", "", "% ", " ", "%%", "%").Replace(t))
+			}
+		}
+	case "man":
+		for i, a := range s.Argv {
+			if v, ok := strings.CutPrefix(a, "--pager="); ok {
+				cmds = append(cmds, v)
+			} else if (a == "-P" || a == "-H" || a == "--pager") && i+1 < len(s.Argv) {
+				cmds = append(cmds, s.Argv[i+1])
+			}
+		}
+	case "sort", "split":
+		cmds = append(cmds, p.Values("filter", "compress-program")...)
+	case "tcpdump":
+		cmds = append(cmds, p.Values("z")...)
+	case "apt", "dnf", "yum":
+		for _, o := range p.Values("o") { // APT::Update::Pre-Invoke::=COMMAND
+			if k, v, ok := strings.Cut(o, "="); ok && strings.Contains(strings.ToLower(k), "-invoke") {
+				cmds = append(cmds, v)
+			}
+		}
+	case "nmap":
+		for _, n := range p.Values("script") {
+			if src, ok := e.scriptText(s, e.abs(n)); ok {
+				e.code(s, "lua", src, s.Decoded, f)
+			}
+		}
+	case "rails":
+		if len(p.Rest) > 1 && (p.Rest[0] == "runner" || p.Rest[0] == "r") {
+			e.code(s, "ruby", p.Rest[1], s.Decoded, f)
+		}
+	case "cpan":
+		for _, l := range fedLines(s) {
+			if t, ok := strings.CutPrefix(strings.TrimSpace(l), "!"); ok {
+				e.code(s, "perl", t, s.Decoded, f)
+			}
+		}
+	case "ftp", "lftp":
+		for _, l := range append(fedLines(s), p.Values("c", "e")...) {
+			if t, ok := strings.CutPrefix(strings.TrimSpace(l), "!"); ok {
+				cmds = append(cmds, t)
 			}
 		}
 	case "rsync", "scp", "sftp":
@@ -70,6 +124,9 @@ func (e *eval) embedded(s *Simple, f frame) {
 				cmds = append(cmds, strings.TrimLeft(t, "-@ "))
 			}
 		}
+		if s.Fed && slices.Contains(p.Values("f", "file", "makefile"), "-") {
+			cmds = append(cmds, recipeLines(s.Feed)...)
+		}
 		cmds = append(cmds, e.recipes(p)...)
 	case "zip":
 		for i, a := range s.Argv {
@@ -81,7 +138,12 @@ func (e *eval) embedded(s *Simple, f frame) {
 		}
 	case "npm":
 		cmds = append(cmds, e.packageScripts()...)
-	case "pip", "cargo", "gem", "bundle", "poetry", "uv", "pytest", "rake", "scons", "tox", "nox", "hatch":
+	case "rake":
+		for _, c := range p.Values("e", "E", "p", "execute", "execute-print", "execute-continue") {
+			e.code(s, "ruby", c, s.Decoded, f)
+		}
+		e.buildFiles(s, f)
+	case "pip", "cargo", "gem", "bundle", "poetry", "uv", "pytest", "scons", "tox", "nox", "hatch":
 		e.buildFiles(s, f)
 	case "go":
 		e.runsOwnFile(s, f)
@@ -112,11 +174,77 @@ func (e *eval) embedded(s *Simple, f frame) {
 // handedOn is the command that a program nobody knows is given to start: all of
 // its arguments when the first of them is a program, or what follows "--".
 func handedOn(s *Simple) []string {
-	if i := index(s.Argv, "--"); i > 0 && i+1 < len(s.Argv) && program.Known(s.Argv[i+1]) {
+	if i := dashes(s.Argv); i > 0 && i+1 < len(s.Argv) && program.Known(s.Argv[i+1]) {
 		return s.Argv[i+1:]
+	}
+	for i := 1; i+1 < len(s.Argv); i++ { // OWN-ARGUMENTS sh -c TEXT
+		if o := s.Argv[i+1]; program.ClassOf(s.Argv[i]) == program.Shell && len(o) > 1 && o[0] == '-' && o[1] != '-' && strings.HasSuffix(o, "c") {
+			return s.Argv[i:]
+		}
 	}
 	if len(s.Argv) > 2 && strings.Contains(s.Prog, "/") && program.Known(s.Argv[1]) {
 		return s.Argv[1:]
+	}
+	return nil
+}
+
+// startsCompound reports shell text that begins with a group or a loop.
+func startsCompound(t string) bool {
+	for _, w := range []string{"(", "{ ", "for ", "while ", "until ", "if "} {
+		if strings.HasPrefix(t, w) {
+			_, whole, foreign := parse(t)
+			return whole && !foreign
+		}
+	}
+	return false
+}
+
+// vimCommands are the commands of -c, --cmd and +; letters of vim before the c
+// take no values.
+func vimCommands(argv []string) []string {
+	var out []string
+	for i, a := range argv {
+		if t, ok := strings.CutPrefix(a, "+"); ok && i > 0 {
+			out = append(out, t)
+		} else if (a == "-c" || a == "--cmd") && i+1 < len(argv) {
+			out = append(out, argv[i+1])
+		}
+	}
+	return out
+}
+
+// fedLines are the lines on the standard input of a program that takes commands
+// there.
+func fedLines(s *Simple) []string {
+	if !s.Fed {
+		return nil
+	}
+	return strings.Split(s.Feed, "\n")
+}
+
+// gitPrograms are the commands that "git config KEY VALUE" leaves for later, in
+// settings that git starts a program for.
+func gitPrograms(words []string) []string {
+	if len(words) < 3 || words[0] != "config" {
+		return nil
+	}
+	words = words[1:]
+	if words[0] == "set" {
+		words = words[1:]
+	}
+	if len(words) != 2 {
+		return nil
+	}
+	k, v := strings.ToLower(words[0]), words[1]
+	switch {
+	case strings.HasPrefix(k, "alias."), strings.HasSuffix(k, ".helper"):
+		t, shell := strings.CutPrefix(v, "!")
+		if shell {
+			return []string{t}
+		}
+	case strings.HasSuffix(k, "command"), strings.HasSuffix(k, "pager"), strings.HasSuffix(k, "editor"), strings.HasPrefix(k, "pager."), strings.HasPrefix(k, "filter."),
+		strings.HasSuffix(k, ".external"), strings.HasSuffix(k, ".textconv"), strings.HasSuffix(k, ".cmd"), strings.HasSuffix(k, ".driver"), strings.HasSuffix(k, "fsmonitor"), strings.HasSuffix(k, "askpass"):
+		return []string{v}
 	}
 	return nil
 }
@@ -136,15 +264,24 @@ func (e *eval) recipes(p program.Parsed) []string {
 		if f == nil || !f.known {
 			continue
 		}
-		var out []string
-		for line := range strings.Lines(strings.ReplaceAll(f.s, "\\\n", " ")) {
-			if t, ok := strings.CutPrefix(line, "\t"); ok {
-				out = append(out, strings.ReplaceAll(strings.TrimLeft(t, "@-+ \t"), "$$", "$"))
-			}
-		}
-		return out
+		return recipeLines(f.s)
 	}
 	return nil
+}
+
+// recipeLines are the commands of the text of a makefile.
+func recipeLines(text string) []string {
+	var out []string
+	for line := range strings.Lines(strings.ReplaceAll(text, "\\\n", " ")) {
+		t, ok := strings.CutPrefix(line, "\t")
+		if head, r, semi := strings.Cut(line, ";"); !ok && semi && strings.Contains(head, ":") {
+			t, ok = r, true // a recipe beside its target
+		}
+		if ok {
+			out = append(out, strings.ReplaceAll(strings.TrimLeft(t, "@-+ \t"), "$$", "$"))
+		}
+	}
+	return out
 }
 
 // buildFiles are programs of their own that package managers and test runners
@@ -296,10 +433,8 @@ func (e *eval) unknownCode(s *Simple, f frame) {
 			t := s.Argv[i+1]
 			if len(t) > 12 && strings.ContainsAny(t, "(=;`{ ") {
 				e.code(s, "", t, s.Decoded, f)
-				if s.Argv[i] == "-c" && !strings.Contains(t, "import") && f.depth < MaxDepth {
-					if w := strings.Fields(t); len(w) > 0 && program.Known(w[0]) {
-						e.shell(s, t, f)
-					}
+				if s.Argv[i] == "-c" && !strings.Contains(t, "import") && f.depth < MaxDepth && (runsKnown(t) || startsCompound(t)) {
+					e.shell(s, t, f)
 				}
 			}
 		}

@@ -19,6 +19,12 @@ func (e *eval) follow(s *Simple, f frame) value {
 	if out, ok := e.function(s, f); ok {
 		return out
 	}
+	e.environment(s, f)
+	if s.Name == "sed" {
+		for _, c := range sedRuns(s) {
+			e.shell(s, c, f)
+		}
+	}
 	if out, ok := e.output(s); ok {
 		return out
 	}
@@ -45,7 +51,26 @@ func (e *eval) follow(s *Simple, f frame) value {
 		if len(s.Argv) > 2 {
 			return e.shell(s, s.Argv[1], f)
 		}
+	case "set":
+		if i := dashes(s.Argv); i > 0 {
+			e.args = s.Argv[i+1:]
+		}
+	case "read", "mapfile", "readarray":
+		if n := len(s.Argv); n > 1 && s.Fed && !strings.HasPrefix(s.Argv[n-1], "-") {
+			e.vars[s.Argv[n-1]] = variable{value{s: strings.TrimRight(s.Feed, "\n"), known: true, from: s.Stdin, decoded: s.Decoded}}
+		}
+	case "run-parts":
+		for _, d := range s.Parsed().Rest {
+			for _, p := range e.ownScripts(e.abs(d)) {
+				e.sub(s, []string{p}, f)
+			}
+		}
 	case ".", "source":
+		if len(s.Argv) > 1 && fromStdin(s.Argv[1]) && s.Fed {
+			g := f
+			g.stdin, g.piped = value{}, false
+			return e.shell(s, s.Feed, g)
+		}
 		if len(s.Argv) > 1 {
 			return e.scriptFile(s, s.Argv[1], f)
 		}
@@ -208,7 +233,7 @@ func (e *eval) runShell(s *Simple, f frame) value {
 		s.Decoded = s.Decoded || s.wordsDecoded
 		return e.shell(s, p.Rest[0], f)
 	}
-	if len(p.Rest) > 0 && !p.Has("s") && p.Rest[0] != "-" && p.Rest[0] != "/dev/stdin" {
+	if len(p.Rest) > 0 && !p.Has("s") && p.Rest[0] != "-" && !fromStdin(p.Rest[0]) {
 		e.args = p.Rest[1:]
 		return e.scriptFile(s, p.Rest[0], f)
 	}
@@ -219,6 +244,11 @@ func (e *eval) runShell(s *Simple, f frame) value {
 		return e.shell(s, s.Feed, g)
 	}
 	return value{}
+}
+
+// fromStdin reports the names of standard input as a file.
+func fromStdin(p string) bool {
+	return p == "/dev/stdin" || p == "/dev/fd/0" || p == "/proc/self/fd/0"
 }
 
 // scriptFile walks a script that the text made, or one that can be read.

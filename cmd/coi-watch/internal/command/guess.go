@@ -20,6 +20,9 @@ func guess(s *Simple) string {
 	if g := shaped(s); g != "" {
 		return g
 	}
+	if shellLike(s) {
+		return "sh"
+	}
 	paths := len(s.Argv) > 1 && onlyPaths(s.Argv[1:])
 	switch {
 	case s.Pos > 0 && paths:
@@ -30,6 +33,45 @@ func guess(s *Simple) string {
 		return "crontab"
 	}
 	return ""
+}
+
+// shellLike reports a program without arguments, or with those of a shell, that
+// is given text that reads as commands, what a network tool receives, or, if the
+// program is hidden, what was decoded.
+func shellLike(s *Simple) bool {
+	if len(s.Argv) == 2 && s.Argv[1] == "-i" {
+		return true
+	}
+	if len(s.Argv) > 2 || len(s.Argv) == 2 && s.Argv[1] != "-" && s.Argv[1] != "-s" && !strings.HasPrefix(s.Argv[1], "/dev/fd/p") {
+		return false
+	}
+	if s.Fed && s.Feed != "" {
+		return !jobs.MatchString(s.Feed) && runsKnown(s.Feed)
+	}
+	for _, in := range append(s.Stdin, s.From...) {
+		switch in.Name {
+		case "base64", "base32", "xxd", "openssl", "gunzip", "gzip", "rev":
+			if strings.Contains(s.Prog, "/.") {
+				return true
+			}
+		}
+		if in.Class() == program.Relay && in.Name != "openssl" {
+			return true
+		}
+	}
+	return false
+}
+
+// runsKnown reports text that reads as shell and starts a program that is known.
+func runsKnown(text string) bool {
+	f, whole, foreign := parse(text)
+	if f == nil || !whole || foreign {
+		return false
+	}
+	for w := range strings.FieldsSeq(strings.NewReplacer(";", " ", "|", " ", "(", " ", "&", " ").Replace(text)) {
+		return program.Known(w)
+	}
+	return false
 }
 
 // jobs are lines of a crontab.
@@ -82,13 +124,13 @@ func unmistakable(s *Simple) string {
 		switch {
 		case strings.HasPrefix(l, "exec:") || strings.HasPrefix(l, "system:"):
 			hand = true
-		case (strings.HasPrefix(l, "tcp") || strings.HasPrefix(l, "udp")) && strings.Contains(l, ":") || strings.HasPrefix(l, "openssl:"):
+		case (strings.HasPrefix(l, "tcp") || strings.HasPrefix(l, "udp")) && strings.Contains(l, ":") || strings.HasPrefix(l, "openssl:") || strings.HasPrefix(l, "openssl-") || strings.HasPrefix(l, "vsock-") || strings.HasPrefix(l, "sctp"):
 			addr++
 		case strings.HasPrefix(l, "http://") || strings.HasPrefix(l, "https://") || strings.HasPrefix(l, "ftp://"):
 			url = true
-		case (w == "-e" || w == "-c" || w == "--exec" || w == "--sh-exec") && i+1 < len(a) && program.ShellPath(a[i+1]) && len(strings.Fields(a[i+1])) <= 2:
+		case (w == "-e" || w == "-c" || w == "--exec" || w == "--sh-exec") && i+1 < len(a) && program.ShellPath(a[i+1]) && (len(strings.Fields(a[i+1])) <= 2 || strings.Contains(a[i+1], " -i")):
 			shell = true
-		case w == "-T" || w == "--upload-file" || strings.HasPrefix(w, "--data") || (w == "-F" || w == "-d") && i+1 < len(a) && strings.Contains(a[i+1], "@"):
+		case w == "-T" || w == "--upload-file" || strings.HasPrefix(w, "--data") || (w == "-F" || w == "-d") && i+1 < len(a):
 			upload = true
 		case strings.HasPrefix(w, "--post-file"):
 			return "wget"
@@ -113,6 +155,29 @@ var shapes = []struct {
 	re   *regexp.Regexp
 }{
 	{"find", regexp.MustCompile(`(?:^|\s)-(?:name|iname|path|ipath|perm|type|exec|maxdepth|regex)\s`)},
+	{"truncate", regexp.MustCompile(`^(?:-s ?0|--size[= ]0)\s+\S`)},
+	{"shred", regexp.MustCompile(`^(?:-n ?\d+ )?-[fvz]*u[fvz]*\s+[~/]|^(?:-n ?\d+ )?-z[fv]*u[fv]*\s+[~/]`)},
+	{"journalctl", regexp.MustCompile(`(?:^|\s)--(?:vacuum-(?:time|size|files)|rotate|flush)\b`)},
+	{"mount", regexp.MustCompile(`^-t\s+[a-z]\w+\s+(?:-o\s+\S+\s+)?\S+\s+/\S*$`)},
+	{"install", regexp.MustCompile(`^-m\s+[0-7]{3,4}\s+\S+\s+\S+$`)},
+	{"service", regexp.MustCompile(`^[a-z][\w@.-]+\s+(?:stop|onestop)$`)},
+	{"update-rc.d", regexp.MustCompile(`^[a-z][\w@.-]+\s+disable$`)},
+	{"usermod", regexp.MustCompile(`^-p\s+\S*\s*root$`)},
+	{"apt", regexp.MustCompile(`^(?:purge|remove|autoremove)\s+(?:-\w+\s+)*[a-z]`)},
+	{"rpm", regexp.MustCompile(`^-e\s+(?:--nodeps\s+)?[a-z][\w-]+$`)},
+	{"pkill", regexp.MustCompile(`^-(?:9|KILL|SIGKILL|STOP)(?:\s+[a-z][\w-]+)+$`)},
+	{"scp", regexp.MustCompile(`^(?:-\w+\s+)*(?:[~/]\S*\s+)+\w+@[\w.-]+:`)},
+	{"cp", regexp.MustCompile(`^-[arRpfd]+\s+[~/]\S+\s+[~/]\S+$`)},
+	{"gdb", regexp.MustCompile(`(?:^|\s)--?(?:batch|ex|nx)\s`)},
+	{"openssl", regexp.MustCompile(`^(?:enc|s_client|s_server|base64|des3|aes-\S+)\s+-`)},
+	{"gitleaks", regexp.MustCompile(`^detect\s+-|^dir\s+[/~]`)},
+	{"git", regexp.MustCompile(`^(?:config\s+--(?:global|system)\s|clone\s+(?:ext::|git@|https?://))`)},
+	{"make", regexp.MustCompile(`^-f\s+(?:-$|\S*[Mm]akefile)`)},
+	{"aws", regexp.MustCompile(`^s3\s+(?:cp|sync)\s|^configure export-credentials`)},
+	{"kubectl", regexp.MustCompile(`^get\s+secrets?\b`)},
+	{"gh", regexp.MustCompile(`^auth token$`)},
+	{"rclone", regexp.MustCompile(`^(?:copy|sync)\s+[~/]\S+\s+\w+:`)},
+	{"setenforce", regexp.MustCompile(`^[Pp]ermissive$`)},
 	{"sysctl", regexp.MustCompile(`^-w\s+[a-z]+(?:\.\w+)+=`)},
 	{"chmod", regexp.MustCompile(`^(?:-R )?(?:0?[0-7]{3,4}|[ugoa]*[+=-][rwxst]+)\s+[^-\s]`)},
 	{"awk", regexp.MustCompile(`^(?:-F\S*\s+|-v\s+\S+\s+)*(?:BEGIN|\{|/[^/]+/\s*\{)`)},
@@ -120,15 +185,14 @@ var shapes = []struct {
 	{"lxc", regexp.MustCompile(`^(?:config device add|init\s.*-c security)`)},
 	{"wget", regexp.MustCompile(`(?:^|\s)(?:-q?O\s?-?|--quiet|--post-data|--output-document|-qO\S*)\b.*(?:https?|ftp)://|^(?:https?|ftp)://\S+$`)},
 	{"curl", regexp.MustCompile(`(?:^|\s)(?:-[a-zA-Z]*[sSLfkIo][a-zA-Z]*|-X\s\S+|-d|-A|-H|--silent|--unix-socket|--user-agent)\s.*(?:https?://|www\.|\.(?:com|net|org|io|sh)\b)`)},
-	{"tar", regexp.MustCompile(`^-?[cr][zjJvpPhf]*\s+\S+\s+\S`)},
+	{"tar", regexp.MustCompile(`^-?(?:[cx][zjJvpPh]*[zjJf][zjJvpPhf]*|[zjJv]+[cx][zjJvpPhf]*)\s+\S|^-?[cr][zjJvpPhf]*\s+\S+\s+\S`)},
 	{"ln", regexp.MustCompile(`^-s[fnv]*\s+\S+\s+\S+$`)},
 	{"auditctl", regexp.MustCompile(`^(?:-a (?:always|never|exit|task)|-e ?[012]$|-D$|-W )`)},
 	{"rm", regexp.MustCompile(`^-[rRfv]+\s+(?:-[rRfv]+\s+)*[~/$.]`)},
-	{"truncate", regexp.MustCompile(`^(?:-s ?0|--size[= ]0)\s+\S`)},
 	{"useradd", regexp.MustCompile(`(?:^|\s)(?:-o?u 0|-ou 0|-G (?:wheel|sudo|root)|--create-home|--uid 0)\b`)},
 	{"systemctl", regexp.MustCompile(`^(?:--now )?(?:stop|disable|mask|enable|start)\s+(?:--now )?[\w@.-]+$`)},
 	{"sed", regexp.MustCompile(`^(?:-i\S*|--in-place\S*)\s+\S`)},
-	{"grep", regexp.MustCompile(`^-\w*[rR]\w*i?\s+\S+\s+[/~]`)},
+	{"grep", regexp.MustCompile(`^-\w*[rR]\w*i?\s+\S+\s+[/~]|^-[a-zA-Z]*[rR][a-zA-Z]*\s+[^-/~.\s].*\s[/~]`)},
 	{"iptables", regexp.MustCompile(`^(?:-t \w+ )?-[ADIF]\s+(?:INPUT|OUTPUT|FORWARD)\b`)},
 	{"trufflehog", regexp.MustCompile(`^filesystem\s+\S`)},
 	{"python", regexp.MustCompile(`^\S+\.py\b`)},
@@ -137,9 +201,10 @@ var shapes = []struct {
 	{"insmod", regexp.MustCompile(`^\S+\.ko\b`)},
 	{"setcap", regexp.MustCompile(`^(?:-\w\s+)?cap_\w+.*\s/`)},
 	{"touch", regexp.MustCompile(`(?:^|\s)-[acm]*(?:t\s+\d{10,12}|r\s+/)`)},
-	{"dig", regexp.MustCompile(`(?:^|\s)(?:@[\w.:]+|\+short)\s`)},
+	{"dig", regexp.MustCompile(`(?:^|\s)(?:@[\w.:]+|\+short)\s|^(?:TXT|AAAA|MX|ANY)\s+\S+\.\S+$`)},
+	{"host", regexp.MustCompile(`^[\w.$()-]*\$\(\)[\w.$()-]*\.[a-z]{2,}$`)},
 	{"dd", regexp.MustCompile(`(?:^|\s)(?:if|of)=\S`)},
-	{"base64", regexp.MustCompile(`^(?:-d|--decode|-D)$`)},
+	{"base64", regexp.MustCompile(`^(?:-d|--decode|-D)(?:\s+\S+)?$`)},
 	{"xxd", regexp.MustCompile(`^-r -p$|^-p -r$|^-rp$`)},
 	{"ssh", regexp.MustCompile(`(?:^|\s)-[fNT]*R\s+[\w.:]+`)},
 	{"scp", regexp.MustCompile(`^(?:-\w+\s+)*\S+\s+\w+@[\w.-]+:`)},

@@ -2,6 +2,7 @@ package command
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -47,8 +48,12 @@ func (e *eval) interpreter(s *Simple, f frame) {
 			e.code(s, "awk", p.Rest[0], s.Decoded, f)
 			found = true
 		}
-	case s.Name == "deno" && len(p.Rest) > 1 && p.Rest[0] == "eval":
-		e.code(s, "node", p.Rest[1], s.Decoded, f)
+	case (s.Name == "deno" || s.Name == "crystal") && len(p.Rest) > 1 && p.Rest[0] == "eval":
+		lang := s.Name
+		if lang == "deno" {
+			lang = "node"
+		}
+		e.code(s, lang, p.Rest[1], s.Decoded, f)
 		found = true
 	}
 	if v := p.Values("enc", "encodedcommand"); s.Name == "pwsh" && len(v) > 0 {
@@ -169,7 +174,7 @@ func printable(s string) bool {
 }
 
 var (
-	callRE   = regexp.MustCompile(`(?:\b(?:system|popen|popen2|popen3|exec|execSync|execvp?e?|execlp?e?|execFile|execFileSync|shell_exec|passthru|proc_open|spawn|spawnSync|spawnlp?|call|check_call|check_output|check_output|run|Popen|getoutput|getstatusoutput|qx|capture2e?|capture3|os\.execute|io\.popen|Command|shell-command|cmd|command|posix_spawn|eval|exec_command|ProcessBuilder|sh|open|open3|readpipe|send-string|Process\.spawn|Exec|do\s+shell\s+script|halt)\s*\(?\s*\(?(?:new\s+String\s*\[\s*\]\s*)?[\[{]?\s*(?:shell\s*=\s*True\s*,\s*)?|%x[\{\(\[]|\|&?\s*|print\s*\|\s*)$`)
+	callRE   = regexp.MustCompile(`(?:\b(?:system|popen|popen2|popen3|exec|execSync|execvp?e?|execlp?e?|execFile|execFileSync|shell_exec|passthru|proc_open|spawn|spawnSync|spawnlp?|call|check_call|check_output|check_output|run|Popen|getoutput|getstatusoutput|qx|capture2e?|capture3|os\.execute|io\.popen|Command|shell-command|cmd|command|posix_spawn|eval|exec_command|ProcessBuilder|sh|open|open3|readpipe|term|ansi-term|send-string|Process\.spawn|Exec|do\s+shell\s+script|halt)\s*\(?\s*\(?(?:new\s+String\s*\[\s*\]\s*)?[\[{]?\s*(?:shell\s*=\s*True\s*,\s*)?|%x[\{\(\[]|\|&?\s*|print\s*\|\s*)$`)
 	backtick = regexp.MustCompile("`([^`]{2,})`")
 	listNext = regexp.MustCompile(`^\s*,\s*\[?\s*$`)
 	percentX = regexp.MustCompile(`(?:%x|qx)\s*[\{\(\[/!|]([^\}\)\]/!|]{2,})[\}\)\]/!|]`)
@@ -245,6 +250,9 @@ func Literals(src string) []Literal {
 // text.
 func shellCalls(lang, src string) []string {
 	var out []string
+	if lang == "go" { // its raw strings
+		src = backtick.ReplaceAllStringFunc(src, func(t string) string { return strconv.Quote(t[1 : len(t)-1]) })
+	}
 	lits := Literals(src)
 	for i := 0; i < len(lits) && len(out) < 32; i++ {
 		l := lits[i]
@@ -270,6 +278,9 @@ func shellCalls(lang, src string) []string {
 		if len(out) < 32 && (virtual[lang] && pipesToShell.MatchString(l.Text) || strings.Contains(l.Text, "/dev/tcp/") && strings.ContainsAny(l.Text, "<>")) {
 			out = append(out, l.Text)
 		}
+	}
+	if lang == "tclsh" || lang == "expect" || lang == "wish" {
+		out = append(out, tclCommands(src)...)
 	}
 	if lang == "perl" || lang == "ruby" || lang == "php" || lang == "julia" || lang == "" {
 		for _, m := range backtick.FindAllStringSubmatch(src, 16) {

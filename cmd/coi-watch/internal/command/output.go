@@ -50,7 +50,7 @@ func (e *eval) output(s *Simple) (out value, ok bool) {
 		if s.Name == "awk" {
 			return value{}, false
 		}
-		return value{from: s.Stdin, decoded: s.Decoded}, false
+		return filtered(s)
 	}
 	return value{}, false
 }

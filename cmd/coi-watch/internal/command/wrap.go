@@ -1,6 +1,7 @@
 package command
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
@@ -23,6 +24,40 @@ func (e *eval) wrapper(s *Simple, f frame) (value, bool) {
 			rest = rest[1:]
 		}
 		return e.sub(s, rest, f), true
+	case "npm", "npx", "pnpm", "yarn", "bunx", "uv", "uvx", "pipx", "poetry", "pipenv", "pdm", "rye", "hatch", "bundle", "mise", "asdf", "nix", "nix-shell", "conda", "mamba", "direnv", "doppler", "op", "sops", "aws-vault", "cross-env", "dotenv", "bun", "foreman", "rbenv", "pyenv", "guix", "devbox", "flox", "envdir", "infisical", "chamber", "dotenvx":
+		return value{}, e.runner(s, f)
+	case "tmux":
+		if len(s.Argv) > 1 && slices.Contains(strings.Fields("new new-session neww new-window splitw split-window run run-shell respawn-pane respawn-window popup display-popup"), s.Argv[1]) {
+			p := program.Parse(program.Spec{Short: "cFfLnstSxyehw"}, s.Argv[1:], false)
+			return e.joined(s, p.Rest, f), true
+		}
+		return value{}, true
+	case "screen":
+		p := program.Parse(program.Spec{Short: "cehpsStT"}, s.Argv, true)
+		rest := p.Rest
+		if p.Has("d") && p.Has("m") || len(rest) > 0 && program.Known(rest[0]) {
+			return e.sub(s, rest, f), true
+		}
+		return value{}, true
+	case "logsave", "setarch", "linux32", "linux64", "aa-exec", "eatmydata", "chpst", "softlimit", "setlock", "choom", "cpulimit", "multitime", "pexec", "start-stop-daemon", "daemonize", "chronic", "ts-exec", "perf":
+		p := program.Parse(spec, s.Argv, true)
+		rest := p.Rest
+		if v := p.Values("x", "exec", "startas", "a"); len(v) > 0 && s.Name == "start-stop-daemon" {
+			i := dashes(s.Argv)
+			if rest = v[:1]; i > 0 {
+				rest = append(rest[:1:1], s.Argv[i+1:]...)
+			}
+			return e.sub(s, rest, f), true
+		}
+		if s.Name == "perf" && len(rest) > 0 {
+			rest = rest[1:]
+		}
+		for len(rest) > 1 && !program.Known(rest[0]) { // its own operands: a lock file, an architecture, "stat"
+			rest = rest[1:]
+		}
+		if len(rest) > 0 && program.Known(rest[0]) {
+			return e.sub(s, rest, f), true
+		}
 	case "timeout", "chroot", "taskset", "chrt", "flock":
 		p := program.Parse(spec, s.Argv, true)
 		if v := p.Values("c", "command"); s.Name == "flock" && len(v) > 0 {
@@ -55,9 +90,20 @@ func (e *eval) wrapper(s *Simple, f frame) (value, bool) {
 		rest := p.Rest
 		for i, a := range rest {
 			if strings.HasPrefix(a, ":::") {
+				if i == 0 && a == ":::" { // its arguments are the commands
+					for _, c := range rest[1:] {
+						e.shell(s, c, f)
+					}
+					return value{}, true
+				}
 				rest = rest[:i]
 				break
 			}
+		}
+		if len(rest) == 0 && s.Fed {
+			g := f
+			g.stdin, g.piped = value{}, false
+			return e.shell(s, s.Feed, g), true
 		}
 		return e.sub(s, rest, f), true
 	case "find", "fd":
@@ -99,6 +145,59 @@ func (e *eval) wrapper(s *Simple, f frame) (value, bool) {
 		return value{}, true
 	}
 	return value{}, false
+}
+
+// runVerbs are the words after which runners of packages and environments take
+// a command.
+var runVerbs = map[string]bool{"run": true, "exec": true, "x": true, "dlx": true, "develop": true, "shell": true, "exec-env": true, "env": true, "tool": true, "create": false}
+
+// runner follows programs that start another in an environment of theirs: npx,
+// uv run, bundle exec, nix develop -c. It reports false for their other verbs.
+func (e *eval) runner(s *Simple, f frame) bool {
+	always := map[string]bool{"npx": true, "bunx": true, "uvx": true, "nix-shell": true, "cross-env": true, "dotenv": true, "envdir": true, "dotenvx": true}[s.Name]
+	verb := always
+	for i := 1; i < len(s.Argv); i++ {
+		a := s.Argv[i]
+		switch {
+		case (a == "-c" || a == "--call" || a == "--run" || a == "--command") && verb && i+1 < len(s.Argv):
+			if i+2 == len(s.Argv) && strings.Contains(s.Argv[i+1], " ") {
+				e.shell(s, s.Argv[i+1], f)
+			} else {
+				e.sub(s, s.Argv[i+1:], f)
+			}
+			return true
+		case strings.HasPrefix(a, "--call=") && verb:
+			e.shell(s, strings.TrimPrefix(a, "--call="), f)
+			return true
+		case a == "--" && verb && i+1 < len(s.Argv):
+			e.sub(s, s.Argv[i+1:], f)
+			return true
+		case strings.HasPrefix(a, "-") || isAssign(a):
+		case !verb:
+			if !runVerbs[a] {
+				return false
+			}
+			verb = true
+		case s.Name == "sops" && strings.Contains(a, " ") && i+1 == len(s.Argv):
+			e.shell(s, a, f)
+			return true
+		case s.Name == "nix" || s.Name == "nix-shell": // names of packages
+		case program.Known(a):
+			e.sub(s, s.Argv[i:], f)
+			return true
+		case s.Name == "npm" || s.Name == "yarn" || s.Name == "pnpm" || s.Name == "bun":
+			return false // a script of the project
+		}
+	}
+	return false
+}
+
+// joined runs words as tmux does: one is shell text, several are a command.
+func (e *eval) joined(s *Simple, words []string, f frame) value {
+	if len(words) == 1 {
+		return e.shell(s, words[0], f)
+	}
+	return e.sub(s, words, f)
 }
 
 // sub records argv as a command that s starts.
@@ -176,7 +275,12 @@ func (e *eval) xargs(s *Simple, p program.Parsed, f frame) value {
 		rest = []string{"echo"}
 	}
 	if s.Fed {
-		words := strings.Fields(s.Feed)
+		words := quotedFields(s.Feed)
+		if p.Has("0", "null") {
+			words = strings.Split(strings.TrimRight(s.Feed, "\x00"), "\x00")
+		} else if d := p.Values("d", "delimiter"); len(d) > 0 {
+			words = strings.Split(strings.TrimRight(s.Feed, "\n"), strings.NewReplacer(`\n`, "\n", `\0`, "\x00", `\t`, "\t").Replace(d[0]))
+		}
 		words = words[:min(len(words), 64)]
 		mark := "{}"
 		if v := p.Values("I", "replace"); len(v) > 0 && v[0] != "" {
@@ -231,7 +335,7 @@ func (e *eval) findExec(s *Simple, f frame) {
 // container finds the command that docker run, kubectl exec and the like start.
 func (e *eval) container(s *Simple, spec program.Spec, f frame) (value, bool) {
 	f.nested = true
-	if i := index(s.Argv, "--"); i > 0 && s.Name != "docker" {
+	if i := dashes(s.Argv); i > 0 && s.Name != "docker" {
 		return e.sub(s, s.Argv[i+1:], f), true
 	}
 	p := program.Parse(spec, s.Argv, true)
@@ -250,18 +354,12 @@ func (e *eval) container(s *Simple, spec program.Spec, f frame) (value, bool) {
 	return value{}, true
 }
 
-func index(list []string, w string) int {
-	for i, v := range list {
-		if v == w {
-			return i
-		}
-	}
-	return -1
-}
+// dashes is where "--" ends the options of a program; -1 if it does not.
+func dashes(list []string) int { return slices.Index(list, "--") }
 
 // namespaces finds the command of nsenter, unshare, bwrap and systemd-run.
 func (e *eval) namespaces(s *Simple, spec program.Spec, f frame) (value, bool) {
-	if i := index(s.Argv, "--"); i > 0 {
+	if i := dashes(s.Argv); i > 0 {
 		return e.sub(s, s.Argv[i+1:], f), true
 	}
 	if s.Name == "capsh" {

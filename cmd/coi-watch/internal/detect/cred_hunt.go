@@ -19,8 +19,8 @@ var credHunt = Detector{
 	Detect: onCommands(hunt),
 	Fire: append(lines(coi.High, "find / -name id_rsa 2>/dev/null", "find /home -type f -name .netrc", "find ~ -name '*.pem'", "locate id_rsa", "find / -name '*.kdbx' -o -name '*.key'", "find //.aws -name credentials -type f", "grep -r 'BEGIN RSA PRIVATE KEY' /home", "fd id_ed25519 /", "find /root -iname '*wallet.dat*'",
 		"ls -R /home | grep id_rsa", "find / -type d -name .gnupg -exec rsync -R {} /tmp/g \\;", "for f in $(find /home -name .git-credentials); do cat $f; done", "rg -uu 'PRIVATE KEY' /", "find / -path '*/.aws/credentials'", "cp /usr/bin/find /tmp/f; /tmp/f / -name id_rsa", "find $HOME -name credentials.db", "grep -rl AKIA /home /root", "find / \\( -name '*.pem' -o -name id_dsa \\) -print", "tree -a / | grep id_rsa"),
-		lines(coi.Warning, "grep -ri password /", "find / -name authorized_keys 2>/dev/null", "locate password | more", "find . -type f -exec grep -i -I PASSWORD {} /dev/null \\;", "find /tmp -maxdepth 1 -iname .aws/credentials", "find / -name '*passw*'", "grep -rn api_key ~", "grep -r secret /etc /home")...),
-	Quiet: lines("", "find . -name '*.pem'", "grep -rn password src/", "rg password", "find / -name '*.h'", "grep -rn TODO ~/project", "find . -name .env -not -path './node_modules/*'", "fd token src", "find /usr/lib -name 'libssl*'", "locate libc.so", "git grep -n password", "find path/to/directory -type f -empty -delete", "ls ~/.ssh", "find ~/project -name '*.key'", "find /lib/modules -name '*.ko'"),
+		lines(coi.Warning, "grep -ri password /", "find / -name authorized_keys 2>/dev/null", "locate password | more", "find . -type f -exec grep -i -I PASSWORD {} /dev/null \\;", "find /tmp -maxdepth 1 -iname .aws/credentials", "find / -name '*passw*'", "grep -rn api_key ~", "grep -r secret /etc /home", "locate pass | more", "find / -type f -name '*config*' -exec grep -i pass {} \\;", "env | grep -iE 'token|secret|key' > /tmp/e.txt")...),
+	Quiet: lines("", "find . -name '*.pem'", "grep -rn password src/", "rg password", "env | grep -i token", "locate passenger.rb", "find / -name '*.h'", "grep -rn TODO ~/project", "find . -name .env -not -path './node_modules/*'", "fd token src", "find /usr/lib -name 'libssl*'", "locate libc.so", "git grep -n password", "find path/to/directory -type f -empty -delete", "ls ~/.ssh", "find ~/project -name '*.key'", "find /lib/modules -name '*.ko'"),
 }
 
 // wide reports search roots that are no project: the system, homes, and
@@ -55,7 +55,7 @@ func secretFolder(p string) bool {
 
 var (
 	keyWords  = regexp.MustCompile(`(?i)BEGIN\b.{0,12}PRIVATE|PRIVATE.KEY|AKIA|ASIA\[|aws_secret|id_rsa|id_ed25519|ghp_|github_pat_|xox[bp]|sk-ant|aws_access_key|client_secret`)
-	passWords = regexp.MustCompile(`(?i)passw|secret|token|api_?key|credential|pwd=`)
+	passWords = regexp.MustCompile(`(?i)passw|^pass$|^pwd$|secret|token|api_?key|credential|pwd=`)
 )
 
 func hunt(s *command.Simple, _ track.View) *Finding {
@@ -83,6 +83,7 @@ func hunt(s *command.Simple, _ track.View) *Finding {
 	case "locate":
 		for _, a := range p.Rest {
 			note(a)
+			weak = weak || passWords.MatchString(a)
 		}
 		return hunted(s, true, true, strong, weak)
 	case "grep", "rg", "ag", "ack":
@@ -98,6 +99,17 @@ func readsHistory(s *command.Simple) bool {
 			if a.Op == command.Read && paths.Any(a.Classes, paths.History) {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// storesOutput reports commands whose output goes into a file in a place that
+// anybody may write.
+func storesOutput(s *command.Simple) bool {
+	for _, r := range s.Redirs {
+		if r.FD == 1 && strings.HasPrefix(r.Op, ">") && program.Writable(s.Abs(r.Path)) {
+			return true
 		}
 	}
 	return false
@@ -126,6 +138,11 @@ func huntText(s *command.Simple, p program.Parsed) *Finding {
 	strong, weak := keyWords.MatchString(text), passWords.MatchString(text)
 	if !strong && !weak {
 		return nil
+	}
+	for _, in := range s.Stdin {
+		if storesOutput(s) && in.Is("env", "printenv", "export", "set", "declare") && len(in.Argv) < 3 {
+			return say(s, coi.Warning, "secrets of the environment put into a file")
+		}
 	}
 	deep := p.Has("r", "R", "recursive") || s.Name != "grep"
 	system, any := wide(s, roots)

@@ -21,7 +21,7 @@ var credMemory = Detector{
 func memory(s *command.Simple, _ track.View) *Finding {
 	if s.Class() == program.Interpreter || s.Class() == program.Shell {
 		for _, a := range s.Argv[1:min(3, len(s.Argv))] {
-			if hasPrefixAny(strings.ToLower(base(a)), "mimipenguin", "gcore", "memdump", "dump_memory") && !strings.Contains(a, " ") {
+			if hasPrefixAny(strings.ToLower(base(a)), "mimipenguin", "gcore", "memdump", "dump_mem", "dump_heap", "dump_proc", "procdump", "heap_dump", "process_dump") && !strings.Contains(a, " ") {
 				return say(s, coi.High, "memory dumped by "+base(a))
 			}
 		}

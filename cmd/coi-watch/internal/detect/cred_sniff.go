@@ -1,7 +1,10 @@
 package detect
 
 import (
+	"strings"
+
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
 	"github.com/code-on-incus/coi/pkg/coi"
 )
@@ -11,7 +14,7 @@ var credSniff = Detector{
 	Title:  "traffic or keystrokes recorded",
 	Why:    "captures hold passwords of others",
 	Detect: onCommands(sniff),
-	Fire: lines(coi.Warning, "tcpdump -c 5 -nnni eth0", "tshark -i ens33", "sudo tcpdump -i any -w /tmp/x.pcap", "dumpcap -i eth0", "auditctl -a always,exit -F arch=b64 -S execve -k C", "ettercap -T -i eth0", "strace -f -p $(pgrep sshd) -e trace=read,write", "logkeys --start", "xinput test 8", "python3 -c \"import socket;s=socket.socket(socket.AF_PACKET,socket.SOCK_RAW)\"", "cp /usr/sbin/tcpdump /tmp/t; /tmp/t -i eth0",
+	Fire: lines(coi.Warning, "tcpdump -c 5 -nnni eth0", "tshark -i ens33", "sudo tcpdump -i any -w /tmp/x.pcap", "dumpcap -i eth0", "auditctl -a always,exit -F arch=b64 -S execve -k C", "ettercap -T -i eth0", "strace -f -p $(pgrep sshd) -e trace=read,write", "logkeys --start", "sudo /tmp/rawpcap -a -t 3", "xinput test 8", "python3 -c \"import socket;s=socket.socket(socket.AF_PACKET,socket.SOCK_RAW)\"", "cp /usr/sbin/tcpdump /tmp/t; /tmp/t -i eth0",
 		"echo 'session required pam_tty_audit.so enable=*' >> /etc/pam.d/login"),
 	Quiet: lines("", "tcpdump -r x.pcap", "tcpdump -D", "sudo tcpdump host www.example.com", "sudo tcpdump -w path/to/dumpfile.pcap port not 22", "tshark -r x.pcap", "strace -e trace=file ls", "auditctl -l", "strace -p 33"),
 }
@@ -46,6 +49,9 @@ func sniff(s *command.Simple, _ track.View) *Finding {
 		if p.Has("p", "attach") && hasAny(s.Line(), "read", "write") && hasAny(s.Line(), "sshd", "trace=read", "trace=write", "passwd", "login") {
 			return say(s, coi.Warning, "input of another process recorded")
 		}
+	}
+	if b := strings.ToLower(base(s.Prog)); program.Writable(s.Abs(s.Prog)) && strings.Contains(s.Prog, "/") && hasAny(b, "pcap", "sniff", "keylog") {
+		return say(s, coi.Warning, "recorder in a place that anybody may write: "+cut(base(s.Prog), 40))
 	}
 	for _, a := range s.Accesses() {
 		if changes(a.Op) && hasAny(a.Text, "pam_tty_audit") {

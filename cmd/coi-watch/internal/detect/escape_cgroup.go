@@ -32,7 +32,11 @@ func cgroupWords(s *command.Simple, _ track.View) *Finding {
 	if s.Name == "mount" {
 		for _, t := range s.Parsed().Values("t", "types") {
 			if strings.HasPrefix(t, "cgroup") {
-				return say(s, coi.High, "control group mounted by hand")
+				level := coi.High
+				if t == "cgroup2" && strings.HasSuffix(s.Line(), " /sys/fs/cgroup") {
+					level = coi.Warning // its own place, and that version starts no programs
+				}
+				return say(s, level, "control group mounted by hand")
 			}
 		}
 	}

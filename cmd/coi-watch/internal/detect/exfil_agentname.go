@@ -33,7 +33,7 @@ func agentName(s *command.Simple, _ track.View) *Finding {
 		}
 	}
 	for _, n := range names {
-		if hasPrefixAny(strings.ToLower(n), agentNames...) {
+		if l := strings.ToLower(n); hasPrefixAny(l, agentNames...) || hasAny(l, " httpbrowser/") {
 			return say(s, coi.High, "user-agent of a known implant").to(outHost(s))
 		}
 	}

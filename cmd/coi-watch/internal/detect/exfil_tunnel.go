@@ -21,7 +21,7 @@ var exfilTunnel = Detector{
 }
 
 // tunnelers are programs that do nothing but tunnel.
-var tunnelers = strings.Fields("chisel frpc bore lt localtunnel inlets rathole gost iodine dnscat dnscat2 dns2tcp dns2tcpc ptunnel hans ligolo ligolo-agent agent-ligolo revsocks rpivot resocks gsocket pagekite zrok playit expose localxpose loclx sshuttle-server wstunnel nps npc earthworm ew pivotnacci neo-regeorg stowaway pystinger")
+var tunnelers = strings.Fields("chisel frpc bore lt localtunnel inlets rathole gost iodine dnscat dnscat2 dns2tcp dns2tcpc ptunnel hans ligolo ligolo-ng ligolo-agent agent-ligolo revsocks rpivot resocks gsocket pagekite zrok playit expose localxpose loclx sshuttle-server wstunnel nps npc earthworm ew pivotnacci neo-regeorg stowaway pystinger")
 
 func tunnelOut(s *command.Simple, _ track.View) *Finding {
 	p := s.Parsed()

@@ -29,14 +29,14 @@ var (
 	}
 	// received is text that came from the other side.
 	received = []string{
-		"recv", "gets", "receive", "readline(", "socket_read", "fgetc", "getline", "<>", ".on('data'", ".on(\"data\"", "fread(", "getinputstream", "read_line", "input_line", "rfile", "$d", "read(c", "read(s", "stdin=\"piped\"",
+		"recv", "gets", "receive", "readline(", "socket_read", "fgetc", "getline", "<>", ".on('data'", ".on(\"data\"", "fread(", "getinputstream", "read_line", "input_line", "rfile", "$d", "read(c", "read(s", "stdin=\"piped\"", "readlines(c", "readlines(s", "process-filter", "fromcharcodes(",
 	}
 	// shellWords name a shell.
 	shellWords = []string{"/bin/sh", "/bin/bash", "/bin/zsh", "/bin/dash", "/bin/ksh", "sh -i", "bash -i", "'sh'", `"sh"`, `"bash"`, "'bash'", "cmd.exe", "zsh -i"}
 	// hands start programs.
 	hands = []string{
 		"pty.spawn", "subprocess", "os.system", "popen", "/bin/sh", "/bin/bash", "/bin/zsh", "bash -i", "sh -i", "cmd.exe", "system(", "exec(", "execve", "execl", "shell_exec", "passthru", "proc_open", "spawn", "child_process", "processbuilder",
-		"getruntime", "exec.command", "syscall.exec", "os.execute", "invoke-expression", "iex ", "iex(", "pipeline(", "run(`", "qx", "|& getline", "|&getline", "shell=true", "command::new", "execprocess", "readprocess", "createprocess", "process.spawn", "open3", "posix_spawn", "callprocess", "shell-command", "capture2", "getoutput", "system.cmd(", "system.shell(", ":os.cmd(", "os:cmd(", "open_process", "sys.command", "exec $", "[exec ", "exec sh", "exec bash", "exec /bin", "exec {", ".execute()", "].execute(", "`$", "open(\"|", "system $", "exec \"", "exec '", "eval(",
+		"getruntime", "exec.command", "syscall.exec", "os.execute", "invoke-expression", "iex ", "iex(", "pipeline(", "run(`", "qx", "|& getline", "|&getline", "shell=true", "command::new", "execprocess", "readprocess", "createprocess", "process.spawn", "process.new(", "process.start(", "open3", "posix_spawn", "callprocess", "shell-command", "capture2", "getoutput", "system.cmd(", "system.shell(", ":os.cmd(", "os:cmd(", "open_process", "sys.command", "exec $", "[exec ", "exec sh", "exec bash", "exec /bin", "exec {", ".execute()", "].execute(", "`$", "open(\"|", "system $", "exec \"", "exec '", "eval(",
 	}
 	decodes = []string{
 		"b64decode", "base64", "decode64", "unhexlify", "fromhex", "hex2bin", "atob(", "buffer.from", "fromcharcode", "decompress", "gzinflate", "str_rot13", "rot13", "unpack(", "pack(", "codecs.decode", "decode_base64", "marshal.loads", "convert]::frombase64", "bytes.fromhex", "unescape(", "\\x",
@@ -45,7 +45,7 @@ var (
 		"exec(", "eval(", "eval ", "os.system", "popen", "subprocess", "system(", "function(", "compile(", "shell_exec", "passthru", "assert(", "child_process", "iex", "invoke-expression", "loadstring", "load(", "instance_eval", "new function", "marshal.loads", "exec ", "runpy", "execsync", "`",
 	}
 	fetches = []string{
-		"urlopen", "urllib", "requests.get", "http.get", "https.get", "fetch(", "lwp::simple", "net::http", "open-uri", "file_get_contents('http", "file_get_contents(\"http", "downloadstring", "webclient", "invoke-webrequest", "iwr ", "http.client", "urlretrieve", "httpx.get", "axios", "uri.open", "open(\"http", "open('http", "http::tiny", "curl_exec", "net/http", "socket.http",
+		"urlopen", "urllib", "requests.get", "http\").get(", "https\").get(", "http').get(", "https').get(", "http.get", "https.get", "fetch(", "lwp::simple", "net::http", "open-uri", "file_get_contents('http", "file_get_contents(\"http", "downloadstring", "webclient", "invoke-webrequest", "iwr ", "http.client", "urlretrieve", "httpx.get", "axios", "uri.open", "open(\"http", "open('http", "http::tiny", "curl_exec", "net/http", "socket.http",
 	}
 )
 
@@ -96,14 +96,48 @@ func traits(c command.Code) codeTraits {
 	if oneOf(c.Lang, "ruby", "perl", "php", "julia", "") && strings.Count(t, "`") >= 2 {
 		x.hand = true
 	}
+	if c.Lang == "awk" && x.hand && !awkHands(t) {
+		x.hand = false
+	}
 	x.loopback = loopbackCode(c.Text)
 	return x
+}
+
+// awkCoprocess is what awk starts and reads from; awkNet is a variable that
+// holds a connection, which is no program.
+var (
+	awkCoprocess = regexp.MustCompile(`([\w$"']+)\s*\|&?\s*getline`)
+	awkNet       = regexp.MustCompile(`(\w+)\s*=\s*"/inet`)
+)
+
+// awkHands reports awk text that starts a program: reading from a connection
+// looks the same.
+func awkHands(t string) bool {
+	if hasAny(t, "system(", "popen", "/bin/sh", "/bin/bash", "sh -i", "bash -i") {
+		return true
+	}
+	var nets []string
+	for _, m := range awkNet.FindAllStringSubmatch(t, 8) {
+		nets = append(nets, m[1])
+	}
+	for _, m := range awkCoprocess.FindAllStringSubmatch(t, 16) {
+		if !slices.Contains(nets, m[1]) && !strings.HasPrefix(m[1], `"/inet`) {
+			return true
+		}
+	}
+	return false
 }
 
 func loopbackCode(src string) bool {
 	found := false
 	for _, l := range command.Literals(src) {
 		h, _, _ := strings.Cut(l.Text, ":")
+		if w := strings.Split(l.Text, "/"); len(w) == 6 && strings.HasPrefix(l.Text, "/inet") { // /inet/tcp/LPORT/HOST/PORT
+			if w[4] == "0" {
+				return false // listens
+			}
+			h = w[4]
+		}
 		switch {
 		case command.Loopback(h) && h != "0.0.0.0" && h != "0":
 			found = true

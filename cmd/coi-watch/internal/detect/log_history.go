@@ -21,7 +21,7 @@ var logHistory = Detector{
 		}
 		return one(Finding{Level: coi.High, Title: "shell history destroyed", Path: ev.Path, Op: string(ev.Type), PID: ev.PID})
 	}),
-	Fire:  append(lines(coi.High, "ln -sf /dev/null ~/.bash_history", "history -c", "history -cw", "set +o history", "unset HISTFILE", "export HISTFILE=/dev/null", "HISTSIZE=0", "export HISTFILESIZE=0", "rm -f ~/.bash_history", "cat /dev/null > ~/.bash_history", "echo '' > $HISTFILE", "shred -u ~/.zsh_history", "truncate -s0 ~/.bash_history", "echo 'set +o history' >> ~/.bashrc", "echo 'unset HISTFILE' | tee -a ~/.profile", "> ~/.bash_history", "shopt -uo history", "export HISTIGNORE='*'", "cp /dev/null ~/.bash_history", "chattr +i ~/.bash_history", "sudo rm /root/.bash_history", "for h in ~/.*_history; do rm -f $h; done", "bash +o history", "export HISTCONTROL=ignorespace; history -c", "unset HISTFILE HISTSAVE HISTLOG", "rm ~/.*history", "find / -name .bash_history -delete", "unlink ~/.bash_history", "python3 -c \"open('/root/.bash_history','w')\"", "cp /bin/rm /tmp/r; /tmp/r ~/.bash_history"), events(event.Event{Type: event.Delete, PID: 3, Exe: "/usr/bin/rm", Path: "/home/code/.bash_history"})...),
+	Fire:  append(lines(coi.High, "ln -sf /dev/null ~/.bash_history", "history -c", "history -cw", "set +o history", "unset HISTFILE", "export HISTFILE=/dev/null", "HISTSIZE=0", "export HISTFILESIZE=0", "rm -f ~/.bash_history", "cat /dev/null > ~/.bash_history", "echo '' > $HISTFILE", "shred -u ~/.zsh_history", "truncate -s0 ~/.bash_history", "echo 'set +o history' >> ~/.bashrc", "echo 'unset HISTFILE' | tee -a ~/.profile", "> ~/.bash_history", "shopt -uo history", "shopt -ou history", "export HISTIGNORE='*'", "cp /dev/null ~/.bash_history", "chattr +i ~/.bash_history", "sudo rm /root/.bash_history", "for h in ~/.*_history; do rm -f $h; done", "bash +o history", "export HISTCONTROL=ignorespace; history -c", "unset HISTFILE HISTSAVE HISTLOG", "rm ~/.*history", "find / -name .bash_history -delete", "unlink ~/.bash_history", "python3 -c \"open('/root/.bash_history','w')\"", "cp /bin/rm /tmp/r; /tmp/r ~/.bash_history"), events(event.Event{Type: event.Delete, PID: 3, Exe: "/usr/bin/rm", Path: "/home/code/.bash_history"})...),
 	Quiet: lines("", "history -w", "history -s command", "history", "cat ~/.bash_history", "export HISTSIZE=10000", "set -o history", "git log --oneline", "cp history.json x", "export HISTFILE=~/.cache/hist", "tail ~/.bash_history"),
 }
 
@@ -61,9 +61,13 @@ func historyGone(s *command.Simple, v track.View) *Finding {
 		}
 	case "set", "shopt", "bash", "setopt", "unsetopt":
 		for i, a := range s.Argv[1:] {
-			if (a == "+o" || a == "-uo") && i+2 < len(s.Argv) && s.Argv[i+2] == "history" {
+			if oneOf(a, "+o", "-uo", "-ou") && i+2 < len(s.Argv) && s.Argv[i+2] == "history" {
 				return say(s, coi.High, "shell history switched off")
 			}
+		}
+	case "ssh":
+		if s.Parent != nil && s.Parent.Name == "sshpass" && loopbackOnly(s) && s.Parsed().Has("T") {
+			return say(s, coi.Warning, "login to this machine without a terminal, which leaves no history")
 		}
 	case "unset":
 		if s.Arg("HISTFILE", "HISTSIZE") {

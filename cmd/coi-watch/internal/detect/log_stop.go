@@ -15,9 +15,22 @@ var logStop = Detector{
 	ID: "log.stop", Level: coi.High, Wants: execs,
 	Title: "guard or log switched off", Why: "logs, audit rules and kernel defences are switched off before something is done",
 	Detect: onCommands(stopped),
-	Fire: append(lines(coi.High, "echo kernel.randomize_va_space=0 >> /etc/sysctl.d/99-x.conf", "systemctl stop auditd", "sudo systemctl stop systemd-journald", "service rsyslog stop", "systemctl disable --now rsyslog.service", "systemctl mask systemd-journald.socket", "auditctl -D", "auditctl -e 0", "setenforce 0", "sysctl -w kernel.randomize_va_space=0", "echo 0 > /proc/sys/kernel/randomize_va_space", "pkill -9 rsyslogd", "killall auditd", "kill -9 $(pidof auditd)", "sed -i 's/SELINUX=enforcing/SELINUX=disabled/' /etc/selinux/config", "/etc/init.d/auditd stop", "aa-teardown", "systemctl stop falcon-sensor.service", "chkconfig auditd off", "apt-get remove -y auditd", "update-rc.d rsyslog disable", "echo 0 | sudo tee /proc/sys/kernel/randomize_va_space", "rm -f /etc/audit/rules.d/audit.rules", "cp /usr/sbin/setenforce /tmp/s; /tmp/s 0", "systemctl stop apparmor", "rc-service syslog stop", "echo c2V0ZW5mb3JjZSAw | base64 -d | sh"),
-		lines(coi.Warning, "iptables -F", "iptables -D OUTPUT -p tcp --dport 21 -j DROP", "ufw disable", "sudo sed -i 's/Storage=auto/Storage=none/' /etc/systemd/journald.conf", "nft flush ruleset", "systemctl stop firewalld", "echo '*.* ~' >> /etc/rsyslog.conf", "iptables -P INPUT ACCEPT", "aa-complain /usr/bin/x", "ufw --force reset")...),
-	Quiet: lines("", "systemctl restart rsyslog", "systemctl status auditd", "systemctl stop tetragon", "sudo systemctl stop nginx", "iptables -A OUTPUT -p udp -j DROP", "iptables -L -n", "sysctl -n kernel.randomize_va_space", "ufw enable", "getenforce", "auditctl -l", "systemctl restart docker", "apt-get install -y auditd", "iptables -t nat -A OUTPUT -p tcp -j DNAT --to-destination 172.30.0.10:1", "pkill node", "nft list ruleset", "sudo ufw allow 5432", "kill -9 123", "systemctl stop unattended-upgrades", "sysctl -w kernel.unprivileged_userns_clone=1"),
+	Fire: append(lines(coi.High, "echo kernel.randomize_va_space=0 >> /etc/sysctl.d/99-x.conf", "systemctl stop auditd", "sudo systemctl stop systemd-journald", "service rsyslog stop", "systemctl disable --now rsyslog.service", "systemctl mask systemd-journald.socket", "auditctl -D", "auditctl -e 0", "setenforce 0", "sysctl -w kernel.randomize_va_space=0", "echo 0 > /proc/sys/kernel/randomize_va_space", "pkill -9 rsyslogd", "killall auditd", "kill -9 $(pidof auditd)", "sed -i 's/SELINUX=enforcing/SELINUX=disabled/' /etc/selinux/config", "/etc/init.d/auditd stop", "aa-teardown", "systemctl stop falcon-sensor.service", "chkconfig auditd off", "apt-get remove -y auditd", "update-rc.d rsyslog disable", "echo 0 | sudo tee /proc/sys/kernel/randomize_va_space", "rm -f /etc/audit/rules.d/audit.rules", "cp /usr/sbin/setenforce /tmp/s; /tmp/s 0", "systemctl stop apparmor", "rc-service syslog stop", "echo c2V0ZW5mb3JjZSAw | base64 -d | sh", "sudo dpkg --purge falcon-sensor", "/opt/sophos-av/bin/savdctl disable", "/var/ossec/bin/wazuh-control stop", "mdatp config real-time-protection --value disabled"),
+		lines(coi.Warning, "iptables -F", "iptables -D OUTPUT -p tcp --dport 21 -j DROP", "ufw disable", "sudo sed -i 's/Storage=auto/Storage=none/' /etc/systemd/journald.conf", "nft flush ruleset", "systemctl stop firewalld", "echo '*.* ~' >> /etc/rsyslog.conf", "iptables -P INPUT ACCEPT", "aa-complain /usr/bin/x", "chattr -i /etc/audit/auditd.conf", "pfctl -d", "ufw --force reset")...),
+	Quiet: lines("", "systemctl restart rsyslog", "systemctl status auditd", "mdatp health", "chattr -i data/x", "chattr +i /etc/resolv.conf", "wazuh-control status", "systemctl stop tetragon", "sudo systemctl stop nginx", "iptables -A OUTPUT -p udp -j DROP", "iptables -L -n", "sysctl -n kernel.randomize_va_space", "ufw enable", "getenforce", "auditctl -l", "systemctl restart docker", "apt-get install -y auditd", "iptables -t nat -A OUTPUT -p tcp -j DNAT --to-destination 172.30.0.10:1", "pkill node", "nft list ruleset", "sudo ufw allow 5432", "kill -9 123", "systemctl stop unattended-upgrades", "sysctl -w kernel.unprivileged_userns_clone=1"),
+}
+
+// guardTools are the programs that run guards.
+var guardTools = strings.Fields("savdctl savdstatus falconctl mdatp wazuh-control ossec-control osqueryctl sentinelctl cbagentd-ctl auditbeat filebeat falcoctl esets_daemon kesl-control clamdctl bdsec nsr_control cytool xagt")
+
+// flagMinus is the first mode of chattr that takes a flag away.
+func flagMinus(s *command.Simple) string {
+	for _, a := range s.Argv[1:] {
+		if len(a) > 1 && a[0] == '-' && strings.ContainsAny(a[1:], "iau") && !strings.ContainsAny(a[1:], "RVfvp") {
+			return a
+		}
+	}
+	return ""
 }
 
 func unitName(u string) string {
@@ -60,12 +73,17 @@ func stopped(s *command.Simple, v track.View) *Finding {
 			}
 		}
 	case "apt", "yum", "dnf", "rpm", "apk", "zypper", "pacman", "dpkg", "snap", "pkg":
-		if s.Arg("remove", "purge", "erase", "-e", "del", "rm", "autoremove", "-R", "-Rns", "-r", "-P") {
+		if s.Arg("remove", "purge", "erase", "--purge", "--remove", "--erase", "-e", "del", "rm", "autoremove", "-R", "-Rns", "-r", "-P") {
 			units = p.Rest
 		}
 	}
 	if strings.HasPrefix(s.Prog, "/etc/init.d/") && s.Arg("stop") {
 		units = []string{base(s.Prog)}
+	}
+	if oneOf(s.Name, guardTools...) {
+		if s.Arg("stop", "disable", "off", "shutdown", "unload", "uninstall") || hasAny(s.Line(), "--value disabled", "-s --aid", "--stop") {
+			return say(s, coi.High, "guard switched off by "+s.Name)
+		}
 	}
 	for _, u := range units {
 		if f := judge(u); f != nil {
@@ -111,6 +129,10 @@ func switchedOff(s *command.Simple, p program.Parsed) *Finding {
 		if s.Arg("flush", "delete", "destroy") {
 			return say(s, coi.Warning, "firewall rule removed")
 		}
+	case "pfctl", "ipfw":
+		if s.Arg("-d", "-F", "flush", "disable") {
+			return say(s, coi.Warning, "firewall switched off")
+		}
 	case "firewall-cmd":
 		if hasAny(s.Line(), "--remove-", "--panic-off") {
 			return say(s, coi.Warning, "firewall rule removed")
@@ -133,6 +155,9 @@ func guardFiles(s *command.Simple, v track.View) *Finding {
 	for _, a := range s.Accesses() {
 		c := classes(v, a)
 		gone := changes(a.Op) || a.Op == command.Delete
+		if s.Name == "chattr" && a.Op == command.Attrib && strings.HasPrefix(flagMinus(s), "-") && paths.Any(c, paths.LogConfig, paths.AuditRules, paths.SecurityLog, paths.Shadow, paths.Sudoers, paths.Accounts) {
+			return say(s, coi.Warning, "lock taken off a system file").at(a.Path, a.Op)
+		}
 		switch {
 		case a.Op == command.Delete && hasAny(a.Path, "/bin/", "/sbin/") && oneOf(base(a.Path), watchers...) && !inWorkspace(v, a.Path):
 			return say(s, coi.High, base(a.Path)+" removed").at(a.Path, a.Op)

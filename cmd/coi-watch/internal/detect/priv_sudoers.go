@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"regexp"
 	"slices"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
@@ -25,13 +26,13 @@ var privSudoers = Detector{
 		return one(Finding{Level: coi.Warning, Title: "sudo rules written", Path: target(ev), Op: "write", PID: ev.PID})
 	}),
 	Fire: append(append(lines(coi.High, "echo 'u ALL=(ALL) NOPASSWD: ALL' >> /etc/sudoers", "echo 'Defaults !authenticate' | sudo tee /etc/sudoers.d/x", "sudo sed -i 's/env_reset.*$/env_reset,timestamp_timeout=-1/' /etc/sudoers", "printf 'Defaults !tty_tickets\\n' > /etc/sudoers.d/t",
-		"echo 'u ALL=(ALL) ALL' | EDITOR='tee -a' visudo", "sudo sh -c \"echo Defaults '!'tty_tickets >> /etc/sudoers\"", "python3 -c \"open('/etc/sudoers','a').write('u ALL=NOPASSWD: ALL')\"", "echo 'permit nopass u' >> /etc/doas.conf"),
+		"echo 'u ALL=(ALL) ALL' | EDITOR='tee -a' visudo", "sudo sh -c \"echo Defaults '!'tty_tickets >> /etc/sudoers\"", "python3 -c \"open('/etc/sudoers','a').write('u ALL=NOPASSWD: ALL')\"", "echo 'permit nopass u' >> /etc/doas.conf", "sudo -u#-1 /bin/bash", "sudo -u \\#4294967295 id"),
 		lines(coi.Warning, "sudo sed -i '/env_reset/d' /etc/sudoers", "cp my /etc/sudoers.d/my", "sudo cat /etc/sudoers",
 			"sudo vim -c ':!sh'", "sudo vim -c ':!/bin/sh' /dev/null", `sudo awk 'BEGIN {system("/bin/sh")}'`, `sudo find . -exec /bin/sh \; -quit`, "sudo tar cf /dev/null x --checkpoint=1 --checkpoint-action=exec=/bin/sh",
 			"sudo zip /tmp/x /etc/hosts -T -TT 'sh #'", `sudo make -s --eval=$'x:\n\t-/bin/sh'`, "sudo make --eval='x: ; sh -i'", `sudo python3 -c 'import os; os.system("/bin/sh")'`, `sudo perl -e 'exec "/bin/sh";'`, "sudo -u root git -c core.pager='sh -p' help")...), append(events(event.Event{Type: event.Write, PID: 3, Exe: "/usr/bin/tee", Path: "/etc/sudoers.d/x"}), Sample{Level: coi.Warning, Events: escapeSample("/usr/bin/less", "sh")}, Sample{Level: coi.Warning, Events: escapeSample("/usr/bin/vim.basic", "/bin/bash", "-i")})...),
 	Quiet: append(lines("", "sudo vim /etc/hosts", "sudo awk '{print $1}' /etc/hosts", "sudo find / -name foo -exec grep x {} +", `sudo find . -exec sh -c 'echo "$1"' _ {} \;`, "sudo bash", "sudo -i", "sudo su -", "sudo env -i sh", "sudo docker run -it alpine sh", "sudo chroot /mnt sh",
 		"vim -c ':!sh'", "find . -exec sh {} \\;", "sudo make install", "sudo python3 -c 'import os; os.system(\"ls\")'", "sudo python3 setup.py install", "sudo git -c core.pager=cat log", "sudo nice sh", "sudo node -e 'require(\"child_process\").execSync(\"systemctl restart x\")'",
-		"sudo visudo -c", "sudo -l", "ls -l /etc/sudoers.d", "chmod 440 /etc/sudoers.d/x", "rm /etc/sudoers.d/x", "grep $USER /etc/subuid /etc/subgid", "man sudoers"), Sample{Events: escapeSample("/usr/bin/less", "sh", "-c", "ls")}, Sample{Events: escapeSample("/usr/bin/env", "sh")}),
+		"sudo visudo -c", "sudo -u '#1' id", "sudoedit /etc/hosts", "sudo -l", "ls -l /etc/sudoers.d", "chmod 440 /etc/sudoers.d/x", "rm /etc/sudoers.d/x", "grep $USER /etc/subuid /etc/subgid", "man sudoers"), Sample{Events: escapeSample("/usr/bin/less", "sh", "-c", "ls")}, Sample{Events: escapeSample("/usr/bin/env", "sh")}),
 }
 
 // escapeSample is a shell below a program that sudo started.
@@ -90,6 +91,9 @@ func leads(name string) bool {
 	return oneOf(name, "man", "nmap", "journalctl", "tcpdump", "dmesg", "crontab", "gdb", "ftp")
 }
 
+// minusOne is the user number -1 in its ways of writing.
+var minusOne = regexp.MustCompile(`^\\?#(?:-1|4294967295|\$\(\(\s*0x[fF]{8}\s*\)\)|0x[fF]{8})$`)
+
 func adds(text string) bool {
 	return hasAny(text, "NOPASSWD", "ALL=", "ALL =", "(ALL", "!authenticate", "timestamp_timeout", "tty_tickets", "visiblepw", "targetpw", "rootpw", "permit ", "!requiretty", "timestamp_type", "setenv", "!env_reset", "LD_PRELOAD")
 }
@@ -105,6 +109,14 @@ func sudoers(s *command.Simple, v track.View) *Finding {
 			}
 		}
 		return nil
+	}
+	if s.Name == "sudo" {
+		if slices.ContainsFunc(s.Parsed().Values("u", "user"), minusOne.MatchString) {
+			return say(s, coi.High, "sudo asked for a user number that wraps to root")
+		}
+	}
+	if s.Name == "sudoedit" && s.Arg("-s", "-i") {
+		return say(s, coi.Warning, "sudoedit told to be a shell")
 	}
 	if packaged(s, v) || s.Name == "sudo" {
 		return nil

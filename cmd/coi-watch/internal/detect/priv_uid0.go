@@ -26,9 +26,9 @@ var privUID0 = Detector{
 	}),
 	Fire: append(append(lines(coi.High, "sudo useradd -ou 0 -g 0 john", "useradd -o -u 0 -M x", "adduser --uid 0 x", "usermod -u 0 -o bob", "echo 'x::0:0::/root:/bin/bash' >> /etc/passwd", "printf 'r:$1$a$b:0:0:root:/root:/bin/sh\\n' | sudo tee -a /etc/passwd",
 		"sed -i 's/^root:x:/root::/' /etc/passwd", "echo root:pw | chpasswd", "passwd -d root", "usermod -p '$6$x' root", "echo 'root::1:0:::::' > /etc/shadow", "python3 -c \"open('/etc/passwd','a').write('x::0:0::/:/bin/sh')\"", "perl -e 'open(F,\">>/etc/passwd\");print F \"x::0:0::/:/bin/sh\"'"),
-		lines(coi.Warning, "useradd -M -N -r -s /bin/bash helper", "adduser eve sudo", "gpasswd -a eve wheel", "passwd -u guest", "usermod -aG sudo eve", "usermod --password $(openssl passwd -1 nobody) nobody", "useradd -G wheel -s /bin/bash -p $(openssl passwd -1 x) art", "useradd -g 0 -M -d /root -s /bin/bash b", "cp /tmp/passwd /etc/passwd")...),
+		lines(coi.Warning, "useradd -M -N -r -s /bin/bash helper", "adduser eve sudo", "gpasswd -a eve wheel", "passwd -u guest", "usermod -aG sudo eve", "usermod --password $(openssl passwd -1 nobody) nobody", "useradd -G wheel -s /bin/bash -p $(openssl passwd -1 x) art", "useradd -g 0 -M -d /root -s /bin/bash b", "cp /tmp/passwd /etc/passwd", "echo pw | passwd --stdin bob", "usermod --expiredate '' bob", "usermod -aG docker www-data", "samba-tool user create adm Pw1", "printf 'dn: CN=A,DC=example\\nchangetype: add\\nobjectClass: user\\n' | ldapadd -x", "pw useradd helper -s /usr/sbin/nologin -d /nonexistent -c helper")...),
 		events(event.Event{Type: event.Write, PID: 3, Exe: "/tmp/x", Path: "/etc/passwd"})...),
-	Quiet: append(lines("", "useradd -m -u 1001 builder", "sudo usermod -aG docker $USER", "groupadd -f mock", "useradd --system --create-home --shell /usr/sbin/nologin media", "grep root /etc/passwd", "awk -F: '{print $1}' /etc/passwd", "useradd -u 1001 -r -g 0 -d /opt/app app", "sudo usermod --add-subuids 100000-165535 $USER", "echo 'u:pw' | chpasswd", "passwd bob", "getent passwd"),
+	Quiet: append(lines("", "useradd -m -u 1001 builder", "usermod --expiredate 2030-01-01 bob", "passwd --stdin bob", "ldapmodify -f x.ldif", "sudo usermod -aG docker $USER", "groupadd -f mock", "useradd --system --create-home --shell /usr/sbin/nologin media", "grep root /etc/passwd", "awk -F: '{print $1}' /etc/passwd", "useradd -u 1001 -r -g 0 -d /opt/app app", "sudo usermod --add-subuids 100000-165535 $USER", "echo 'u:pw' | chpasswd", "passwd bob", "getent passwd"),
 		events(event.Event{Type: event.Write, PID: 3, Exe: "/usr/sbin/useradd", Path: "/etc/passwd"})...),
 }
 
@@ -36,6 +36,22 @@ var privUID0 = Detector{
 var rootGroups = []string{"wheel", "sudo", "root", "admin", "shadow", "disk"}
 
 var uidZeroLine = regexp.MustCompile(`(?m)^?["' ]?[A-Za-z0-9_.$-]+:[^:\n]*:0+:\d*:`)
+
+// serviceUsers are accounts that programs run under.
+var serviceUsers = strings.Fields("www-data nobody apache nginx http mysql postgres redis daemon mail git gitea tomcat jenkins ftp games backup sys bin")
+
+// directoryAdmin is an entry that makes a user or a member of the
+// administrators.
+var directoryAdmin = regexp.MustCompile(`(?is)changetype:\s*add\b.*objectclass:\s*(?:user|posixaccount|inetorgperson)|(?:add|replace):\s*member\b|uid(?:number)?:\s*0\b|cn=domain admins`)
+
+func groupOf(p program.Parsed, names ...string) bool {
+	for g := range strings.SplitSeq(strings.Join(p.Values("G", "groups"), ","), ",") {
+		if oneOf(g, names...) {
+			return true
+		}
+	}
+	return false
+}
 
 func uid0(s *command.Simple, v track.View) *Finding {
 	p := s.Parsed()
@@ -46,6 +62,15 @@ func uid0(s *command.Simple, v track.View) *Finding {
 		}
 		if sh := p.Values("s", "shell"); s.Name == "useradd" && p.Has("r", "system") && len(sh) > 0 && program.ShellPath(sh[0]) {
 			return say(s, coi.Warning, "account of a service that can log in")
+		}
+		if x := p.Values("e", "expiredate"); s.Name == "usermod" && len(x) > 0 && oneOf(x[0], "", "-1", "99999") {
+			return say(s, coi.Warning, "account made to last")
+		}
+		if s.Name == "pw" && len(p.Rest) > 0 && p.Rest[0] == "unlock" || s.Name == "pw" && oneOf("/nonexistent", p.Values("d")...) && len(p.Values("c")) > 0 {
+			return say(s, coi.Warning, "account unlocked or kept out of sight")
+		}
+		if s.Name == "usermod" && len(p.Rest) > 0 && oneOf(p.Rest[len(p.Rest)-1], serviceUsers...) && groupOf(p, "docker", "lxd", "incus", "podman", "kvm") {
+			return say(s, coi.Warning, "account of a service in the group of a runtime")
 		}
 		if s.Name == "usermod" && p.Has("U", "unlock") {
 			return say(s, coi.Warning, "account unlocked")
@@ -89,6 +114,17 @@ func uid0(s *command.Simple, v track.View) *Finding {
 		}
 		if p.Has("u", "unlock") && len(p.Rest) > 0 {
 			return say(s, coi.Warning, "account unlocked")
+		}
+		if p.Has("stdin") && (s.Fed || len(s.Stdin) > 0) && len(p.Rest) > 0 {
+			return say(s, coi.Warning, "password of an account replaced")
+		}
+	case "ldapadd", "ldapmodify":
+		if s.Fed && directoryAdmin.MatchString(s.Feed) {
+			return say(s, coi.Warning, "administrator made in a directory")
+		}
+	case "samba-tool", "net":
+		if l := " " + s.Line() + " "; hasAny(l, " user create ", " user add ", " group addmembers ") || s.Name == "net" && hasAny(l, " ads user add ", " rpc user add ", " rpc group addmem ") {
+			return say(s, coi.Warning, "account made in a directory")
 		}
 	}
 	if s.Class() == program.Account || packaged(s, v) {

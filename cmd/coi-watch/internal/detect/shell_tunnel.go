@@ -25,7 +25,7 @@ func tunnelShell(s *command.Simple, _ track.View) *Finding {
 	case len(s.Argv) > 2 && s.Argv[1] == "tunnel" && s.Arg("--name", "--accept-server-license-terms"),
 		oneOf(b, "code", "code-insiders", "code-server", "codium", "cursor") && len(s.Argv) > 1 && oneOf(s.Argv[1], "tunnel", "serve-tunnel"),
 		oneOf(s.Name, "tmate", "sshx", "teleconsole", "tunshell", "webtty", "gs-netcat", "ttyd", "gotty", "wetty", "shellinaboxd", "shellinabox") && !s.Arg("kill-session", "127.0.0.1", "localhost", "lo"),
-		oneOf(b, "xterm", "xnest", "Xnest") && hasAny(s.Line(), "-display ", ":1") && !hasAny(s.Line(), "-display :", "-display localhost", "-display unix"),
+		oneOf(s.Name, "xterm", "xnest", "Xnest") && hasAny(s.Line(), "-display ", ":1") && !hasAny(s.Line(), "-display :", "-display localhost", "-display unix"),
 		s.Name == "upterm" && s.Arg("host"), s.Name == "warp" && s.Arg("open"):
 		return say(s, coi.High, "terminal published by "+b)
 	}
