@@ -1,10 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"regexp"
 	"strings"
 
@@ -111,12 +108,10 @@ type toolSpecCmd struct {
 	ResumeLatest     bool    `name:"resume-latest" xor:"resume" help:"Go on with the newest conversation."`
 	Continue         *string `xor:"resume" placeholder:"ID" help:"Same as --resume-id; without an id as --resume-latest."`
 	Workspace        string  `short:"w" default:"." placeholder:"DIR" help:"Workspace whose configuration is read."`
+	Profile          string  `placeholder:"NAME" help:"Profile to apply."`
 }
 
 var tokenRE = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
-
-// promptCap is the largest prompt file, in bytes.
-const promptCap = 1 << 20
 
 type toolSpec struct {
 	SchemaVersion int               `json:"schema_version"`
@@ -127,7 +122,11 @@ type toolSpec struct {
 
 // Run prints the command line; prompts are staged so that it can be used.
 func (s *toolSpecCmd) Run(c *cli.Context) error {
-	for flag, value := range map[string]string{"--session-id": s.SessionID, "--resume-id": s.ResumeID} {
+	given := map[string]string{"--session-id": s.SessionID, "--resume-id": s.ResumeID}
+	if s.Continue != nil {
+		given["--continue"] = *s.Continue
+	}
+	for flag, value := range given {
 		if value != "" && !tokenRE.MatchString(value) {
 			return cli.Usage("%s %q: want letters, digits, dot, underscore and hyphen, at most 64", flag, value)
 		}
@@ -136,7 +135,7 @@ func (s *toolSpecCmd) Run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := looseConfig(c, h, s.Workspace, "")
+	cfg, err := looseConfig(c, h, s.Workspace, s.Profile)
 	if err != nil {
 		return err
 	}
@@ -152,10 +151,10 @@ func (s *toolSpecCmd) Run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := door.Instance(c, s.Container); errors.Is(err, incus.ErrNotFound) {
-		return cli.Fail(coi.ExitNoContainer, "there is no container %s", cli.Escape(s.Container)).Hint("coi list")
-	} else if err != nil {
-		return incusError(err, cfg.Incus.Group)
+	d := &desk{c: c, home: h, cfg: cfg, door: door}
+	inst, err := d.find(s.Container, 0, false)
+	if err != nil {
+		return err
 	}
 	start := tool.Start{
 		SessionID: s.SessionID, ResumeID: s.ResumeID, Latest: s.ResumeLatest, Home: "/home/" + cfg.Incus.CodeUser,
@@ -172,7 +171,7 @@ func (s *toolSpecCmd) Run(c *cli.Context) error {
 			continue
 		}
 		*f.to = tool.PromptDir + "/" + s.SessionID + f.suffix
-		if err := stagePrompt(c, door, s.Container, f.from, *f.to, cfg.Incus.CodeUID); err != nil {
+		if err := stagePrompt(c, door, inst.Name, f.from, cfg.Workspace, *f.to, cfg.Incus.CodeUID); err != nil {
 			return err
 		}
 	}
@@ -187,18 +186,13 @@ func (s *toolSpecCmd) Run(c *cli.Context) error {
 }
 
 // stagePrompt copies a file of the host into the container, for the code user alone.
-func stagePrompt(c *cli.Context, door *incus.Client, container, from, to string, uid int) error {
-	f, err := os.Open(from)
+func stagePrompt(c *cli.Context, door *incus.Client, container, from, workspace, to string, uid int) error {
+	text, err := promptFile(from, workspace)
 	if err != nil {
-		return err
+		return cli.Fail(coi.ExitFailed, "prompt: %w", err)
 	}
-	defer func() { _ = f.Close() }()
-	text, err := io.ReadAll(io.LimitReader(f, promptCap+1))
-	if err != nil {
-		return err
-	}
-	if len(text) > promptCap {
-		return cli.Fail(coi.ExitFailed, "%s is larger than %d bytes", cli.Escape(from), promptCap)
+	if len(text) > maxPrompt {
+		return cli.Fail(coi.ExitFailed, "%s is larger than %d bytes", cli.Escape(from), maxPrompt)
 	}
 	for _, dir := range []string{"/run/coi", tool.PromptDir} {
 		err := door.PushFile(c, container, dir, incus.FileInfo{Type: "directory", Mode: 0o755}, strings.NewReader(""))
