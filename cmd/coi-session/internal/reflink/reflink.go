@@ -140,12 +140,12 @@ func tree(from *beneath.Root, rel string, to *beneath.Root, under string) error 
 	err := from.Walk(rel, maxEntries, func(e beneath.Entry) error {
 		target := path.Join(under, strings.TrimPrefix(strings.TrimPrefix(e.Path, rel), "/"))
 		st, err := e.Stat()
-		if err == nil {
+		if err = changed(err); err == nil {
 			err = one(from, e.Path, to, target, st)
 		}
 		switch {
-		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, beneath.ErrNotRegular):
-			return beneath.ErrSkip // gone, or another thing than it was a moment ago
+		case errors.Is(err, errChanged):
+			return beneath.ErrSkip
 		case err != nil:
 			return err
 		case st.Mode.IsDir():
@@ -153,7 +153,7 @@ func tree(from *beneath.Root, rel string, to *beneath.Root, under string) error 
 		}
 		return nil
 	}, func(rel string, err error) {
-		if !errors.Is(err, unix.ELOOP) && !errors.Is(err, unix.ENOTDIR) { // swapped for a link or a file
+		if !errors.Is(changed(err), errChanged) {
 			unread = errors.Join(unread, fmt.Errorf("%s: %w", rel, err))
 		}
 	})
@@ -165,6 +165,19 @@ func tree(from *beneath.Root, rel string, to *beneath.Root, under string) error 
 	return errors.Join(err, unread)
 }
 
+var errChanged = errors.New("went away, or is another thing than a moment ago")
+
+// changed marks the errors of a source that a running container replaces while
+// it is read. They cost that one thing.
+func changed(err error) error {
+	for _, is := range []error{fs.ErrNotExist, beneath.ErrNotRegular, unix.ELOOP, unix.ENOTDIR, unix.EINVAL} {
+		if errors.Is(err, is) {
+			return fmt.Errorf("%w: %w", errChanged, err)
+		}
+	}
+	return err
+}
+
 // one copies a single thing; of a directory only the name, open to us.
 func one(from *beneath.Root, rel string, to *beneath.Root, target string, st beneath.Info) error {
 	switch {
@@ -173,7 +186,7 @@ func one(from *beneath.Root, rel string, to *beneath.Root, target string, st ben
 	case st.Mode&fs.ModeSymlink != 0:
 		link, err := from.Readlink(rel)
 		if err != nil {
-			return err
+			return changed(err)
 		}
 		return to.Symlink(link, target)
 	case st.Mode.IsRegular():
@@ -199,7 +212,7 @@ func finish(to *beneath.Root, rel string, was beneath.Info) error {
 func clone(from *beneath.Root, rel string, to *beneath.Root, target string) error {
 	in, err := from.OpenRegular(rel)
 	if err != nil {
-		return err
+		return changed(err)
 	}
 	defer func() { _ = in.Close() }()
 	st, err := beneath.StatFile(in)

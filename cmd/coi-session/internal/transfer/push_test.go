@@ -120,7 +120,9 @@ type device struct{ io.Reader }
 func (device) Close() error               { return nil }
 func (device) Stat() (fs.FileInfo, error) { return info{"x", entry{mode: fs.ModeDevice}}, nil }
 
-func (swapped) Open(string) (io.ReadCloser, error) { return device{strings.NewReader("of a device")}, nil }
+func (swapped) Open(string) (io.ReadCloser, error) {
+	return device{strings.NewReader("of a device")}, nil
+}
 
 // R-INP-05: what was a file at the look and is a device when it is opened does
 // not arrive.

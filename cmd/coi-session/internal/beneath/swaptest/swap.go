@@ -23,13 +23,19 @@ const Secret = "of the host"
 // the test's temporary directory.
 func Loop(t testing.TB, path string) {
 	t.Helper()
-	outside, stock := t.TempDir(), t.TempDir()
+	top, err := os.MkdirTemp("", "swap-") // not t.TempDir: TMPDIR may have been set since its first call
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(top) })
+	outside, stock := filepath.Join(top, "outside"), filepath.Join(top, "stock")
 	at := func(name string) string { return filepath.Join(stock, name) }
 	secret := filepath.Join(outside, "inner")
+	err3, err4 := os.Mkdir(outside, 0o700), os.Mkdir(stock, 0o700)
 	sock, err := net.Listen("unix", at("socket"))
 	hole, err2 := os.Create(at("hole"))
 	for _, err := range []error{
-		err, err2, hole.Truncate(1 << 40), hole.Close(), os.WriteFile(secret, []byte(Secret), 0o600), os.WriteFile(at("file"), []byte("plain"), 0o600),
+		err, err2, err3, err4, hole.Truncate(1 << 40), hole.Close(), os.WriteFile(secret, []byte(Secret), 0o600), os.WriteFile(at("file"), []byte("plain"), 0o600),
 		os.Symlink(secret, at("link")), os.Symlink(outside, at("dirlink")), os.Mkdir(at("dir"), 0o700), os.WriteFile(at("dir/inner"), []byte("plain"), 0o600),
 		unix.Mkfifo(at("fifo"), 0o600), os.WriteFile(path, []byte("plain"), 0o600),
 	} {
