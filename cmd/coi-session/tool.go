@@ -99,16 +99,16 @@ func imageAgents(c *cli.Context, cfg *config.Config) (held map[string]bool, know
 }
 
 type toolSpecCmd struct {
-	Container        string  `required:"" placeholder:"NAME" help:"Container the agent would run in."`
-	SessionID        string  `name:"session-id" required:"" placeholder:"TOKEN" help:"Id of the session."`
-	Tool             string  `placeholder:"NAME" help:"Tool; default: the configured one."`
-	PromptFile       string  `name:"prompt-file" type:"path" placeholder:"FILE" help:"Prompt for a headless start; it is staged in the container."`
-	SystemPromptFile string  `name:"system-prompt-file" type:"path" placeholder:"FILE" help:"Further instructions; staged as well."`
-	ResumeID         string  `name:"resume-id" xor:"resume" placeholder:"ID" help:"Go on with this conversation of the tool."`
-	ResumeLatest     bool    `name:"resume-latest" xor:"resume" help:"Go on with the newest conversation."`
-	Continue         *string `xor:"resume" placeholder:"ID" help:"Same as --resume-id; without an id as --resume-latest."`
-	Workspace        string  `short:"w" default:"." placeholder:"DIR" help:"Workspace whose configuration is read."`
-	Profile          string  `placeholder:"NAME" help:"Profile to apply."`
+	Container        string   `required:"" placeholder:"NAME" help:"Container the agent would run in."`
+	SessionID        string   `name:"session-id" required:"" placeholder:"TOKEN" help:"Id of the session."`
+	Tool             string   `placeholder:"NAME" help:"Tool; default: the configured one."`
+	PromptFile       string   `name:"prompt-file" type:"path" placeholder:"FILE" help:"Prompt for a headless start; it is staged in the container."`
+	SystemPromptFile string   `name:"system-prompt-file" type:"path" placeholder:"FILE" help:"Further instructions; staged as well."`
+	ResumeID         string   `name:"resume-id" xor:"resume" placeholder:"ID" help:"Go on with this conversation of the tool."`
+	ResumeLatest     bool     `name:"resume-latest" xor:"resume" help:"Go on with the newest conversation."`
+	Continue         optional `xor:"resume" placeholder:"ID" help:"Same as --resume-id; without an id as --resume-latest."`
+	Workspace        string   `short:"w" default:"." placeholder:"DIR" help:"Workspace whose configuration is read."`
+	Profile          string   `placeholder:"NAME" help:"Profile to apply."`
 }
 
 var tokenRE = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
@@ -122,11 +122,7 @@ type toolSpec struct {
 
 // Run prints the command line; prompts are staged so that it can be used.
 func (s *toolSpecCmd) Run(c *cli.Context) error {
-	given := map[string]string{"--session-id": s.SessionID, "--resume-id": s.ResumeID}
-	if s.Continue != nil {
-		given["--continue"] = *s.Continue
-	}
-	for flag, value := range given {
+	for flag, value := range map[string]string{"--session-id": s.SessionID, "--resume-id": s.ResumeID, "--continue": s.Continue.Value} {
 		if value != "" && !tokenRE.MatchString(value) {
 			return cli.Usage("%s %q: want letters, digits, dot, underscore and hyphen, at most 64", flag, value)
 		}
@@ -160,8 +156,8 @@ func (s *toolSpecCmd) Run(c *cli.Context) error {
 		SessionID: s.SessionID, ResumeID: s.ResumeID, Latest: s.ResumeLatest, Home: "/home/" + cfg.Incus.CodeUser,
 		Headless: s.PromptFile != "", Interactive: cfg.Tool.PermissionMode == "interactive", Binary: cfg.Tool.Binary,
 	}
-	if s.Continue != nil {
-		start.ResumeID, start.Latest = *s.Continue, *s.Continue == ""
+	if s.Continue.Set {
+		start.ResumeID, start.Latest = s.Continue.Value, s.Continue.Value == ""
 	}
 	for _, f := range []struct {
 		from, suffix string
