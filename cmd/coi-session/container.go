@@ -309,7 +309,7 @@ func (d *desk) covers(inst incus.Instance, dev incus.Device) (map[string]incus.D
 	ws, inside := inst.Config[plan.KeyWorkspace], inst.Devices["workspace"]["path"]
 	for name, lock := range inst.Devices {
 		kind, _, _ := strings.Cut(name, "-")
-		if kind != "protect" && kind != "mask" || inside == "" || !under(lock["path"], inside) {
+		if kind != "protect" && kind != "gitc" && kind != "mask" || inside == "" || !under(lock["path"], inside) {
 			continue
 		}
 		host := ws + strings.TrimPrefix(lock["path"], inside)
