@@ -276,6 +276,10 @@ func (m *containerMount) Run(c *cli.Context, p *containerCmd) error {
 	if m.Shift && inst.Config["raw.idmap"] == "" {
 		dev["shift"] = "true"
 	}
+	if inside := inst.Devices["workspace"]["path"]; dev["shift"] == "" && inst.Running() && inside != "" && under(m.Path, inside) {
+		// liblxc removes what is at the place of a disk that it plugs in.
+		return cli.Fail(coi.ExitFailed, "a mount at %s would replace a file of the workspace", cli.Escape(m.Path)).Hint("choose a path outside of %s", cli.Escape(inside))
+	}
 	devices := maps.Clone(inst.Devices)
 	devices[m.Device] = dev
 	covers, err := d.covers(inst, dev)
@@ -322,10 +326,16 @@ func (d *desk) covers(inst incus.Instance, dev incus.Device) (map[string]incus.D
 			dev["readonly"] = "true"
 		case under(host, source):
 			place := path.Join(target, strings.TrimPrefix(host, source))
-			out[mount.DeviceName(kind, place)] = incus.Device{"type": "disk", "source": lock["source"], "path": place, "readonly": "true"}
+			out[mount.DeviceName(kind, place)] = cover(lock["source"], place)
 		}
 	}
 	return out, d.ownLocks(source, target, out)
+}
+
+// cover is a read-only disk. It has shift whatever the others have: plugged in
+// without, it would be mounted by liblxc, which removes the file at its place.
+func cover(source, place string) incus.Device {
+	return incus.Device{"type": "disk", "source": source, "path": place, "readonly": "true", "shift": "true"}
 }
 
 // ownLocks adds the protected paths of the source's own, which may be another
@@ -348,7 +358,7 @@ func (d *desk) ownLocks(source, target string, out map[string]incus.Device) erro
 		switch st, err := root.Stat(rel); {
 		case err != nil:
 		case st.Mode.IsDir() || st.Mode.IsRegular():
-			out[mount.DeviceName("protect", place)] = incus.Device{"type": "disk", "source": root.Abs(rel), "path": place, "readonly": "true"}
+			out[mount.DeviceName("protect", place)] = cover(root.Abs(rel), place)
 		default:
 			d.c.Warn(fmt.Sprintf("%s is no file or directory of its own and stays writable in %s", cli.Escape(rel), cli.Escape(target)))
 		}
