@@ -326,7 +326,10 @@ func (d *desk) covers(inst incus.Instance, dev incus.Device) (map[string]incus.D
 			dev["readonly"] = "true"
 		case under(host, source):
 			place := path.Join(target, strings.TrimPrefix(host, source))
-			out[mount.DeviceName(kind, place)] = cover(lock["source"], place)
+			name := mount.DeviceName("cover", place)
+			if _, there := out[name]; !there || kind == "mask" { // what is hidden is hidden, locked or not
+				out[name] = cover(lock["source"], place)
+			}
 		}
 	}
 	return out, d.ownLocks(source, target, out)
@@ -358,7 +361,9 @@ func (d *desk) ownLocks(source, target string, out map[string]incus.Device) erro
 		switch st, err := root.Stat(rel); {
 		case err != nil:
 		case st.Mode.IsDir() || st.Mode.IsRegular():
-			out[mount.DeviceName("protect", place)] = cover(root.Abs(rel), place)
+			if name := mount.DeviceName("cover", place); out[name] == nil {
+				out[name] = cover(root.Abs(rel), place)
+			}
 		default:
 			d.c.Warn(fmt.Sprintf("%s is no file or directory of its own and stays writable in %s", cli.Escape(rel), cli.Escape(target)))
 		}

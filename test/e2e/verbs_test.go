@@ -59,7 +59,6 @@ func TestVerbsOfARunningSession(t *testing.T) {
 	c := strings.TrimSpace(must(t, dir, "shell", "--background", "--debug", "--slot", "2").Stdout)
 	discard(t, dir, c)
 	on := func(code int, words ...string) func(args ...string) house.Result {
-		t.Logf("%s", time.Now().Format(time.TimeOnly))
 		return func(args ...string) house.Result { t.Helper(); return says(t, do(t, dir, args...), code, words...) }
 	}
 	t.Run("slots", func(t *testing.T) {
@@ -126,7 +125,7 @@ func TestVerbsOfARunningSession(t *testing.T) {
 		on(2, "hint: add --force")("persist", "--all")
 		on(2, "--all")("kill", "--all", c)
 		on(4, "nosuch")("kill", "--force", the.Prefix+"nosuch-1")
-		on(2, "0-3600")("shutdown", "--timeout", "-1")
+		on(2, "0-3600")("shutdown", "--timeout=-1")
 		on(0, c)("list", "--running")
 	})
 }
