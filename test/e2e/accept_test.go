@@ -170,7 +170,7 @@ func TestInitThatNeverStarts(t *testing.T) {
 	t.Cleanup(func() {
 		_ = the.Do(context.Background(), house.Call{Args: []string{"image", "delete", "e2e-noinit", "-f"}})
 	})
-	configure(t, "[container]\nimage = \"e2e-noinit\"\nready_timeout = \"10s\"\n[container.build]\ncompression = \"none\"\ncommands = [\"rm /sbin/init; printf '#!/bin/sh\\\\necho the init gives up\\\\nexit 1\\\\n' >/sbin/init; chmod 755 /sbin/init\"]\n")
+	configure(t, "[container]\nimage = \"e2e-noinit\"\nready_timeout = 10\n[container.build]\ncompression = \"none\"\ncommands = [\"rm /sbin/init; printf '#!/bin/sh\\\\necho the init gives up\\\\nexit 1\\\\n' >/sbin/init; chmod 755 /sbin/init\"]\n")
 	dir := workspace(t)
 	must(t, dir, "build")
 	start := time.Now()

@@ -75,7 +75,9 @@ func TestClaudeGoesOn(t *testing.T) {
 			case m.Heard(word):
 				return nil
 			case !strings.Contains(r.Stdout, word): // until the agent takes what is typed
-				do(t, dir, "tmux", "send", c, word)
+				do(t, dir, "tmux", "send", "--no-enter", c, word)
+			default: // by itself: an Enter that comes with the text is part of a paste
+				do(t, dir, "tmux", "send", c, "")
 			}
 			return fmt.Errorf("%s", r)
 		})

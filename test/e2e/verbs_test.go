@@ -5,7 +5,6 @@ package e2e
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -646,7 +645,13 @@ func TestTerminalsAndScripts(t *testing.T) {
 	give(t, dir, "coi-run", "#!/bin/sh\n")
 	says(t, do(t, dir, "run"), 2, "not executable")
 	says(t, do(t, dir, "run", "--tool", "nosuch", "--image", "nosuch", "--", "true"), 5, "nosuch")
-	if after, err := the.Containers(); err != nil || fmt.Sprint(before) != fmt.Sprint(after) {
-		t.Errorf("containers %v, then %v, %v", before, after, err)
+	after, err := the.Containers()
+	for _, c := range after {
+		if !slices.Contains(before, c) {
+			t.Errorf("%s was made", c)
+		}
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }
