@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -120,7 +121,14 @@ func (a *attachCmd) choose(d *desk) (incus.Instance, error) {
 	case 1:
 		return running[0], nil
 	}
-	return incus.Instance{}, pick.Several("attach", "several sessions are running", running)
+	err = pick.Several("attach", "several sessions are running", running)
+	var e *cli.Error
+	if errors.As(err, &e) {
+		for i := range e.Lines {
+			e.Lines[i] = fmt.Sprintf("%d. %s", i+1, e.Lines[i])
+		}
+	}
+	return incus.Instance{}, err
 }
 
 // insider is the code user of a running container, as the container knows it.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"runtime"
 	"slices"
 	"time"
@@ -9,7 +8,11 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/brief"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/launch"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/plan"
+	"github.com/code-on-incus/coi/pkg/home"
 )
+
+// maxContext is the largest context file of the user's own, in bytes.
+const maxContext = 1 << 20
 
 // brief words what the agent is told of its surroundings. A failure is a
 // warning: the session goes on.
@@ -17,7 +20,7 @@ func (b *begin) brief(in plan.Input, spec *launch.Spec) {
 	facts := b.facts(in, spec)
 	b.context = facts.Text()
 	if file := b.cfg.Tool.ContextFile; file != "" {
-		text, err := os.ReadFile(file)
+		text, err := home.ReadRegular(file, maxContext)
 		if err != nil {
 			b.c.Warn("tool.context_file: " + err.Error())
 		} else {
@@ -28,7 +31,7 @@ func (b *begin) brief(in plan.Input, spec *launch.Spec) {
 	if b.cfg.Tool.ContextJSON {
 		var err error
 		if file := b.cfg.Tool.ContextJSONFile; file != "" {
-			data, err = os.ReadFile(file)
+			data, err = home.ReadRegular(file, maxContext)
 		} else {
 			data, err = facts.JSON()
 		}

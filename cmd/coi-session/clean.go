@@ -79,6 +79,9 @@ func (x *cleanCmd) Run(c *cli.Context) error {
 			failed = err
 		}
 	}
+	if err := x.flags(d); err != nil && failed == nil {
+		failed = err
+	}
 	if nothing {
 		c.Note("nothing to clean")
 	}
@@ -147,7 +150,7 @@ func (x *cleanCmd) groups(d *desk, mine []incus.Instance) ([]group, error) {
 		groups = append(groups, g)
 	}
 	if x.Orphans || x.All {
-		groups = append(groups, d.orphanFiles(mine))
+		groups = append(groups, d.orphanFiles(mine), d.orphanCopies())
 	}
 	return groups, nil
 }
@@ -220,6 +223,23 @@ func (d *desk) orphanFiles(mine []incus.Instance) group {
 	return g
 }
 
+// orphanCopies are copies of workspaces that belong to snapshots of containers
+// that do not exist any more.
+func (d *desk) orphanCopies() group {
+	g := group{title: "workspace copies of snapshots", clear: os.RemoveAll}
+	dirs, _ := filepath.Glob(d.home.Path("storage", "snapshots", "*"))
+	for _, p := range dirs {
+		name := filepath.Base(p)
+		if !coi.ValidContainer(name) {
+			continue
+		}
+		if _, err := d.door.Instance(d.c, name); errors.Is(err, incus.ErrNotFound) {
+			g.items = append(g.items, p)
+		}
+	}
+	return g
+}
+
 // unlockTime is how long the monitor may take to start and to clear flags.
 const unlockTime = 20 * time.Second
 
@@ -241,31 +261,65 @@ func (d *desk) unlock(name string) error {
 	return nil
 }
 
-// guardOrphans lets the firewall look for rules without a container.
+// flags has immutable flags of containers that are gone taken back. They are
+// nobody's wish any more, so nobody is asked.
+func (x *cleanCmd) flags(d *desk) error {
+	locks, _ := filepath.Glob(d.home.Path("immutable-locks", "*.json"))
+	var failed error
+	for _, p := range locks {
+		name := strings.TrimSuffix(filepath.Base(p), ".json")
+		if x.DryRun || !coi.ValidContainer(name) || home.Held(record.LockPath(d.home, name)) {
+			continue
+		}
+		if _, err := d.door.Instance(d.c, name); !errors.Is(err, incus.ErrNotFound) {
+			continue
+		}
+		if err := d.unlock(name); err != nil {
+			d.c.Warn(name+": "+err.Error(), "sudo chattr -R -i DIRECTORY")
+			failed = cli.Exit(coi.ExitFailed)
+		}
+	}
+	return failed
+}
+
+// guardOrphans lets the firewall look for rules without a container: first what
+// there is, then, when the answer is yes, it takes that away.
 func (x *cleanCmd) guardOrphans(c *cli.Context) (said bool, err error) {
 	path, err := besides("coi-netguard")
 	if err != nil {
 		return false, nil //nolint:nilerr // without the guard there are no rules of it to be removed here
 	}
-	args := []string{"clean", "--orphans"}
-	if x.DryRun {
-		args = append(args, "--dry-run")
-	} else {
-		args = append(args, "--force")
+	found, err := guardClean(c, path, "--dry-run")
+	if err != nil {
+		return true, err
 	}
-	cmd := exec.CommandContext(c, path, args...)
-	out, err := cmd.CombinedOutput()
+	for _, line := range found {
+		_, _ = fmt.Fprintln(c.Stdout, "guard: "+cli.Escape(line))
+	}
+	if len(found) == 0 || x.DryRun {
+		return len(found) > 0, nil
+	}
+	if err := c.Ask(x.Consent, "remove %d things of the firewall?", len(found)); err != nil {
+		return true, err
+	}
+	_, err = guardClean(c, path, "--force")
+	return true, err
+}
+
+// guardClean runs the firewall's own clean and gives its lines.
+func guardClean(c *cli.Context, path, flag string) (lines []string, err error) {
+	args := []string{"clean", "--orphans", flag}
+	out, err := exec.CommandContext(c, path, args...).CombinedOutput()
 	text := strings.TrimSpace(string(out))
 	if err != nil {
-		return true, cli.Fail(coi.ExitFailed, "guard rules: %s", text).Hint("sudo %s", strings.Join(append([]string{path}, args...), " "))
+		return nil, cli.Fail(coi.ExitFailed, "guard rules: %s", cli.Escape(text)).Hint("sudo %s", strings.Join(append([]string{path}, args...), " "))
 	}
 	for line := range strings.Lines(text) {
 		if !strings.Contains(line, "nothing") {
-			said = true
-			_, _ = fmt.Fprintln(c.Stdout, "guard: "+cli.Escape(strings.TrimSpace(line)))
+			lines = append(lines, strings.TrimSpace(line))
 		}
 	}
-	return said, nil
+	return lines, nil
 }
 
 // besides is a program of the house beside our own executable.

@@ -11,7 +11,11 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/beneath"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/mount"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/pick"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/plan"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
@@ -100,7 +104,7 @@ func (x *containerDelete) Run(c *cli.Context, p *containerCmd) error {
 type containerExec struct {
 	User    int      `default:"-1" placeholder:"UID" help:"User id inside; root by default."`
 	Group   int      `default:"-1" placeholder:"GID" help:"Group id inside."`
-	Env     []string `placeholder:"K=V" help:"Variables."`
+	Env     []string `sep:"none" placeholder:"K=V" help:"A variable; may be given several times."`
 	Cwd     string   `placeholder:"DIR" help:"Directory."`
 	Capture bool     `help:"Collect the output instead of streaming it."`
 	Format  string   `enum:",json,raw" default:"" placeholder:"json|raw" help:"Form of --capture."`
@@ -272,13 +276,132 @@ func (m *containerMount) Run(c *cli.Context, p *containerCmd) error {
 	if m.Shift && inst.Config["raw.idmap"] == "" {
 		dev["shift"] = "true"
 	}
+	if inside := inst.Devices["workspace"]["path"]; dev["shift"] == "" && inst.Running() && inside != "" && under(m.Path, inside) {
+		// liblxc removes what is at the place of a disk that it plugs in.
+		return cli.Fail(coi.ExitFailed, "a mount at %s would replace a file of the workspace", cli.Escape(m.Path)).Hint("choose a path outside of %s", cli.Escape(inside))
+	}
 	devices := maps.Clone(inst.Devices)
 	devices[m.Device] = dev
+	covers, err := d.covers(inst, dev)
+	if err != nil {
+		return err
+	}
+	maps.Copy(devices, covers)
+	held, err := beneath.OpenAbs(source, unix.O_PATH)
+	if err != nil {
+		return cli.Fail(coi.ExitFailed, "%w", err)
+	}
+	defer func() { _ = held.Close() }()
 	if err := d.door.Update(c, inst, inst.Config, devices); err != nil {
 		return fmt.Errorf("mount in %s: %w", inst.Name, err)
 	}
+	if err := same(held, source); err != nil {
+		err = errors.Join(err, d.unmount(inst, m.Device, covers))
+		return cli.Fail(coi.ExitFailed, "mount in %s: %w", inst.Name, err)
+	}
 	_, err = fmt.Fprintf(c.Stdout, "mounted %s at %s in %s\n", cli.Escape(source), cli.Escape(m.Path), inst.Name)
 	return err
+}
+
+// covers are the devices that keep a mount from being a second way to what is
+// locked or hidden: the workspace's own locks and masks at their places below
+// the target, and the protected paths that the source itself has. Where the
+// source lies in a locked path, the mount becomes read-only.
+func (d *desk) covers(inst incus.Instance, dev incus.Device) (map[string]incus.Device, error) {
+	source, target := dev["source"], dev["path"]
+	out := map[string]incus.Device{}
+	ws, inside := inst.Config[plan.KeyWorkspace], inst.Devices["workspace"]["path"]
+	for name, lock := range inst.Devices {
+		kind, _, _ := strings.Cut(name, "-")
+		if kind != "protect" && kind != "gitc" && kind != "mask" || inside == "" || !under(lock["path"], inside) {
+			continue
+		}
+		host := ws + strings.TrimPrefix(lock["path"], inside)
+		switch {
+		case under(lock["path"], target):
+			return nil, cli.Fail(coi.ExitFailed, "a mount at %s would hide the locked path %s", cli.Escape(target), cli.Escape(lock["path"]))
+		case under(source, host) && kind == "mask":
+			return nil, cli.Fail(coi.ExitFailed, "%s is hidden by security.secret_paths", cli.Escape(source))
+		case under(source, host):
+			dev["readonly"] = "true"
+		case under(host, source):
+			place := path.Join(target, strings.TrimPrefix(host, source))
+			name := mount.DeviceName("cover", place)
+			if _, there := out[name]; !there || kind == "mask" { // what is hidden is hidden, locked or not
+				out[name] = cover(lock["source"], place)
+			}
+		}
+	}
+	return out, d.ownLocks(source, target, out)
+}
+
+// cover is a read-only disk. It has shift whatever the others have: plugged in
+// without, it would be mounted by liblxc, which removes the file at its place.
+func cover(source, place string) incus.Device {
+	return incus.Device{"type": "disk", "source": source, "path": place, "readonly": "true", "shift": "true"}
+}
+
+// ownLocks adds the protected paths of the source's own, which may be another
+// repository.
+func (d *desk) ownLocks(source, target string, out map[string]incus.Device) error {
+	if st, err := os.Lstat(source); err != nil || !st.IsDir() || d.cfg.Security.DisableProtection {
+		return err
+	}
+	root, err := beneath.Open(source)
+	if err != nil {
+		return cli.Fail(coi.ExitFailed, "%w", err)
+	}
+	defer func() { _ = root.Close() }()
+	for _, rel := range d.cfg.Security.Protected() {
+		rel, err := beneath.Clean(rel)
+		if err != nil {
+			continue
+		}
+		place := path.Join(target, rel)
+		switch st, err := root.Stat(rel); {
+		case err != nil:
+		case st.Mode.IsDir() || st.Mode.IsRegular():
+			if name := mount.DeviceName("cover", place); out[name] == nil {
+				out[name] = cover(root.Abs(rel), place)
+			}
+		default:
+			d.c.Warn(fmt.Sprintf("%s is no file or directory of its own and stays writable in %s", cli.Escape(rel), cli.Escape(target)))
+		}
+	}
+	return nil
+}
+
+// same compares what a path leads to after the mount with what was checked
+// before it: Incus follows links, and in a workspace the agent makes them.
+func same(held *os.File, source string) error {
+	was, err := beneath.StatFile(held)
+	if err != nil {
+		return err
+	}
+	again, err := beneath.OpenAbs(source, unix.O_PATH)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = again.Close() }()
+	now, err := beneath.StatFile(again)
+	if err == nil && !now.Same(was) {
+		err = fmt.Errorf("%s was replaced meanwhile", cli.Escape(source))
+	}
+	return err
+}
+
+// unmount takes devices out again.
+func (d *desk) unmount(inst incus.Instance, device string, covers map[string]incus.Device) error {
+	now, err := d.door.Instance(d.c, inst.Name)
+	if err != nil {
+		return err
+	}
+	devices := maps.Clone(now.Devices)
+	delete(devices, device)
+	for name := range covers {
+		delete(devices, name)
+	}
+	return d.door.Update(d.c, now, now.Config, devices)
 }
 
 // forbidden are sources that no mount may have, in any scope.

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/plan"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/transfer"
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/coi"
+	"github.com/code-on-incus/coi/pkg/trust"
 )
 
 type fileCmd struct {
@@ -70,11 +73,11 @@ func (f *filePush) Run(c *cli.Context, p *fileCmd) error {
 	if err != nil {
 		return err
 	}
-	st, err := os.Stat(f.Local)
+	local, err := source(f.Local, inst.Config[plan.KeyWorkspace])
 	if err != nil {
-		return cli.Fail(coi.ExitFailed, "%w", err)
+		return err
 	}
-	if st.IsDir() && !f.Recursive {
+	if st, err := os.Lstat(local); err == nil && st.IsDir() && !f.Recursive {
 		return cli.Usage("%s is a directory", cli.Escape(f.Local)).Hint("add -r")
 	}
 	uid := 0
@@ -88,12 +91,33 @@ func (f *filePush) Run(c *cli.Context, p *fileCmd) error {
 		return err
 	}
 	defer func() { _ = tree.Close() }()
-	n, err := transfer.Push(tree, f.Local, path, uid)
+	res, err := transfer.Push(tree, local, filepath.Base(f.Local), path, uid)
 	if err != nil {
 		return fmt.Errorf("push to %s: %w", inst.Name, err)
 	}
-	c.Note(fmt.Sprintf("%d files copied to %s", n, inst.Name))
+	for _, w := range res.Skipped() {
+		c.Warn(w)
+	}
+	c.Note(fmt.Sprintf("%d files copied to %s", res.Files, inst.Name))
 	return nil
+}
+
+// source is the absolute path of what is to be pushed, without links. A link
+// that was typed is followed, but not from a workspace out of it: there it is
+// the agent's to say where it leads.
+func source(typed, workspace string) (string, error) {
+	abs, err := filepath.Abs(typed)
+	if err != nil {
+		return "", cli.Fail(coi.ExitFailed, "%w", err)
+	}
+	real, err := filepath.EvalSymlinks(abs)
+	if err != nil {
+		return "", cli.Fail(coi.ExitFailed, "%w", err)
+	}
+	if trust.Within(abs, workspace) && !trust.Within(real, workspace) {
+		return "", cli.Fail(coi.ExitFailed, "%s is a link that leads out of the workspace, to %s", cli.Escape(typed), cli.Escape(real)).Hint("push that path itself if you mean it")
+	}
+	return real, nil
 }
 
 func under(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }

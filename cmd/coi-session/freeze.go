@@ -39,6 +39,9 @@ func (f *freezeCmd) Run(c *cli.Context) error {
 		return cli.Fail(coi.ExitFailed, "%s is not running", inst.Name).Hint("coi list")
 	}
 	if by := d.frozen(inst); by != "" {
+		if by == "user" {
+			by = "you"
+		}
 		c.Note(inst.Name + " is frozen already (" + by + ")")
 		return nil
 	}

@@ -183,6 +183,7 @@ func (e *imageExistsCmd) Run(c *cli.Context) error {
 }
 
 type imagePublishCmd struct {
+	workspaceFlag
 	Container   string `arg:"" help:"Stopped container."`
 	Alias       string `arg:"" help:"Name of the new image."`
 	Description string `help:"Text kept with the image."`
@@ -194,17 +195,15 @@ func (p *imagePublishCmd) Run(c *cli.Context) error {
 	if !build.ValidAlias(p.Alias) {
 		return cli.Usage("%q cannot be the name of an image", p.Alias)
 	}
-	_, _, door, err := imageDoor(c)
+	d, err := openDesk(c, p.Workspace)
 	if err != nil {
 		return err
 	}
-	inst, err := door.Instance(c, p.Container)
-	if errors.Is(err, incus.ErrNotFound) {
-		return cli.Fail(coi.ExitNoContainer, "there is no container %s", cli.Escape(p.Container)).Hint("coi list")
-	}
+	inst, err := d.find(p.Container, 0, false)
 	if err != nil {
-		return incusError(err, "incus-admin")
+		return err
 	}
+	door := d.door
 	if inst.Running() {
 		return cli.Fail(coi.ExitFailed, "publish %s: it is running", inst.Name).Hint("coi container stop %s", cli.ShellQuote(inst.Name))
 	}

@@ -3,12 +3,16 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/image"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/coi"
+	"github.com/code-on-incus/coi/pkg/config"
+	"github.com/code-on-incus/coi/pkg/home"
 )
 
 type imageDeleteCmd struct {
@@ -31,8 +35,8 @@ func (d *imageDeleteCmd) Run(c *cli.Context) error {
 	if i < 0 {
 		return noImage(d.Alias)
 	}
-	if cfg.Container.Image == d.Alias {
-		if err := c.Ask(d.Consent, "sessions here start from %s; delete it?", cli.Escape(d.Alias)); err != nil {
+	if users := usersOf(c, h, cfg, d.Alias); len(users) > 0 {
+		if err := c.Ask(d.Consent, "%s start from %s; delete it?", cli.Escape(strings.Join(users, ", ")), cli.Escape(d.Alias)); err != nil {
 			return err
 		}
 	}
@@ -50,6 +54,27 @@ func (d *imageDeleteCmd) Run(c *cli.Context) error {
 		return fmt.Errorf("delete %s: %w", d.Alias, err)
 	}
 	return image.Forget(h, d.Alias)
+}
+
+// usersOf are the configuration in force and the profiles whose sessions start
+// from an image. A profile that cannot be read starts none.
+func usersOf(c *cli.Context, h home.Home, cfg *config.Config, alias string) []string {
+	var users []string
+	if cfg.Container.Image == alias {
+		users = append(users, "sessions here")
+	}
+	o := config.Options{Home: h, Getenv: c.Getenv, Environ: os.Environ(), Workspace: "."}
+	profiles, err := config.OpenProfiles(o)
+	if err != nil {
+		return users
+	}
+	for _, p := range profiles.Refs() {
+		o.Profile = p.Name
+		if of, err := config.Load(o); err == nil && of.Container.Image == alias && cfg.Container.Image != alias {
+			users = append(users, "sessions of profile "+p.Name)
+		}
+	}
+	return users
 }
 
 type imageCleanupCmd struct {

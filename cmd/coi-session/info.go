@@ -43,7 +43,7 @@ func (n *infoCmd) Run(c *cli.Context) error {
 		return n.showSaved(d, s)
 	}
 	inst, err := d.find(n.Target, n.Slot, true)
-	if exitOf(err) == coi.ExitNoContainer && n.Target == "" && c.Getenv("COI_CONTAINER") == "" {
+	if exitOf(err) == coi.ExitNoContainer && n.Target == "" && n.Slot == 0 && c.Getenv("COI_CONTAINER") == "" {
 		if all := d.savedHere(n.Tool); len(all) > 0 {
 			return n.showSaved(d, all[0])
 		}

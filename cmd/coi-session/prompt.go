@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,6 +13,8 @@ import (
 
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/config"
+	"github.com/code-on-incus/coi/pkg/home"
+	"github.com/code-on-incus/coi/pkg/trust"
 )
 
 // maxPrompt is the longest prompt, in bytes.
@@ -35,7 +39,7 @@ func (r *runCmd) headless(cfg *config.Config, workspace string) (argv []string, 
 	case given == 1 && len(argv) > 0:
 		return nil, nil, cli.Usage("a prompt and a command exclude each other")
 	case given == 1:
-		prompt, err = r.readPrompt(cfg)
+		prompt, err = r.readPrompt(cfg, workspace)
 		return nil, prompt, err
 	case len(argv) > 0:
 		return argv, nil, nil
@@ -43,7 +47,7 @@ func (r *runCmd) headless(cfg *config.Config, workspace string) (argv []string, 
 	return scriptOf(workspace)
 }
 
-func (r *runCmd) readPrompt(cfg *config.Config) ([]byte, error) {
+func (r *runCmd) readPrompt(cfg *config.Config, workspace string) ([]byte, error) {
 	if cfg.Tool.PermissionMode == "interactive" {
 		return nil, cli.Usage("a prompt needs tool.permission_mode = \"bypass\": nobody is there to answer")
 	}
@@ -64,12 +68,7 @@ func (r *runCmd) readPrompt(cfg *config.Config) ([]byte, error) {
 		text, file = p.Text, p.File
 	}
 	if file != "" {
-		f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0)
-		if err != nil {
-			return nil, cli.Usage("prompt: %v", err)
-		}
-		defer func() { _ = f.Close() }()
-		b, err := io.ReadAll(io.LimitReader(f, maxPrompt+1))
+		b, err := promptFile(file, workspace)
 		if err != nil {
 			return nil, cli.Usage("prompt: %v", err)
 		}
@@ -82,6 +81,36 @@ func (r *runCmd) readPrompt(cfg *config.Config) ([]byte, error) {
 		return nil, cli.Usage("the prompt is longer than %d bytes", maxPrompt)
 	}
 	return []byte(text), nil
+}
+
+// promptFile reads a file with a prompt, at most a byte more than maxPrompt of
+// it. A file of the workspace is the agent's to replace: no link leads from
+// there to a file of the host. Elsewhere links are followed; what is not a
+// regular file must be a descriptor that the caller was given, as a shell does
+// for <(...).
+func promptFile(name, workspace string) ([]byte, error) {
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		return nil, err
+	}
+	var f *os.File
+	rel, below := strings.CutPrefix(abs, workspace+"/")
+	switch {
+	case workspace != "" && below:
+		f, err = trust.OpenBeneath(workspace, rel)
+		if errors.Is(err, unix.EXDEV) {
+			err = fmt.Errorf("%s leads out of the workspace", name)
+		}
+	case abs == "/dev/stdin" || strings.HasPrefix(abs, "/dev/fd/") || strings.HasPrefix(abs, "/proc/self/fd/"):
+		f, err = os.Open(abs)
+	default:
+		f, err = home.OpenRegular(abs)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return io.ReadAll(io.LimitReader(f, maxPrompt+1))
 }
 
 // scriptOf is the executable coi-run at the top of the workspace.

@@ -76,6 +76,10 @@ func (s *snapshotCreate) Run(c *cli.Context, p *snapshotCmd) error {
 		}
 		return fmt.Errorf("snapshot %s: %w", s.Name, err)
 	}
+	// The name was free: a copy of that name is of a container that is gone.
+	if err := reflink.Remove(d.workspaceCopy(inst.Name, s.Name)); err != nil {
+		return err
+	}
 	if s.WithWorkspace {
 		if err := reflink.Save(inst.Config[plan.KeyWorkspace], d.workspaceCopy(inst.Name, s.Name)); err != nil {
 			_ = d.door.DeleteSnapshot(c, inst.Name, s.Name)
@@ -156,7 +160,7 @@ func (s *snapshotList) all(c *cli.Context, p *snapshotCmd) error {
 	if err != nil {
 		return err
 	}
-	out := map[string][]snapshotView{}
+	out, any := map[string][]snapshotView{}, false
 	for _, i := range mine {
 		list, err := d.door.Snapshots(c, i.Name)
 		if err != nil {
@@ -166,6 +170,7 @@ func (s *snapshotList) all(c *cli.Context, p *snapshotCmd) error {
 		if s.IsJSON() || len(list) == 0 {
 			continue
 		}
+		any = true
 		_, _ = fmt.Fprintln(c.Stdout, i.Name)
 		if err := printSnapshots(c, list); err != nil {
 			return err
@@ -173,6 +178,9 @@ func (s *snapshotList) all(c *cli.Context, p *snapshotCmd) error {
 	}
 	if s.IsJSON() {
 		return c.PrintJSON(out)
+	}
+	if !any {
+		c.Note("no snapshots")
 	}
 	return nil
 }
@@ -192,6 +200,9 @@ func (s *snapshotRestore) Run(c *cli.Context, p *snapshotCmd) error {
 	}
 	if err := d.hasSnapshot(inst.Name, s.Name); err != nil {
 		return err
+	}
+	if s.WithWorkspace && !reflink.Exists(d.workspaceCopy(inst.Name, s.Name)) {
+		return cli.Fail(coi.ExitFailed, "snapshot %s of %s has no copy of the workspace", s.Name, inst.Name).Hint("leave --workspace out")
 	}
 	if inst.Running() {
 		if err := c.Ask(s.Consent, "%s is running: save and stop it, then restore %s?", inst.Name, s.Name); err != nil {

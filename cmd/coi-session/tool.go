@@ -1,10 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"regexp"
 	"strings"
 
@@ -102,21 +99,19 @@ func imageAgents(c *cli.Context, cfg *config.Config) (held map[string]bool, know
 }
 
 type toolSpecCmd struct {
-	Container        string  `required:"" placeholder:"NAME" help:"Container the agent would run in."`
-	SessionID        string  `name:"session-id" required:"" placeholder:"TOKEN" help:"Id of the session."`
-	Tool             string  `placeholder:"NAME" help:"Tool; default: the configured one."`
-	PromptFile       string  `name:"prompt-file" type:"path" placeholder:"FILE" help:"Prompt for a headless start; it is staged in the container."`
-	SystemPromptFile string  `name:"system-prompt-file" type:"path" placeholder:"FILE" help:"Further instructions; staged as well."`
-	ResumeID         string  `name:"resume-id" xor:"resume" placeholder:"ID" help:"Go on with this conversation of the tool."`
-	ResumeLatest     bool    `name:"resume-latest" xor:"resume" help:"Go on with the newest conversation."`
-	Continue         *string `xor:"resume" placeholder:"ID" help:"Same as --resume-id; without an id as --resume-latest."`
-	Workspace        string  `short:"w" default:"." placeholder:"DIR" help:"Workspace whose configuration is read."`
+	Container        string   `required:"" placeholder:"NAME" help:"Container the agent would run in."`
+	SessionID        string   `name:"session-id" required:"" placeholder:"TOKEN" help:"Id of the session."`
+	Tool             string   `placeholder:"NAME" help:"Tool; default: the configured one."`
+	PromptFile       string   `name:"prompt-file" type:"path" placeholder:"FILE" help:"Prompt for a headless start; it is staged in the container."`
+	SystemPromptFile string   `name:"system-prompt-file" type:"path" placeholder:"FILE" help:"Further instructions; staged as well."`
+	ResumeID         string   `name:"resume-id" xor:"resume" placeholder:"ID" help:"Go on with this conversation of the tool."`
+	ResumeLatest     bool     `name:"resume-latest" xor:"resume" help:"Go on with the newest conversation."`
+	Continue         optional `xor:"resume" placeholder:"ID" help:"Same as --resume-id; without an id as --resume-latest."`
+	Workspace        string   `short:"w" default:"." placeholder:"DIR" help:"Workspace whose configuration is read."`
+	Profile          string   `placeholder:"NAME" help:"Profile to apply."`
 }
 
 var tokenRE = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
-
-// promptCap is the largest prompt file, in bytes.
-const promptCap = 1 << 20
 
 type toolSpec struct {
 	SchemaVersion int               `json:"schema_version"`
@@ -127,7 +122,7 @@ type toolSpec struct {
 
 // Run prints the command line; prompts are staged so that it can be used.
 func (s *toolSpecCmd) Run(c *cli.Context) error {
-	for flag, value := range map[string]string{"--session-id": s.SessionID, "--resume-id": s.ResumeID} {
+	for flag, value := range map[string]string{"--session-id": s.SessionID, "--resume-id": s.ResumeID, "--continue": s.Continue.Value} {
 		if value != "" && !tokenRE.MatchString(value) {
 			return cli.Usage("%s %q: want letters, digits, dot, underscore and hyphen, at most 64", flag, value)
 		}
@@ -136,7 +131,7 @@ func (s *toolSpecCmd) Run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := looseConfig(c, h, s.Workspace, "")
+	cfg, err := looseConfig(c, h, s.Workspace, s.Profile)
 	if err != nil {
 		return err
 	}
@@ -152,17 +147,17 @@ func (s *toolSpecCmd) Run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := door.Instance(c, s.Container); errors.Is(err, incus.ErrNotFound) {
-		return cli.Fail(coi.ExitNoContainer, "there is no container %s", cli.Escape(s.Container)).Hint("coi list")
-	} else if err != nil {
-		return incusError(err, cfg.Incus.Group)
+	d := &desk{c: c, home: h, cfg: cfg, door: door}
+	inst, err := d.find(s.Container, 0, false)
+	if err != nil {
+		return err
 	}
 	start := tool.Start{
 		SessionID: s.SessionID, ResumeID: s.ResumeID, Latest: s.ResumeLatest, Home: "/home/" + cfg.Incus.CodeUser,
 		Headless: s.PromptFile != "", Interactive: cfg.Tool.PermissionMode == "interactive", Binary: cfg.Tool.Binary,
 	}
-	if s.Continue != nil {
-		start.ResumeID, start.Latest = *s.Continue, *s.Continue == ""
+	if s.Continue.Set {
+		start.ResumeID, start.Latest = s.Continue.Value, s.Continue.Value == ""
 	}
 	for _, f := range []struct {
 		from, suffix string
@@ -172,7 +167,7 @@ func (s *toolSpecCmd) Run(c *cli.Context) error {
 			continue
 		}
 		*f.to = tool.PromptDir + "/" + s.SessionID + f.suffix
-		if err := stagePrompt(c, door, s.Container, f.from, *f.to, cfg.Incus.CodeUID); err != nil {
+		if err := stagePrompt(c, door, inst.Name, f.from, cfg.Workspace, *f.to, cfg.Incus.CodeUID); err != nil {
 			return err
 		}
 	}
@@ -187,18 +182,13 @@ func (s *toolSpecCmd) Run(c *cli.Context) error {
 }
 
 // stagePrompt copies a file of the host into the container, for the code user alone.
-func stagePrompt(c *cli.Context, door *incus.Client, container, from, to string, uid int) error {
-	f, err := os.Open(from)
+func stagePrompt(c *cli.Context, door *incus.Client, container, from, workspace, to string, uid int) error {
+	text, err := promptFile(from, workspace)
 	if err != nil {
-		return err
+		return cli.Fail(coi.ExitFailed, "prompt: %w", err)
 	}
-	defer func() { _ = f.Close() }()
-	text, err := io.ReadAll(io.LimitReader(f, promptCap+1))
-	if err != nil {
-		return err
-	}
-	if len(text) > promptCap {
-		return cli.Fail(coi.ExitFailed, "%s is larger than %d bytes", cli.Escape(from), promptCap)
+	if len(text) > maxPrompt {
+		return cli.Fail(coi.ExitFailed, "%s is larger than %d bytes", cli.Escape(from), maxPrompt)
 	}
 	for _, dir := range []string{"/run/coi", tool.PromptDir} {
 		err := door.PushFile(c, container, dir, incus.FileInfo{Type: "directory", Mode: 0o755}, strings.NewReader(""))

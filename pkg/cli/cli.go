@@ -185,6 +185,9 @@ func (c *Context) parseAndRun(cmd Command, args []string) (err error) {
 	}
 	if err != nil {
 		e := Usage("%s", Escape(err.Error()))
+		if h, ok := takersHint(err); ok {
+			e.Hints = append(e.Hints, h)
+		}
 		if cmd.Hint != nil {
 			if h := cmd.Hint(args, err); h != "" {
 				e.Hints = append(e.Hints, h)

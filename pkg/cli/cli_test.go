@@ -41,6 +41,10 @@ func TestRun(t *testing.T) {
 	if code != 2 || !strings.Contains(errs, "usage: coi thing [FLAGS] [NAME]") {
 		t.Errorf("wrong use = %d, %q", code, errs)
 	}
+	code, _, errs = call("coi-thing", "--resume")
+	if code != 2 || !strings.Contains(errs, "hint: --resume is an option of coi shell\n") {
+		t.Errorf("an option of another verb = %d, %q", code, errs)
+	}
 	code, out, _ = call("coi-thing", "--help")
 	if code != 0 || !strings.Contains(out, "examples:") || !strings.Contains(out, "--format") {
 		t.Errorf("help = %d, %q", code, out)

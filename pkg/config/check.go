@@ -3,11 +3,11 @@ package config
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/code-on-incus/coi/pkg/home"
 	"github.com/code-on-incus/coi/pkg/trust"
 )
 
@@ -79,13 +79,13 @@ func (ld *loader) checkTime(text func(string) string, fail failFunc) {
 
 func (ld *loader) checkFiles(text func(string) string, fail failFunc) {
 	if path := text("tool.context_file"); path != "" {
-		if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() || st.Size() > maxFile {
+		if _, err := home.ReadRegular(path, maxFile); err != nil {
 			fail("tool.context_file", "allowed: a readable text up to 1 MiB", "%q cannot be used", path)
 		}
 	}
 	if path := text("tool.context_json_file"); path != "" {
-		data, err := os.ReadFile(path)
-		if err != nil || len(data) > maxFile || !json.Valid(data) {
+		data, err := home.ReadRegular(path, maxFile)
+		if err != nil || !json.Valid(data) {
 			fail("tool.context_json_file", "allowed: a file of valid JSON", "%q cannot be used", path)
 		}
 	}

@@ -2,10 +2,13 @@ package home
 
 import (
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func env(m map[string]string) func(string) string { return func(k string) string { return m[k] } }
@@ -154,5 +157,38 @@ func must(t *testing.T, errs ...error) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// R-OWN-03: only regular files are read, of anybody, through links, up to a
+// size; nothing hangs.
+func TestReadRegular(t *testing.T) {
+	dir := t.TempDir()
+	at := func(n string) string { return filepath.Join(dir, n) }
+	sock, err := net.Listen("unix", at("socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sock.Close() }()
+	for _, err := range []error{
+		os.WriteFile(at("f"), []byte("text"), 0o666), os.Chmod(at("f"), 0o666), os.Symlink("f", at("link")), unix.Mkfifo(at("fifo"), 0o600),
+		os.WriteFile(at("hole"), nil, 0o600), os.Truncate(at("hole"), 1<<40), os.Symlink("/dev/zero", at("zero")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range []string{"f", "link"} {
+		if b, err := ReadRegular(at(n), 4); err != nil || string(b) != "text" {
+			t.Errorf("%s = %q, %v", n, b, err)
+		}
+	}
+	for _, n := range []string{"fifo", "socket", "hole", "zero", "."} {
+		if b, err := ReadRegular(at(n), 4); !errors.Is(err, ErrUnsafe) {
+			t.Errorf("%s = %q, %v; want ErrUnsafe", n, b, err)
+		}
+	}
+	if _, err := ReadRegular(at("none"), 4); !Missing(err) {
+		t.Errorf("missing file: %v", err)
 	}
 }

@@ -45,3 +45,48 @@ func TestClaudeAnswers(t *testing.T) {
 		t.Errorf("%s\nwant no way to the endpoint without the hole", r)
 	}
 }
+
+// S40, session §8, §14 accept: a conversation with the real agent is saved, and
+// in a fresh container the agent goes on with it: what it asks the model then
+// holds what was said before. One that is started anew knows nothing of it.
+func TestClaudeGoesOn(t *testing.T) {
+	m, err := model.Serve("The answer of the model is forty-two.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	configure(t, fmt.Sprintf("[tool]\nname = \"claude\"\n[defaults.environment]\nANTHROPIC_BASE_URL = \"http://model.test:%d\"\n"+
+		"ANTHROPIC_AUTH_TOKEN = \"x\"\nCLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC = \"1\"\n[prompts]\nfirst = \"remember the word gooseberry\"\n%s", m.Port(), hole(m)))
+	dir := workspace(t)
+	if r := must(t, dir, "run", "--prompt-name", "first"); !strings.Contains(r.Stdout, "forty-two") {
+		t.Fatalf("%s\nwant the model's answer", r)
+	}
+	saved := list(t, dir, "--all").Saved
+	if len(saved) == 0 || saved[0].Workspace != dir {
+		t.Fatalf("saved sessions: %+v", saved)
+	}
+	for start, knows := range map[string]bool{"--resume=" + saved[0].ID: true, "--slot=3": false} {
+		c := strings.TrimSpace(must(t, dir, "shell", "--background", start).Stdout)
+		discard(t, dir, c)
+		word := map[bool]string{true: "onwards", false: "anew"}[knows]
+		err := house.Eventually(t.Context(), time.Minute, func() error {
+			r := do(t, dir, "tmux", "capture", c)
+			switch {
+			case m.Heard(word):
+				return nil
+			case !strings.Contains(r.Stdout, word): // until the agent takes what is typed
+				do(t, dir, "tmux", "send", "--no-enter", c, word)
+			default: // by itself: an Enter that comes with the text is part of a paste
+				do(t, dir, "tmux", "send", c, "")
+			}
+			return fmt.Errorf("%s", r)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.Heard(word, "gooseberry", "forty-two"); got != knows {
+			t.Errorf("%s: the agent knows of the first conversation: %v; want %v", start, got, knows)
+		}
+		must(t, dir, "kill", "--force", c)
+	}
+}

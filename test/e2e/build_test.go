@@ -49,6 +49,9 @@ func TestBuildCustom(t *testing.T) {
 	if r := must(t, dir, "build"); !strings.Contains(r.Stdout, "exists, use --force") {
 		t.Errorf("%s\nwant it to say that the image exists", r)
 	}
+	says(t, do(t, dir, "build", "--profile", "hardened"), 0, "e2e-custom exists, use --force")
+	says(t, do(t, dir, "build", "--all"), 0, "built 0, skipped 1, failed 0")
+	says(t, do(t, dir, "build", "--all", "--profile", "hardened"), 2)
 	before := fingerprint(t, "e2e-custom")
 
 	configure(t, custom+"commands = [\"echo the-reason >&2; false\", \"echo never\"]\n")

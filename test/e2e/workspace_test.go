@@ -191,6 +191,11 @@ n=0; until [ ! -s new.pem ] || [ $n -ge 60 ]; do sleep 0.05; n=$((n+1)); done; c
 	if r.Stdout != "text of control\nthere\nend\n" {
 		t.Errorf("%s\nwant the control file and nothing of a secret", r)
 	}
+	for p, want := range map[string]string{"new.pem": "late secret\n", "a/b/k.pem": "text of a/b/k.pem\n", "secrets/x": "text of secrets/x\n"} {
+		if b, err := os.ReadFile(filepath.Join(dir, p)); err != nil || string(b) != want {
+			t.Errorf("on the host %s = %q, %v; want it as it was", p, b, err)
+		}
+	}
 }
 
 // S127, S149, S150, session §9: files belong to the user on the host and to the

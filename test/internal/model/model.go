@@ -3,10 +3,15 @@
 package model
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -18,6 +23,9 @@ type Server struct {
 	port  int
 	text  string
 	asked atomic.Int64
+
+	mu    sync.Mutex
+	heard []string // the last requests
 }
 
 // Serve starts a server that answers with text.
@@ -28,9 +36,9 @@ func Serve(text string) (*Server, error) {
 	}
 	s := &Server{text: text, port: l.Addr().(*net.TCPAddr).Port}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/messages", s.messages)
-	mux.HandleFunc("POST /v1/responses", s.responses)
-	mux.HandleFunc("POST /v1beta/models/", s.generate)
+	mux.HandleFunc("POST /v1/messages", s.hear(s.messages))
+	mux.HandleFunc("POST /v1/responses", s.hear(s.responses))
+	mux.HandleFunc("POST /v1beta/models/", s.hear(s.generate))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { s.asked.Add(1); _, _ = w.Write([]byte("{}\n")) })
 	s.srv = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = s.srv.Serve(l) }()
@@ -42,6 +50,38 @@ func (s *Server) Port() int { return s.port }
 
 // Asked is how many requests came.
 func (s *Server) Asked() int { return int(s.asked.Load()) }
+
+// maxHeard and maxBody bound what is remembered of requests.
+const (
+	maxHeard = 50
+	maxBody  = 4 << 20
+)
+
+// hear remembers what is asked.
+func (s *Server) hear(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+		if err != nil {
+			http.Error(w, "cut off", http.StatusBadRequest)
+			return
+		}
+		s.mu.Lock()
+		s.heard = append(s.heard, string(b))
+		s.heard = s.heard[max(0, len(s.heard)-maxHeard):]
+		s.mu.Unlock()
+		r.Body = io.NopCloser(bytes.NewReader(b))
+		next(w, r)
+	}
+}
+
+// Heard reports whether one request held all of the words.
+func (s *Server) Heard(words ...string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.heard, func(body string) bool {
+		return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(body, w) })
+	})
+}
 
 // Close ends it.
 func (s *Server) Close() { _ = s.srv.Close() }

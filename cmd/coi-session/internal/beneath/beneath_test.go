@@ -2,6 +2,7 @@ package beneath
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/beneath/swaptest"
 )
 
 func tree(t *testing.T) (*Root, string) {
@@ -190,5 +193,55 @@ func TestMoveAndRemoveAll(t *testing.T) {
 	}
 	if _, err := r.MkdirAll("file/x", 0o755); err == nil {
 		t.Error("MkdirAll went through a file")
+	}
+}
+
+// R-PATH-01, R-OWN-03: a path that is swapped without pause for a link out of
+// the tree, a directory, a FIFO, a socket or a file of holes gives its own
+// content or an error, in time.
+func TestSwappedWithoutPause(t *testing.T) {
+	r, dir := tree(t)
+	swaptest.Loop(t, filepath.Join(dir, "x"))
+	read, inner := 0, 0
+	swaptest.Times(t, 3000, func() {
+		if b, err := r.ReadFile("x", 4096); err == nil {
+			read++
+			if string(b) != "plain" {
+				t.Errorf("ReadFile(x) = %q", b)
+			}
+		}
+		if b, err := r.ReadFile("x/inner", 4096); err == nil {
+			inner++
+			if string(b) != "plain" {
+				t.Errorf("ReadFile(x/inner) = %q", b)
+			}
+		}
+		err := r.Walk("", 100, func(e Entry) error {
+			if e.Path != "x" && e.Path != "x/inner" {
+				t.Errorf("walk met %s", e.Path)
+			}
+			return nil
+		}, func(string, error) {})
+		must(t, err)
+	})
+	if read == 0 || inner == 0 {
+		t.Errorf("read %d files and %d in directories; the instrument does not work", read, inner)
+	}
+}
+
+// R-OWN-03: a directory of more names than the walk may see is read in part,
+// the same part each time, and List refuses it.
+func TestHugeDirectory(t *testing.T) {
+	r, dir := tree(t)
+	for i := range 9000 {
+		must(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%05d", 8999-i)), nil, 0o600))
+	}
+	var got []string
+	err := r.Walk("", 10, func(e Entry) error { got = append(got, e.Path); return nil }, func(string, error) {})
+	if !errors.Is(err, ErrTooMany) || len(got) != 10 || got[0] != "00000" || got[9] != "00009" {
+		t.Errorf("Walk saw %v, %v; want the first ten and ErrTooMany", got, err)
+	}
+	if all, err := r.List(""); err != nil || len(all) != 9000 || all[8999].Name() != "08999" {
+		t.Errorf("List = %d entries, %v", len(all), err)
 	}
 }

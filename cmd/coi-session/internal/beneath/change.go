@@ -124,18 +124,21 @@ func (r *Root) RemoveAll(rel string) error {
 	return r.Remove(rel)
 }
 
-// List reads a directory, in name order.
+// List reads a directory, in name order; one of over two million entries is
+// ErrTooMany.
 func (r *Root) List(rel string) ([]os.DirEntry, error) {
 	f, err := r.open(rel, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	entries, err := f.ReadDir(-1)
+	entries, err := readDir(f, maxNames+1)
+	if err == nil && len(entries) > maxNames {
+		err = ErrTooMany
+	}
 	if err != nil {
 		return nil, err
 	}
-	sortEntries(entries)
 	return entries, nil
 }
 

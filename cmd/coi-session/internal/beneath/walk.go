@@ -2,6 +2,7 @@ package beneath
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path"
 	"slices"
@@ -64,11 +65,10 @@ type walker struct {
 // dir walks one open directory and closes it.
 func (w *walker) dir(f *os.File, rel string) error {
 	defer func() { _ = f.Close() }()
-	entries, err := f.ReadDir(-1)
+	entries, err := readDir(f, w.limit-w.seen+1)
 	if err != nil {
 		w.unreadable(rel, err)
 	}
-	sortEntries(entries)
 	for _, e := range entries {
 		if w.seen++; w.seen > w.limit {
 			return ErrTooMany
@@ -108,6 +108,29 @@ func (w *walker) enter(parent *os.File, e Entry) error {
 		return nil
 	}
 	return w.dir(os.NewFile(uintptr(fd), e.Path), e.Path)
+}
+
+// maxNames is how many entries of one directory List takes.
+const maxNames = 2_000_000
+
+// readDir reads a directory in name order and gives the first most entries of
+// it. It never holds more than twice as many: names cost a container nothing.
+func readDir(f *os.File, most int) ([]os.DirEntry, error) {
+	var all []os.DirEntry
+	for {
+		some, err := f.ReadDir(4096)
+		all = append(all, some...)
+		if len(all) > 2*most || err != nil {
+			sortEntries(all)
+			all = all[:min(len(all), most)]
+		}
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return all, err
+		}
+	}
 }
 
 func sortEntries(entries []os.DirEntry) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/code-on-incus/coi/pkg/cli"
+	"github.com/code-on-incus/coi/pkg/home"
 )
 
 //go:embed all:rootfs
@@ -121,11 +121,7 @@ func authorities(dir string) []authority {
 	}
 	var all []authority
 	for _, p := range paths {
-		st, err := os.Stat(p)
-		if err != nil || !st.Mode().IsRegular() || st.Size() > caCap {
-			continue
-		}
-		if data, err := os.ReadFile(p); err == nil {
+		if data, err := home.ReadRegular(p, caCap); err == nil {
 			all = append(all, authority{filepath.Base(p), data})
 		}
 	}

@@ -5,6 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/beneath"
 	"github.com/code-on-incus/coi/pkg/cli"
@@ -24,28 +27,73 @@ func (s *Set) Tracked(root *beneath.Root) []string {
 	if err != nil {
 		return nil
 	}
-	names, err := indexNames(b)
-	if err != nil {
+	f := finder{set: s, dirs: map[string]bool{}}
+	err = readIndex(b, 20, f.see)
+	if errors.Is(err, errIndex) {
+		f = finder{set: s, dirs: map[string]bool{}}
+		err = readIndex(b, 32, f.see) // SHA-256 repositories
+	}
+	switch {
+	case errors.Is(err, errWork):
+		return append(f.out, "the git index is too large: not all of the history is looked at for secrets")
+	case err != nil:
 		return []string{"the git index cannot be read: secrets in the history are not looked for"}
+	case f.more > 0:
+		f.out = append(f.out, fmt.Sprintf("%d more hidden files are tracked by git", f.more))
 	}
-	var out []string
-	for _, n := range names {
-		if _, ok := s.Match(n); ok {
-			out = append(out, fmt.Sprintf("%s is hidden, but git tracks it: its content stays readable in .git", cli.Escape(n)))
-		}
-	}
-	return out
+	return f.out
 }
 
-var errIndex = errors.New("not a git index")
+// An index is as long as the agent likes, and a few bytes of its version 4 make
+// a name of thousands: what is matched and what is told are bounded.
+const (
+	maxMatched = 64 << 20 // bytes of paths
+	maxTold    = 100
+)
 
-// indexNames reads the paths of an index, gitformat-index(5), versions 2 to 4.
-func indexNames(b []byte) ([]string, error) {
-	names, err := readIndex(b, 20)
-	if err != nil {
-		names, err = readIndex(b, 32) // SHA-256 repositories
+var (
+	errIndex = errors.New("not a git index")
+	errWork  = errors.New("too much to match")
+)
+
+// finder matches tracked files; each directory once.
+type finder struct {
+	set  *Set
+	dirs map[string]bool // looked at before → hidden
+	work int
+	out  []string
+	more int
+}
+
+// hidden reports whether a directory above name is.
+func (f *finder) hidden(name string) bool {
+	i := strings.LastIndexByte(name, '/')
+	if i < 0 {
+		return false
 	}
-	return names, err
+	dir := name[:i]
+	was, known := f.dirs[dir]
+	if !known {
+		f.work += len(dir)
+		was = f.hidden(dir) || f.set.matches(dir)
+		f.dirs[dir] = was
+	}
+	return was
+}
+
+func (f *finder) see(name string) error {
+	hidden := f.hidden(name)
+	if f.work += len(name); f.work > maxMatched {
+		return errWork
+	}
+	switch {
+	case !hidden && !f.set.matches(name):
+	case len(f.out) == maxTold:
+		f.more++
+	default:
+		f.out = append(f.out, fmt.Sprintf("%s is hidden, but git tracks it: its content stays readable in .git", cli.Escape(name)))
+	}
+	return nil
 }
 
 // Layout of an entry: ten 32-bit numbers, the object id, 16 bits of flags, 16
@@ -56,24 +104,31 @@ const (
 	maxNames     = 5_000_000
 )
 
-func readIndex(b []byte, id int) ([]string, error) {
+// readIndex gives the paths of an index, gitformat-index(5), versions 2 to 4,
+// whose object ids have id bytes.
+func readIndex(b []byte, id int, see func(name string) error) error {
 	if len(b) < 12 || string(b[:4]) != "DIRC" {
-		return nil, errIndex
+		return errIndex
 	}
 	version, count := binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
 	if version < 2 || version > 4 || count > maxNames {
-		return nil, errIndex
+		return errIndex
 	}
-	var names []string
 	last, at := "", 12
 	for range count {
 		name, next, err := readEntry(b, at, id, version, last)
-		if err != nil {
-			return nil, err
+		if err == nil && len(name) > unix.PathMax {
+			err = errIndex
 		}
-		names, last, at = append(names, name), name, next
+		if err == nil {
+			err = see(name)
+		}
+		if err != nil {
+			return err
+		}
+		last, at = name, next
 	}
-	return names, nil
+	return nil
 }
 
 func readEntry(b []byte, at, id int, version uint32, last string) (name string, next int, err error) {

@@ -136,27 +136,29 @@ func class(g string) (n int, text string, err error) {
 // of it: the path itself or a directory above.
 func (s *Set) Match(rel string) (string, bool) {
 	for _, p := range append(beneath.Parents(rel), rel) {
-		for _, re := range s.res {
-			if re.MatchString(p) {
-				return p, true
-			}
+		if s.matches(p) {
+			return p, true
 		}
 	}
 	return "", false
 }
 
-// See takes one entry of a walk.
+func (s *Set) matches(p string) bool {
+	return slices.ContainsFunc(s.res, func(re *regexp.Regexp) bool { return re.MatchString(p) })
+}
+
+// See takes one entry of a walk. The directories above it were seen before, so
+// only the entry itself is looked at: a tree 400 directories deep would
+// otherwise cost 400 matches a file.
 func (s *Set) See(e beneath.Entry) {
-	if len(s.res) == 0 || s.covered(e.Path) {
+	if !s.matches(e.Path) || s.covered(e.Path) {
 		return
 	}
-	p, ok := s.Match(e.Path)
 	switch {
-	case !ok:
-	case p == e.Path && e.Type&fs.ModeSymlink != 0:
-		s.links = append(s.links, p)
-	case p == e.Path && (e.Type.IsDir() || e.Type.IsRegular()):
-		s.hits[p] = e.Type.IsDir()
+	case e.Type&fs.ModeSymlink != 0:
+		s.links = append(s.links, e.Path)
+	case e.Type.IsDir() || e.Type.IsRegular():
+		s.hits[e.Path] = e.Type.IsDir()
 	}
 }
 

@@ -1,10 +1,13 @@
 package mask
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -155,7 +158,55 @@ func TestTracked(t *testing.T) {
 // R-OWN-02.
 func FuzzIndex(f *testing.F) {
 	f.Add([]byte("DIRC\x00\x00\x00\x04\x00\x00\x00\x02" + strings.Repeat("\x00", 70)))
-	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = indexNames(b) })
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		for _, id := range []int{20, 32} {
+			_ = readIndex(b, id, func(string) error { return nil })
+		}
+	})
+}
+
+// R-OWN-03: an index that an agent wrote cannot fill the host's memory or hold
+// up the start: names of 4 KiB cost 64 bytes each in version 4.
+func TestIndexBomb(t *testing.T) {
+	const names = 400_000
+	b := binary.BigEndian.AppendUint32([]byte("DIRC"), 4)
+	b = binary.BigEndian.AppendUint32(b, names)
+	for i := range names {
+		b = append(b, make([]byte, statBytes+20+2)...)
+		if i == 0 {
+			b = append(append(b, 0), strings.Repeat("a/", 2000)...)
+		} else {
+			b = append(b, 1, byte('a'+i%26)) // all but the last byte of the last name, and another one
+		}
+		b = append(b, 0)
+	}
+	r := workspace(t)
+	must(t, r.Mkdir(".git", 0o700), r.WriteNew(".git/index", b, 0o600))
+	s, err := New([]string{"*.pem", "secrets/**"})
+	must(t, err)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	got := s.Tracked(r)
+	runtime.ReadMemStats(&after)
+	if len(got) != 1 || !strings.Contains(got[0], "too large") {
+		t.Errorf("Tracked = %q; want one line that it is too large", got)
+	}
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 512<<20 {
+		t.Errorf("%d MiB were allocated", grown>>20)
+	}
+}
+
+// R-PATH-06: many tracked secrets give a bounded list.
+func TestTrackedIsBounded(t *testing.T) {
+	s, err := New([]string{"*.pem"})
+	must(t, err)
+	f := finder{set: s, dirs: map[string]bool{}}
+	for i := range 150 {
+		must(t, f.see(fmt.Sprintf("d/%d.pem", i)))
+	}
+	if len(f.out) != maxTold || f.more != 50 {
+		t.Errorf("%d told, %d more", len(f.out), f.more)
+	}
 }
 
 // R-OWN-02: every glob is either refused or matches as a glob of its own text would.

@@ -233,9 +233,10 @@ func (r *recorder) content(root *beneath.Root, it *item, copies string) error {
 		return err
 	}
 	defer func() { _ = f.Close() }()
+	// No more than was counted: a file may grow as it is read.
 	sum := sha256.New()
 	if copies == "" || r.copied+it.Size > maxCopies {
-		_, err = io.Copy(sum, io.LimitReader(f, maxHashed))
+		_, err = io.Copy(sum, io.LimitReader(f, it.Size))
 		it.SHA256 = hex.EncodeToString(sum.Sum(nil))
 		return err
 	}
@@ -244,7 +245,7 @@ func (r *recorder) content(root *beneath.Root, it *item, copies string) error {
 		return err
 	}
 	defer func() { _ = os.Remove(t.Name()) }()
-	n, err := io.Copy(io.MultiWriter(t, sum), io.LimitReader(f, maxCopies))
+	n, err := io.Copy(io.MultiWriter(t, sum), io.LimitReader(f, it.Size))
 	r.copied += n
 	it.SHA256, it.Copy = hex.EncodeToString(sum.Sum(nil)), true
 	if err = errors.Join(err, t.Close()); err != nil {

@@ -2,6 +2,8 @@ package protect
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/beneath"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/mount"
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/coi"
 )
@@ -353,5 +356,70 @@ func TestHostileLinks(t *testing.T) {
 	}
 	if h.state1("real") != Locked || h.state1(".claude") != Verified || h.state1(".vscode") != Verified {
 		t.Errorf("entries: %+v", h.plan.Entries)
+	}
+}
+
+// R-PATH-04, session §10: of more than 200 nested repositories the first 200 are
+// locked, which is said; in the others what was planted is put right at the end.
+func TestManyNestedRepositories(t *testing.T) {
+	h := newHost(t)
+	const repos = 203
+	at := func(i int) string { return fmt.Sprintf("n/%03d/.git", i) }
+	for i := range repos {
+		h.write(at(i)+"/HEAD", "ref: refs/heads/main\n")
+		h.write(at(i)+"/config", "[core]\n\tbare = false\n")
+		must(t, os.MkdirAll(filepath.Join(h.ws, at(i), "objects"), 0o755), os.MkdirAll(filepath.Join(h.ws, at(i), "refs"), 0o755), os.MkdirAll(filepath.Join(h.ws, at(i), "hooks"), 0o755))
+	}
+	h.start()
+	for i, want := range map[int]State{0: Locked, 199: Locked, 200: Verified, repos - 1: Verified} {
+		for _, part := range []string{"/config", "/hooks"} {
+			if got := h.state1(at(i) + part); got != want {
+				t.Errorf("%s is %q; want %q", at(i)+part, got, want)
+			}
+		}
+	}
+	if w := strings.Join(h.plan.Warnings, "\n"); !strings.Contains(w, "203 nested repositories: 200 are locked") {
+		t.Errorf("warnings = %q", w)
+	}
+	last := repos - 1
+	h.write(at(last)+"/hooks/pre-commit", "#!/bin/sh\nevil\n")
+	h.write(at(last)+"/config", "[core]\n\tfsmonitor = evil\n")
+	r := h.end()
+	if got := h.found(r, coi.Critical); !slices.Contains(got, at(last)+"/config") || !slices.Contains(got, at(last)+"/hooks/pre-commit") {
+		t.Errorf("critical findings %v of %+v", got, r.Findings)
+	}
+	if h.exists(at(last)+"/hooks/pre-commit") || strings.Contains(h.read(at(last)+"/config"), "evil") {
+		t.Error("what was planted is still there")
+	}
+}
+
+// R-PATH-07: the names of 10,000 random paths differ, whatever the kind of
+// device, and so do those of pairs that other encodings make equal.
+func TestNamesOfRandomPaths(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // reproducible on purpose
+	seen := map[string]string{}
+	for len(seen) < 10_000 {
+		parts := make([]string, 1+rng.IntN(6))
+		for i := range parts {
+			b := make([]byte, 1+rng.IntN(12))
+			for j := range b {
+				b[j] = "abcXYZ019-_. \xc3\xa4~"[rng.IntN(16)]
+			}
+			parts[i] = string(b)
+		}
+		p := "/workspace/" + strings.Join(parts, "/")
+		name := mount.DeviceName("protect", p)
+		if old, taken := seen[name]; taken && old != p {
+			t.Fatalf("%q and %q are both %s", old, p, name)
+		}
+		if len(name) > 63 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			t.Fatalf("%q is no name of a device", name)
+		}
+		seen[name] = p
+	}
+	for _, pair := range [][2]string{{"/w/a-b/c", "/w/a/b-c"}, {"/w/a.b", "/w/a_b"}, {"/w/A", "/w/a"}, {"/w/\u00e4", "/w/a\u0308"}, {"/w/a", "/w/a "}, {"/w/ab/c", "/w/a/bc"}} {
+		if mount.DeviceName("protect", pair[0]) == mount.DeviceName("protect", pair[1]) {
+			t.Errorf("%q and %q have one name", pair[0], pair[1])
+		}
 	}
 }

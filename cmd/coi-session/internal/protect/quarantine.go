@@ -223,7 +223,8 @@ func copyFile(from *beneath.Root, rel string, to *beneath.Root, name string) (st
 		return "", err
 	}
 	defer func() { _ = in.Close() }()
-	if st, err := in.Stat(); err != nil || st.Size() > maxKept {
+	st, err := in.Stat()
+	if err != nil || st.Size() > maxKept {
 		return "", errors.Join(err, errLarge)
 	}
 	out, err := to.Create(name, home.FileMode)
@@ -231,7 +232,8 @@ func copyFile(from *beneath.Root, rel string, to *beneath.Root, name string) (st
 		return "", err
 	}
 	sum := sha256.New()
-	_, err = io.Copy(io.MultiWriter(out, sum), in)
+	// No more than it was when it was counted: it may grow as it is read.
+	_, err = io.Copy(io.MultiWriter(out, sum), io.LimitReader(in, st.Size()))
 	return hex.EncodeToString(sum.Sum(nil)), errors.Join(err, out.Sync(), out.Close())
 }
 

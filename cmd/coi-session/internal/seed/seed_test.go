@@ -282,3 +282,65 @@ func FuzzBlock(f *testing.F) {
 		}
 	})
 }
+
+// S144, S145, session §14: each tool's files of the host's home are inside, for
+// the code user alone, credentials as they are, settings with all that the user
+// had, the context where the tool reads it; no file of another tool is.
+func TestEveryTool(t *testing.T) {
+	const json = `{"of":{"the":["user"]}}`
+	host := map[string]string{}
+	for _, row := range tool.All() {
+		for _, s := range row.Seeds {
+			switch s.Kind {
+			case tool.Settings:
+				host[s.Path] = json
+			default:
+				host[s.Path] = "of the user: " + s.Path + "\n"
+			}
+		}
+	}
+	dir := home(t, host)
+	const told = "You are in a sandbox."
+	inContext := map[string]string{"claude": ".claude/CLAUDE.md", "codex": ".codex/AGENTS.md", "gemini": ".gemini/GEMINI.md"}
+	links := map[string]string{"pi": ".pi/agent/APPEND_SYSTEM.md", "omp": ".omp/APPEND_SYSTEM.md"}
+	for _, row := range tool.All() {
+		if row.Name == "custom" {
+			continue
+		}
+		got, warnings := files(t, input(t, row.Name, dir))
+		if len(warnings) != 0 {
+			t.Errorf("%s: %v", row.Name, warnings)
+		}
+		mine := map[string]bool{}
+		for _, s := range row.Seeds {
+			f, ok := got["/home/code/"+s.Path]
+			mine[s.Path] = true
+			text := string(f.Content)
+			if !ok || f.Mode != 0o600 || f.UID != 1000 || f.GID != 1000 {
+				t.Errorf("%s: %s = %+v; want it for the code user alone", row.Name, s.Path, f)
+			}
+			switch {
+			case s.Kind == tool.Settings && !strings.Contains(strings.Join(strings.Fields(text), ""), `"of":{"the":["user"]}`):
+				t.Errorf("%s: %s lost what the user had: %s", row.Name, s.Path, text)
+			case s.Kind != tool.Settings && !strings.Contains(text, host[s.Path]):
+				t.Errorf("%s: %s = %q", row.Name, s.Path, text)
+			case (s.Kind == tool.Credential || s.Kind == tool.Plain) && text != host[s.Path]:
+				t.Errorf("%s: %s was changed: %q", row.Name, s.Path, text)
+			}
+		}
+		for p := range host {
+			if _, there := got["/home/code/"+p]; there && !mine[p] {
+				t.Errorf("%s was given %s", row.Name, p)
+			}
+		}
+		if p := inContext[row.Name]; p != "" && strings.Count(string(got["/home/code/"+p].Content), told) != 1 {
+			t.Errorf("%s: %s = %q; want the context once", row.Name, p, got["/home/code/"+p].Content)
+		}
+		if p := links[row.Name]; p != "" && got["/home/code/"+p].Link != "/home/code/SANDBOX_CONTEXT.md" {
+			t.Errorf("%s: %s = %+v; want a link to the context", row.Name, p, got["/home/code/"+p])
+		}
+		if row.Name == "opencode" && !strings.Contains(string(got["/home/code/.config/opencode/opencode.json"].Content), "SANDBOX_CONTEXT.md") {
+			t.Error("opencode: no instructions name the context")
+		}
+	}
+}

@@ -164,12 +164,9 @@ func (s *Supervisor) plug(ctx context.Context, fresh []mask.Cover) error {
 	}
 	devices, added := maps.Clone(inst.Devices), []string{}
 	for _, c := range fresh {
-		name, dev := c.Device(r.Plan.Inside, s.Home.Path("masks"))
+		name, dev := plugged(c, r.Plan.Inside, s.Home.Path("masks"))
 		if devices[name] != nil {
 			continue
-		}
-		if shift := inst.Devices["workspace"]["shift"]; shift != "" {
-			dev["shift"] = shift
 		}
 		devices[name] = dev
 		added = append(added, c.Path)
@@ -184,6 +181,16 @@ func (s *Supervisor) plug(ctx context.Context, fresh []mask.Cover) error {
 		s.Log.Info("security", "%s appeared and is hidden", p)
 	}
 	return nil
+}
+
+// plugged is the device of a mask for a running container. It has shift,
+// whatever the workspace has: without it a disk is mounted by liblxc, which
+// first removes the file at its place, and that is the user's secret on the
+// host. Where the kernel cannot shift, Incus refuses and the container is frozen.
+func plugged(c mask.Cover, inside, masks string) (name string, dev map[string]string) {
+	name, dev = c.Device(inside, masks)
+	dev["shift"] = "true"
+	return name, dev
 }
 
 // write appends records to the audit trail.

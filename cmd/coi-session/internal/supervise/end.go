@@ -361,7 +361,7 @@ func (s *Supervisor) strip(ctx context.Context, name string) error {
 	devices, changed := map[string]incus.Device{}, false
 	for n, d := range inst.Devices {
 		inside := d["type"] == "disk" && workspace != "" && strings.HasPrefix(d["source"], workspace+"/")
-		if inside || strings.HasPrefix(n, "anchor-") || strings.HasPrefix(n, "protect-") || strings.HasPrefix(n, "mask-") || strings.HasPrefix(n, "gitc-") {
+		if inside || strings.HasPrefix(n, "anchor-") || strings.HasPrefix(n, "protect-") || strings.HasPrefix(n, "mask-") || strings.HasPrefix(n, "gitc-") || strings.HasPrefix(n, "cover-") {
 			changed = true
 			continue
 		}

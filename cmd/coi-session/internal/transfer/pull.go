@@ -129,6 +129,7 @@ type puller struct {
 	door Tree
 	res  *Result
 	left int64 // bytes that may still arrive
+	seen int   // entries of all directories
 }
 
 // ErrLarge says that a container offers more than the host takes.
@@ -179,6 +180,12 @@ func (p *puller) file(dir *os.File, base, from string, st fs.FileInfo) error {
 		return fmt.Errorf("%s: %w", from, err)
 	}
 	defer func() { _ = content.Close() }()
+	if ok, err := regular(content); err != nil {
+		return fmt.Errorf("%s: %w", from, err)
+	} else if !ok {
+		p.res.Others++ // swapped for a device after the look
+		return nil
+	}
 	tmp := fmt.Sprintf(".coi-%d-%d", os.Getpid(), p.res.Files)
 	fd, err := unix.Openat(int(dir.Fd()), tmp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
@@ -201,6 +208,16 @@ func (p *puller) file(dir *os.File, base, from string, st fs.FileInfo) error {
 	}
 	p.res.Files++
 	return nil
+}
+
+// regular looks at what was opened, where the door lets it.
+func regular(content io.ReadCloser) (bool, error) {
+	h, ok := content.(interface{ Stat() (fs.FileInfo, error) })
+	if !ok {
+		return true, nil
+	}
+	st, err := h.Stat()
+	return err == nil && st.Mode().IsRegular(), err
 }
 
 func (p *puller) directory(dir *os.File, base, from string, st fs.FileInfo, depth int) error {
@@ -227,8 +244,8 @@ func (p *puller) directory(dir *os.File, base, from string, st fs.FileInfo, dept
 			p.res.Names++
 			continue
 		}
-		if p.res.Files > maxFiles {
-			return fmt.Errorf("more than %d files", maxFiles)
+		if p.seen++; p.seen > maxFiles {
+			return fmt.Errorf("%s: more than %d files", from, maxFiles)
 		}
 		if err := p.one(sub, name, path.Join(from, name), e, depth+1); err != nil {
 			return err

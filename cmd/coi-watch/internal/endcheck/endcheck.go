@@ -26,6 +26,8 @@ type Report struct {
 	Owners int      // files given to the user
 }
 
+var errReplaced = errors.New("replaced while it was looked at")
+
 // checker walks one workspace.
 type checker struct {
 	since    time.Time
@@ -58,7 +60,8 @@ func (c *checker) dir(fd int, name string, depth int) error {
 	d := os.NewFile(uintptr(fd), name)
 	defer func() { _ = d.Close() }()
 	if depth > maxDepth {
-		return fmt.Errorf("%s: too deep", name)
+		c.errs = append(c.errs, fmt.Errorf("%s: too deep", name)) // the rest is looked at all the same
+		return nil
 	}
 	for {
 		names, err := d.Readdirnames(1024)
@@ -85,7 +88,12 @@ func (c *checker) entry(dirfd int, base, name string, depth int) error {
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
 		c.own(dirfd, base, name, st, isNew)
-		sub, err := unix.Openat(dirfd, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+		sub, err := unix.Openat2(dirfd, base, &unix.OpenHow{
+			Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
+		})
+		if errors.Is(err, unix.EXDEV) {
+			return nil // another mount of the host: no container saw it through the workspace
+		}
 		if err != nil {
 			c.errs = append(c.errs, fmt.Errorf("%s: %w", name, err))
 			return nil
@@ -102,26 +110,39 @@ func (c *checker) entry(dirfd int, base, name string, depth int) error {
 	return nil
 }
 
-// bits takes away what would give rights to whoever runs the file.
+// bits takes away what would give rights to whoever runs the file. The file is
+// held by a handle that opens nothing: in the place of what was looked at, a
+// running container of the same workspace may have put a device or a FIFO.
 func (c *checker) bits(dirfd int, base, name string, st unix.Stat_t) {
-	fd, err := unix.Openat(dirfd, base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		if st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
-			c.errs = append(c.errs, fmt.Errorf("%s: %w", name, err))
-		}
+	fd, err := unix.Openat(dirfd, base, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
 		return
 	}
-	defer func() { _ = unix.Close(fd) }()
+	var now unix.Stat_t
+	if err == nil {
+		defer func() { _ = unix.Close(fd) }()
+		err = unix.Fstat(fd, &now)
+	}
+	if err == nil && (now.Dev != st.Dev || now.Ino != st.Ino || now.Mode&unix.S_IFMT != unix.S_IFREG) {
+		err = errReplaced
+	}
+	if err != nil {
+		c.errs = append(c.errs, fmt.Errorf("%s: %w", name, err))
+		return
+	}
+	// Calls on O_PATH descriptors are younger than the kernels we support; the
+	// magic link leads to the held file itself.
+	held := fmt.Sprintf("/proc/self/fd/%d", fd)
 	found := false
-	if mode := st.Mode & 0o7777; mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
+	if mode := now.Mode & 0o7777; mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
 		found = true
-		if err := unix.Fchmod(fd, mode&^(unix.S_ISUID|unix.S_ISGID)); err != nil {
+		if err := unix.Chmod(held, mode&^(unix.S_ISUID|unix.S_ISGID)); err != nil {
 			c.errs = append(c.errs, fmt.Errorf("%s: %w", name, err))
 		}
 	}
-	if n, err := unix.Fgetxattr(fd, "security.capability", nil); err == nil && n > 0 {
+	if n, err := unix.Getxattr(held, "security.capability", nil); err == nil && n > 0 {
 		found = true
-		if err := unix.Fremovexattr(fd, "security.capability"); err != nil {
+		if err := unix.Removexattr(held, "security.capability"); err != nil {
 			c.errs = append(c.errs, fmt.Errorf("%s: %w", name, err))
 		}
 	}
