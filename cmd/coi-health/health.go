@@ -29,6 +29,7 @@ type health struct {
 	DryRun bool `name:"dry-run" help:"With --fix: only show what would be done."`
 
 	programs string // directory of coi's programs; empty: beside this one
+	ordinary bool   // take no step as root although we are
 }
 
 func healthCommand() cli.Command {

@@ -560,6 +560,91 @@ func TestAllEnd(t *testing.T) {
 	}
 }
 
+// T-H-03: a guard that is stopped, killed, of another version, or cannot get its
+// table back: of the three checks that promise it, those that can know say so.
+func TestGuardIsWatched(t *testing.T) {
+	since := func(g *facts.Guarded) { g.Status.CheckedAt = now.Add(-2 * time.Minute) }
+	for name, tt := range map[string]struct {
+		session func(*facts.Guarded)
+		guard   func(*facts.Guard)
+		want    map[string]Status
+	}{
+		"well":    {nil, func(*facts.Guard) {}, map[string]Status{"netguard": OK, "guard_rules": OK, "guard_tables": OK}},
+		"stopped": {since, func(g *facts.Guard) { g.HeartbeatAt = now.Add(-time.Minute) }, map[string]Status{"netguard": Failed, "guard_rules": Failed, "guard_tables": Skipped}},
+		"killed":  {since, func(g *facts.Guard) { g.PID = 1 << 30 }, map[string]Status{"netguard": Failed, "guard_rules": Failed, "guard_tables": Skipped}},
+		"version": {nil, func(g *facts.Guard) { g.Version = "0.0.1" }, map[string]Status{"netguard": Warning, "guard_rules": OK, "guard_tables": OK}},
+		"flushed": {
+			func(g *facts.Guarded) {
+				g.Status.State, g.Status.Problems = run.NetDegraded, []string{"rules differ and could not be repaired: no"}
+			},
+			func(g *facts.Guard) { g.Problems = []string{"rules differ and could not be repaired: no"} },
+			map[string]Status{"netguard": Warning, "guard_rules": Warning, "guard_tables": Failed},
+		},
+		"hook": {
+			func(g *facts.Guarded) { g.Status.State, g.Status.Error = run.NetFailed, "hook" },
+			func(g *facts.Guard) {
+				g.Problems = []string{"rules differ right after they were written: chain in: priority"}
+			},
+			map[string]Status{"netguard": Warning, "guard_rules": Failed, "guard_tables": Failed},
+		},
+	} {
+		f := fake(t, nil, func(f *facts.Facts) { running(tt.session)(f); tt.guard(f.Netguard) })
+		for check, want := range tt.want {
+			if r := Named(check).Run(f); r.Status != want {
+				t.Errorf("%s: %s = %s %q; want %s", name, check, r.Status, r.Message, want)
+			}
+		}
+	}
+}
+
+// T-H-04: a monitor without a right: sensors names it and what gives it, and with
+// monitoring.enabled = true in writing the machine is unhealthy.
+func TestMonitorWithoutARight(t *testing.T) {
+	for problem, hint := range map[string]string{
+		"wiring rules off: descriptors of other users' processes need CAP_SYS_PTRACE":                          "capabilities",
+		"containers are frozen through Incus, later than promised: the freezer needs CAP_DAC_OVERRIDE":         "capabilities",
+		"file events without the process that caused them, by inotify (operation not permitted)":               "CONFIG_FANOTIFY",
+		"exec by the process connector: the kernel has no BTF; arguments of very short programs may be missed": "BTF",
+	} {
+		f := fake(t, nil, watching(func(w *facts.Monitor) { w.Problems, w.Weak = []string{problem}, problem }))
+		if r := Named("sensors").Run(f); r.Status != Warning || !strings.Contains(r.Message, problem) || !strings.Contains(r.Hint, hint) {
+			t.Errorf("sensors = %s %q, hint %q; want the problem and a hint with %q", r.Status, r.Message, r.Hint, hint)
+		}
+		if r := Named("watch").Run(f); r.Status != Warning {
+			t.Errorf("watch = %s %q; want a warning", r.Status, r.Message)
+		}
+		yes := true
+		f.Config.Monitoring.Enabled = &yes
+		if r := Named("watch").Run(f); r.Status != Failed || !strings.Contains(r.Message, problem) {
+			t.Errorf("insisting, watch = %s %q; want it failed", r.Status, r.Message)
+		}
+	}
+}
+
+// The thresholds that are called unusual are measured by what coi ships.
+func TestLimitsAreThoseShipped(t *testing.T) {
+	for _, l := range limits(fake(t, nil, nil).Config.Monitoring) {
+		if l.have != l.shipped {
+			t.Errorf("%s is %g in the built-in configuration and %g here", l.key, l.have, l.shipped)
+		}
+	}
+}
+
+// A disk that hangs under a check is that check's fault and nobody else's.
+func TestHangingDisk(t *testing.T) {
+	never := make(chan struct{})
+	t.Cleanup(func() { close(never) })
+	f := fake(t, nil, func(f *facts.Facts) {
+		f.Space = func(string) (facts.Space, error) { <-never; return facts.Space{}, nil }
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	got := RunAll(ctx, f, []Check{Named("disk_space"), Named("network_mode")})
+	if got["disk_space"].Message != "timed out" || got["disk_space"].Status != Failed || got["network_mode"].Status != OK {
+		t.Errorf("disk_space = %+v, network_mode = %+v", got["disk_space"], got["network_mode"])
+	}
+}
+
 // T-H-09: a check that hangs is failed, not left out.
 func TestHangingCheck(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
