@@ -266,19 +266,25 @@ func foreignRules(f *facts.Facts) Result {
 	return ok("no rule uses coi's mark")
 }
 
-func dnsUpstream(f *facts.Facts) Result {
-	var servers []string
+// Servers are the name servers that sessions are answered from: those of the
+// configuration, else those of the host.
+func Servers(f *facts.Facts) (servers []string) {
+	if f.Config != nil && len(f.Config.Network.DNSServers) > 0 {
+		for _, a := range f.Config.Network.DNSServers {
+			servers = append(servers, a.String())
+		}
+		return servers
+	}
 	for line := range strings.Lines(f.Read("/etc/resolv.conf")) {
 		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "nameserver" {
 			servers = append(servers, fields[1])
 		}
 	}
-	if f.Config != nil && len(f.Config.Network.DNSServers) > 0 {
-		servers = nil
-		for _, a := range f.Config.Network.DNSServers {
-			servers = append(servers, a.String())
-		}
-	}
+	return servers
+}
+
+func dnsUpstream(f *facts.Facts) Result {
+	servers := Servers(f)
 	if len(servers) == 0 {
 		return warn("no resolver: names will not resolve in containers", "set network.dns_servers or mend /etc/resolv.conf")
 	}
