@@ -38,7 +38,10 @@ func golden(t *testing.T, name, got string) {
 // a check was told can speak to the terminal.
 func TestOutput(t *testing.T) {
 	checks := []check.Check{
-		{Name: "os", Group: "system"}, {Name: "lsm", Group: "system"}, {Name: "incus", Group: "incus"}, {Name: "image", Group: "incus"},
+		{Name: "os", Group: "system"},
+		{Name: "lsm", Group: "system"},
+		{Name: "incus", Group: "incus"},
+		{Name: "image", Group: "incus"},
 		{Name: "network_private", Group: "probes"},
 	}
 	results := map[string]check.Result{

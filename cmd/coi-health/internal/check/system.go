@@ -219,18 +219,18 @@ func buildOf(path string) string {
 	if err != nil {
 		return "an unknown build"
 	}
-	build := info.GoVersion
+	words := []string{info.GoVersion}
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":
-			build += " " + s.Value[:min(12, len(s.Value))]
+			words = append(words, s.Value[:min(12, len(s.Value))])
 		case "vcs.modified":
 			if s.Value == "true" {
-				build += " changed"
+				words = append(words, "changed")
 			}
 		}
 	}
-	return build
+	return strings.Join(words, " ")
 }
 
 // deadLinks are links of verbs whose program is not there.
