@@ -84,7 +84,9 @@ func TestExit(t *testing.T) {
 		want string
 		code int
 	}{
-		{check.OK, check.Skipped, "healthy", 0}, {check.OK, check.Warning, "degraded", 1}, {check.Failed, check.Warning, "unhealthy", 2},
+		{check.OK, check.Skipped, "healthy", 0},
+		{check.OK, check.Warning, "degraded", 1},
+		{check.Failed, check.Warning, "unhealthy", 2},
 		{check.Warning, check.Failed, "unhealthy", 2},
 	} {
 		rep := summarise(checks, map[string]check.Result{"a": {Status: tt.a}, "b": {Status: tt.b}}, time.Now())
