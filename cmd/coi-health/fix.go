@@ -43,7 +43,7 @@ func (h *health) mend(c *cli.Context, ws string, checks []check.Check, results m
 
 func (h *health) one(c *cli.Context, name string, m check.Remedy) error {
 	argv := m.Command
-	if m.Root && os.Getuid() != 0 {
+	if m.Root && (os.Getuid() != 0 || h.ordinary) {
 		argv = append([]string{"sudo"}, argv...)
 	}
 	words := make([]string, len(argv))

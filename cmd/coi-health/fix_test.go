@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/code-on-incus/coi/cmd/coi-health/internal/check"
 	"github.com/code-on-incus/coi/pkg/cli"
+	"github.com/code-on-incus/coi/pkg/coi"
 )
 
 // fixer is coi health --fix with one check that a chmod mends.
@@ -72,5 +74,70 @@ func TestFixWithNothingToDo(t *testing.T) {
 	}
 	if !strings.Contains(stdout.String(), "nothing to fix") {
 		t.Errorf("said %q", stdout.String())
+	}
+}
+
+// T-H-06: a machine with three things that can be mended is mended, what was half
+// done before included; a second time there is nothing to do.
+func TestFixTwice(t *testing.T) {
+	home := t.TempDir()
+	dir := filepath.Join(home, ".coi")
+	for path, mode := range map[string]os.FileMode{dir: 0o755, filepath.Join(dir, "audit"): 0o700, filepath.Join(dir, "audit", "x.jsonl"): 0o644} {
+		var err error
+		if filepath.Ext(path) == ".jsonl" {
+			err = errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, nil, 0o600))
+		} else {
+			err = os.MkdirAll(path, 0o700)
+		}
+		if err = errors.Join(err, os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := map[string]string{"HOME": home, "COI_HOME": dir}
+	fix := func() string {
+		var out bytes.Buffer
+		c := &cli.Context{Context: t.Context(), Verb: "health", Streams: cli.Streams{
+			Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out, Getenv: func(name string) string { return env[name] },
+		}}
+		h := &health{Fix: true, programs: t.TempDir()}
+		h.Yes = true
+		checks := []check.Check{check.Named("coi_directory"), check.Named("audit_directory")}
+		f, _, _ := h.judge(c, home)
+		_ = h.mend(c, home, checks, check.RunAll(t.Context(), f, checks)) // the exit code is that of the whole machine
+		return out.String()
+	}
+	if out := fix(); strings.Count(out, "applied") != 2 || mode(t, dir) != 0o700 || mode(t, filepath.Join(dir, "audit", "x.jsonl")) != 0o600 {
+		t.Errorf("first time: modes %o and %o:\n%s", mode(t, dir), mode(t, filepath.Join(dir, "audit", "x.jsonl")), out)
+	}
+	if out := fix(); !strings.Contains(out, "nothing to fix") {
+		t.Errorf("second time: %s", out)
+	}
+}
+
+// T-H-06: what needs root is shown as one sudo command; without sudo it is left to
+// the user, and nothing is done.
+func TestFixWithoutSudo(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	var out bytes.Buffer
+	c := &cli.Context{Context: t.Context(), Streams: cli.Streams{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out, Getenv: func(string) string { return "" }}}
+	h := &health{Fix: true, ordinary: true}
+	h.Yes = true
+	if err := h.one(c, "x", check.Remedy{Why: "a reason", Command: []string{"sysctl", "-w", "a=b c"}, Root: true}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "sudo sysctl -w 'a=b c'") || !strings.Contains(out.String(), "manual") || strings.Contains(out.String(), "applied") {
+		t.Errorf("said %q", out.String())
+	}
+}
+
+// What excludes each other is wrong use, before anything is looked at.
+func TestFixWrongUse(t *testing.T) {
+	json := &health{Fix: true}
+	json.JSON = true
+	for name, h := range map[string]*health{"--dry-run": {DryRun: true}, "--fix --json": json, "--fix --probe": {Fix: true, Probe: true}} {
+		var e *cli.Error
+		if err := h.validate(); !errors.As(err, &e) || e.Code != coi.ExitUsage {
+			t.Errorf("%s = %v; want wrong use", name, err)
+		}
 	}
 }

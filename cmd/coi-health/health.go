@@ -27,6 +27,9 @@ type health struct {
 	Probe  bool `help:"Also start two throw-away containers and try what the policy forbids."`
 	Fix    bool `help:"Apply safe remedies, asking for each."`
 	DryRun bool `name:"dry-run" help:"With --fix: only show what would be done."`
+
+	programs string // directory of coi's programs; empty: beside this one
+	ordinary bool   // take no step as root although we are
 }
 
 func healthCommand() cli.Command {
@@ -113,7 +116,11 @@ func (h *health) judge(c *cli.Context, ws string) (*facts.Facts, map[string]chec
 	defer cancel()
 	gatherCtx, stop := context.WithTimeout(ctx, 2*time.Second)
 	defer stop()
-	f := facts.Gather(gatherCtx, facts.Options{Getenv: c.Getenv, Workspace: ws, Profile: h.Profile, Exec: ownDir()})
+	dir := h.programs
+	if dir == "" {
+		dir = ownDir()
+	}
+	f := facts.Gather(gatherCtx, facts.Options{Getenv: c.Getenv, Workspace: ws, Profile: h.Profile, Exec: dir})
 	checks := check.All()
 	return f, check.RunAll(ctx, f, checks), checks
 }

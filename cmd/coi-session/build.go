@@ -38,7 +38,8 @@ func buildCommand() cli.Command {
 	return cli.Command{
 		Verb: "build", Summary: "build the image sessions start from", Grammar: &buildCmd{},
 		Detail: "The image gets a dated name, and the plain name moves to it when all went well. " +
-			"A build that fails or is interrupted leaves the old image and nothing else. " +
+			"A build that fails or is interrupted leaves the old image. A base that was finished by then is kept for a day, without a name: " +
+			"the next try starts from it, and coi clean removes it. " +
 			"Its log is ~/.coi/logs/build-<alias>.log.",
 		Examples: []string{"coi build", "coi build --base debian:13 --force"},
 	}

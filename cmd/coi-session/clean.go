@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/build"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/guard"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/plan"
@@ -138,7 +139,11 @@ func (x *cleanCmd) groups(d *desk, mine []incus.Instance) ([]group, error) {
 	}
 	var groups []group
 	if !x.Sessions && !x.Pools || x.Orphans || x.All {
-		groups = append(groups, group{"stopped ephemeral containers", ephemeral, end(record.AskShutdown)})
+		bases, err := d.keptBases()
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, group{"stopped ephemeral containers", ephemeral, end(record.AskShutdown)}, bases)
 	}
 	groups = append(groups, group{"stopped persistent containers", persistent, end(record.AskKill)},
 		group{"stopped containers in unnamed pools", pools, end(record.AskKill)})
@@ -153,6 +158,25 @@ func (x *cleanCmd) groups(d *desk, mine []incus.Instance) ([]group, error) {
 		groups = append(groups, d.orphanFiles(mine), d.orphanCopies())
 	}
 	return groups, nil
+}
+
+// keptBases are images without a name that builds left when they failed. While a
+// build runs they are its own.
+func (d *desk) keptBases() (group, error) {
+	g := group{title: "bases of failed builds", clear: func(fp string) error { return d.door.DeleteImage(d.c, fp) }}
+	if home.Held(build.LockPath(d.home)) {
+		return g, nil
+	}
+	all, err := d.door.Images(d.c)
+	if err != nil {
+		return g, incusError(err, d.cfg.Incus.Group)
+	}
+	for _, img := range all {
+		if build.Kept(img, d.home.Prefix) {
+			g.items = append(g.items, img.Fingerprint)
+		}
+	}
+	return g, nil
 }
 
 // poolsInUse are the pools that the configuration names: its own, or Incus' default.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,5 +65,29 @@ func TestRemoteIsRefused(t *testing.T) {
 	var e *cli.Error
 	if !errors.As(err, &e) || e.Code != coi.ExitFailed || len(e.Hints) == 0 || !strings.Contains(e.Text, "elsewhere") {
 		t.Errorf("openDoor with incus.remote = %v; want exit 1 that names it, and a hint", err)
+	}
+}
+
+// Without --all-members a list is of this machine; outside a cluster it is whole.
+func TestListOfThisMember(t *testing.T) {
+	names := func(all []incus.Instance) (out []string) {
+		for _, i := range all {
+			out = append(out, i.Name)
+		}
+		return out
+	}
+	c := &cli.Context{Context: t.Context()}
+	for _, tt := range []struct {
+		here string
+		all  []incus.Instance
+		want []string
+	}{
+		{"node1", []incus.Instance{{Name: "a", Location: "node1"}, {Name: "b", Location: "node2"}}, []string{"a"}},
+		{"", []incus.Instance{{Name: "a", Location: "none"}, {Name: "b"}}, []string{"a", "b"}},
+	} {
+		got, err := onThisMember(c, &desk{c: c, door: clustered(t, tt.here)}, tt.all)
+		if err != nil || !slices.Equal(names(got), tt.want) {
+			t.Errorf("onThisMember(here %q) = %v, %v; want %v", tt.here, names(got), err, tt.want)
+		}
 	}
 }

@@ -59,6 +59,9 @@ func blocks(t *testing.T, page string) (list []block) {
 	}
 	var open *block
 	for i, line := range strings.Split(string(text), "\n") {
+		if strings.HasPrefix(strings.TrimSpace(line), "~~~") {
+			t.Errorf("%s:%d: write ``` fences, which this test reads", page, i+1)
+		}
 		info, fence := strings.CutPrefix(strings.TrimSpace(line), "```")
 		switch {
 		case fence && open == nil:
@@ -107,6 +110,10 @@ func TestEveryBlockOfThePages(t *testing.T) {
 					t.Errorf("%s: only the README's is run on a clean machine", b)
 				}
 			case "text":
+				// What a reader would paste must not hide among output. (docs/tools is help.)
+				if m := pasted.FindString(b.text); m != "" && !strings.HasPrefix(b.page, "docs/tools/") {
+					t.Errorf("%s: %q is a command; want it in a block that is run", b, m)
+				}
 			default:
 				t.Errorf("%s: no kind that a test knows", b)
 			}
@@ -191,6 +198,7 @@ func validate(t *testing.T, dir string, b block, name string) {
 }
 
 var (
+	pasted = regexp.MustCompile(`(?m)^\s*(\$ |sudo |make |apt-get )\S+`)
 	inline = regexp.MustCompile("`(coi [^`]+)`")
 	flag   = regexp.MustCompile(`(^|\s)(--[a-z][a-z-]*)`)
 )

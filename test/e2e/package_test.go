@@ -63,7 +63,7 @@ func TestPackage(t *testing.T) {
 	}
 	for _, line := range []string{
 		"coi version", "for v in $(coi --list-cmds); do coi help $v > /dev/null || exit 1; done",
-		"dpkg -L coi | grep -x /usr/share/man/man1/coi-run.1",
+		"dpkg -L coi | grep -x /usr/share/man/man1/coi-run.1.gz",
 		"test -e /usr/share/bash-completion/completions/coi && bash -n /usr/share/bash-completion/completions/coi",
 		"ls /usr/lib/systemd/system/coi-netguard@.service /usr/lib/systemd/system/coi-watch@.service /usr/lib/systemd/system/coi-home@.service",
 		"systemd-analyze verify --man=no coi-home@dev.service coi-netguard@dev.service coi-watch@dev.service",
@@ -85,6 +85,31 @@ func TestPackage(t *testing.T) {
 	}
 	if out, err := inside(t, name, "dpkg --purge coi && find / -xdev -name 'coi*' -not -path '/proc/*' -not -path '/root/*' -not -path '/home/*' -not -path '/var/lib/dpkg/*' | sort | comm -13 /root/before -"); err != nil || strings.TrimSpace(lastLines(out)) != "" {
 		t.Errorf("purge: %v; left:\n%s", err, out)
+	}
+}
+
+// Two builds of one commit in two directories give the same packages, bit for bit,
+// and each names what it is made of.
+func TestPackageIsReproducible(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sources")
+	if out, err := exec.Command("git", "clone", "-q", "--no-hardlinks", the.Root, dir).CombinedOutput(); err != nil {
+		t.Fatalf("git clone: %v\n%s", err, out)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 15*time.Minute)
+	defer stop()
+	verify := exec.CommandContext(ctx, "tools/package", "--verify")
+	verify.Dir = dir
+	if out, err := verify.CombinedOutput(); err != nil {
+		t.Fatalf("tools/package --verify: %v\n%s", err, out)
+	}
+	sums, err := os.ReadFile(filepath.Join(dir, "dist", "SHA256SUMS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{".deb\n", ".rpm\n", "coi.cdx.json\n"} {
+		if !strings.Contains(string(sums), kind) {
+			t.Errorf("SHA256SUMS = %q; want a line that ends with %q", sums, kind)
+		}
 	}
 }
 

@@ -57,6 +57,21 @@ type Check struct {
 	Run                func(*facts.Facts) Result
 }
 
+// needHome are the checks that judge files of ~/.coi: where that cannot be found
+// they know nothing, and an empty place must not look like a sound one.
+var needHome = map[string]bool{
+	"disk_space": true, "sessions_directory": true, "audit_directory": true, "audit_chain": true, "clock_writers": true, "trust_store": true,
+	"old_layout": true, "active_containers": true, "saved_sessions": true, "orphaned_resources": true, "immutable_leftovers": true,
+	"quarantine": true, "frozen_containers": true, "watched": true, "guard_rules": true, "patterns": true, "image_tool": true, "tool": true,
+}
+
+func (c Check) run(f *facts.Facts) Result {
+	if f.HomeErr != nil && needHome[c.Name] {
+		return skipped("~/.coi: %v", f.HomeErr)
+	}
+	return c.Run(f)
+}
+
 // Groups in the order of the output.
 var Groups = []string{"system", "incus", "network", "monitoring", "storage", "configuration", "state"}
 
@@ -98,7 +113,7 @@ func one(ctx context.Context, f *facts.Facts, c Check) Result {
 				done <- failed(fmt.Sprintf("the check itself failed: %v", p), "report this with coi version --json")
 			}
 		}()
-		done <- c.Run(f)
+		done <- c.run(f)
 	}()
 	select {
 	case r := <-done:

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/code-on-incus/coi/cmd/coi-health/internal/facts"
-	"github.com/code-on-incus/coi/pkg/home"
 )
 
 // imageTool looks into the record of the build for the configured agent.
@@ -15,15 +14,10 @@ func imageTool(f *facts.Facts) Result {
 	if f.Config.Tool.Name == "custom" {
 		return skipped("the command of a custom tool is not looked for")
 	}
-	var meta struct {
-		Images map[string]struct {
-			Agents []string `json:"agents"`
-		} `json:"images"`
-	}
-	if err := home.ReadJSON(f.Home.Path("image-meta.json"), 1, &meta); err != nil {
+	if f.ImagesErr != nil {
 		return skipped("no record of the build of %s", wantedImage(f))
 	}
-	im, known := meta.Images[wantedImage(f)]
+	im, known := f.Images[wantedImage(f)]
 	if !known {
 		return skipped("%s was not built here", wantedImage(f))
 	}

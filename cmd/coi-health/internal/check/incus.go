@@ -34,6 +34,8 @@ func incusAnswers(f *facts.Facts) Result {
 		return failed("cannot ask coi-session: "+f.IncusErr.Error(), setupHint)
 	case !f.Incus.Reachable:
 		return failed("not reachable: "+f.Incus.Error, setupHint)
+	case !f.Incus.Permitted:
+		return skipped("you may not ask it; see permissions")
 	case older(f.Incus.Version, 6, 0):
 		return failed("version "+f.Incus.Version+" is too old", "install Incus 6.0 or newer")
 	}
@@ -74,10 +76,10 @@ func permissions(f *facts.Facts) Result {
 	switch {
 	case f.IncusErr != nil:
 		return skipped("coi-session did not answer")
+	case !f.Incus.Reachable:
+		return skipped("Incus is not reachable")
 	case f.Incus.Permitted:
 		return ok("you may use the socket")
-	case !f.Incus.Reachable && !strings.Contains(f.Incus.Error, "permission"):
-		return skipped("Incus is not reachable")
 	}
 	user := f.Getenv("USER")
 	r := failed("you may not use the Incus socket", "sudo usermod -aG "+group+" "+user+", then log in again")
@@ -101,11 +103,15 @@ func mappable(f *facts.Facts, uid, gid int) Result {
 	}
 	var missing []string
 	for file, id := range map[string]int{"/etc/subuid": uid, "/etc/subgid": gid} {
-		if !maps(f.Read(file), id) {
+		if !allows(f.Read(file), id) {
 			missing = append(missing, file)
 		}
 		if a, b := overlap(f.Read(file)); a != "" {
 			return failed(file+": the ranges "+a+" and "+b+" overlap", "edit "+file+", then restart Incus")
+		}
+		if line := inside(f.Read(file), id); line != "" {
+			return failed(fmt.Sprintf("%s: your id %d lies in the range %s, which containers get: one of them could be you", file, id, line),
+				"give root another range in "+file+", then restart Incus")
 		}
 	}
 	sort.Strings(missing)
@@ -124,8 +130,8 @@ func mappable(f *facts.Facts, uid, gid int) Result {
 		remedy(Remedy{Why: "files of the workspace keep their owner inside", Command: command, Root: true})
 }
 
-// maps reports whether a subid file lets root map id.
-func maps(text string, id int) bool {
+// allows reports whether a subid file lets root map id.
+func allows(text string, id int) bool {
 	for line := range strings.Lines(text) {
 		parts := strings.Split(strings.TrimSpace(line), ":")
 		if len(parts) != 3 || parts[0] != "root" && parts[0] != "0" {
@@ -138,6 +144,24 @@ func maps(text string, id int) bool {
 		}
 	}
 	return false
+}
+
+// inside finds the range of containers that an id lies in; a range of one id is
+// for a workspace.
+func inside(text string, id int) string {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		parts := strings.Split(line, ":")
+		if len(parts) != 3 {
+			continue
+		}
+		start, err1 := strconv.Atoi(parts[1])
+		count, err2 := strconv.Atoi(parts[2])
+		if err1 == nil && err2 == nil && count > 1 && id >= start && id < start+count {
+			return line
+		}
+	}
+	return ""
 }
 
 // overlap finds two ranges of containers that share ids with different owners.
@@ -200,6 +224,13 @@ func imageAge(f *facts.Facts) Result {
 	im, found := findImage(f)
 	if !found {
 		return skipped("no image")
+	}
+	if built, known := f.Images[im.Alias]; known && built.Fingerprint == im.Fingerprint && built.BaseFingerprint != "" {
+		for _, base := range f.Incus.Images {
+			if base.Alias == built.Base && base.Fingerprint != built.BaseFingerprint {
+				return warn(im.Alias+" is older than its base "+base.Alias, "coi build --force")
+			}
+		}
 	}
 	days := int(f.Now.Sub(im.CreatedAt) / (24 * time.Hour))
 	if days >= 30 {
@@ -266,8 +297,12 @@ func postureOf(c facts.Container) []string {
 	}
 	nics := 0
 	for _, d := range c.Devices {
-		if d["type"] == "nic" {
-			nics++
+		if d["type"] != "nic" {
+			continue
+		}
+		nics++
+		if d["nictype"] != "routed" || !strings.HasPrefix(d["host_name"], "coi") {
+			bad = append(bad, fmt.Sprintf("its interface %q is none of coi's", d["host_name"]))
 		}
 	}
 	if nics != 1 {
@@ -292,7 +327,7 @@ func pools(f *facts.Facts) Result {
 		if rank[status] > rank[worst.Status] {
 			worst.Status = status
 		}
-		worst = worst.with(p.Name, map[string]any{"driver": p.Driver, "free_bytes": p.Total - min(p.Used, p.Total), "used_percent": usedPercent(p)})
+		worst = worst.with(p.Name, map[string]any{"driver": p.Driver, "quota": quota(p.Driver), "free_bytes": p.Total - min(p.Used, p.Total), "used_percent": usedPercent(p)})
 	}
 	worst.Message = strings.Join(words, "; ")
 	if worst.Status != OK {
@@ -300,6 +335,9 @@ func pools(f *facts.Facts) Result {
 	}
 	return worst
 }
+
+// quota says whether a driver can bound the root disk of a container.
+func quota(driver string) bool { return driver != "dir" }
 
 func usedPercent(p facts.Pool) int {
 	if p.Total == 0 {
@@ -317,6 +355,8 @@ func judgePool(p facts.Pool) (Status, string) {
 		return Warning, text
 	case p.Driver == "dir":
 		return Warning, text + ", copies everything at each start"
+	case p.Thick:
+		return Warning, text + ", no thin pool: each container takes its full size"
 	}
 	return OK, text
 }

@@ -1,16 +1,22 @@
 package check
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/code-on-incus/coi/cmd/coi-health/internal/facts"
+	"github.com/code-on-incus/coi/pkg/config"
 	"github.com/code-on-incus/coi/pkg/home"
 )
 
@@ -61,7 +67,11 @@ func watcher(f *facts.Facts) Result {
 	if len(f.Watcher.Problems) > 0 {
 		return warn(strings.Join(f.Watcher.Problems, "; "), "coi watch status")
 	}
-	return ok("pid %d: %s", f.Watcher.PID, strings.Join(f.Watcher.Sources, ", "))
+	r := ok("pid %d: %s", f.Watcher.PID, strings.Join(f.Watcher.Sources, ", "))
+	if byHand(f, "coi-watch") {
+		r = warn("started by hand: it is gone after the next start of the machine", watchHint).unit(f, "coi-watch")
+	}
+	return r
 }
 
 func watched(f *facts.Facts) Result {
@@ -92,46 +102,137 @@ func sensors(f *facts.Facts) Result {
 	}
 	r := ok("%s", strings.Join(f.Watcher.Sources, ", "))
 	var lost uint64
+	problems := slices.Clone(f.Watcher.Problems)
 	for _, s := range f.Running() {
-		if s.Watched != nil {
-			lost += s.Watched.Lost
+		if s.Watched == nil {
+			continue
+		}
+		lost += s.Watched.Lost
+		for _, p := range s.Watched.Problems {
+			if !slices.Contains(problems, p) && !ofRules(p) {
+				problems = append(problems, s.Name+": "+p)
+			}
 		}
 	}
-	if lost > 0 || len(f.Watcher.Problems) > 0 {
-		r = warn(fmt.Sprintf("%d events lost; %s", lost, strings.Join(f.Watcher.Problems, "; ")), "coi watch status")
+	if lost > 0 {
+		problems = append([]string{fmt.Sprintf("%d events lost by running sessions", lost)}, problems...)
 	}
-	return r.with("lost", lost).with("sources", f.Watcher.Sources)
+	if len(problems) > 0 {
+		r = warn(strings.Join(problems, "; "), sensorHint(problems))
+	}
+	tiers := map[string]string{}
+	for _, source := range f.Watcher.Sources {
+		name, tier, _ := strings.Cut(source, ":")
+		tiers[name] = tier
+	}
+	return r.with("lost", lost).with("sensors", tiers)
 }
 
+// sensorHint is the right or the kernel option that the first of the problems
+// speaks of.
+func sensorHint(problems []string) string {
+	for _, p := range problems {
+		switch {
+		case strings.Contains(p, "CAP_"):
+			return "systemctl enable --now coi-watch@$USER gives the monitor its capabilities"
+		case strings.Contains(p, "BTF") || strings.Contains(p, "bpf"):
+			return "install a kernel with CONFIG_DEBUG_INFO_BTF and CONFIG_BPF_EVENTS"
+		case strings.Contains(p, "inotify"):
+			return "install a kernel with CONFIG_FANOTIFY, or give the monitor CAP_SYS_ADMIN"
+		}
+	}
+	return "coi watch status"
+}
+
+// freezer repeats what the monitor found when it started: it freezes an empty
+// group of its own then.
 func freezer(f *facts.Facts) Result {
 	if f.Watcher == nil || !f.Watcher.Alive(f.Now) {
 		return skipped("the monitor does not run")
 	}
-	for _, p := range f.Watcher.Problems {
-		if strings.Contains(p, "freez") {
-			return failed(p, "coi watch status")
-		}
+	tried := f.Watcher.Freezer
+	took := time.Duration(tried.US) * time.Microsecond
+	const hint = "systemctl restart coi-watch@$USER, which has the right to freeze"
+	switch {
+	case tried.TriedAt.IsZero():
+		return skipped("this monitor has not tried it")
+	case tried.Error != "":
+		return failed("freezing an empty group failed: "+tried.Error, hint)
+	case took > slowFreeze:
+		return warn(fmt.Sprintf("freezing and thawing an empty group took %s", took), "coi watch status; a busy machine freezes late").with("us", tried.US)
 	}
-	return ok("tried by the monitor at its start")
+	return ok("an empty group was frozen and thawed in %s at %s", took, tried.TriedAt.Format(time.TimeOnly)).with("us", tried.US)
 }
+
+const slowFreeze = 20 * time.Millisecond
+
+// oldRules is when a collection of rules that is fetched from elsewhere is old.
+const oldRules = 90 * 24 * time.Hour
 
 func patterns(f *facts.Facts) Result {
 	if f.Config == nil {
 		return skipped("no configuration")
 	}
 	n := 0
-	for _, dir := range []string{f.Config.Detection.SigmaDir, f.Config.Detection.GTFOBinsDir, f.Config.Detection.PatternsDir} {
-		_ = filepath.WalkDir(f.Home.Expand(dir), func(_ string, d os.DirEntry, err error) error {
-			if err == nil && d.Type().IsRegular() {
-				n++
+	var old []string
+	for _, set := range []struct {
+		dir     string
+		fetched bool
+	}{{f.Config.Detection.SigmaDir, true}, {f.Config.Detection.GTFOBinsDir, true}, {f.Config.Detection.PatternsDir, false}} {
+		dir := f.Home.Expand(set.dir)
+		files, newest := ruleFiles(dir)
+		n += files
+		if set.fetched && files > 0 && f.Now.Sub(newest) > oldRules {
+			old = append(old, fmt.Sprintf("%s is %d days old", f.Home.Shorten(dir), int(f.Now.Sub(newest)/(24*time.Hour))))
+		}
+	}
+	var bad []string
+	unsupported := map[string]bool{}
+	for _, s := range f.Running() {
+		if s.Watched == nil {
+			continue
+		}
+		for _, p := range s.Watched.Problems {
+			switch {
+			case strings.HasPrefix(p, "sigma:"):
+				unsupported[p] = true // of a collection that uses more than one program can see
+			case ofRules(p) && !slices.Contains(bad, p):
+				bad = append(bad, p)
 			}
-			return nil
-		})
+		}
 	}
-	if n == 0 {
-		return ok("built-in detectors only")
+	r := ok("%d rule files", n)
+	switch {
+	case len(bad) > 0:
+		r = warn(strings.Join(bad, "; "), "coi watch rules; mend the file, or coi update patterns")
+	case len(old) > 0:
+		r = warn(strings.Join(old, "; "), "coi update patterns")
+	case n == 0:
+		r = ok("built-in detectors only")
 	}
-	return ok("%d rule files", n).with("files", n)
+	return r.with("files", n).with("unsupported", len(unsupported))
+}
+
+// ofRules reports whether a problem of the monitor is one of a rule file.
+func ofRules(problem string) bool {
+	return strings.HasPrefix(problem, "sigma:") || strings.HasPrefix(problem, "pattern:")
+}
+
+// ruleFiles counts the files below a directory and says when it was last changed.
+func ruleFiles(dir string) (n int, newest time.Time) {
+	_ = filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
+		if err != nil {
+			return nil //nolint:nilerr // a directory that is not there has no files
+		}
+		if st, err := d.Info(); err == nil && st.ModTime().After(newest) {
+			newest = st.ModTime()
+		}
+		if d.Type().IsRegular() {
+			n++
+		}
+		return nil
+	})
+	return n, newest
 }
 
 func monitoringConfiguration(f *facts.Facts) Result {
@@ -149,8 +250,11 @@ func monitoringConfiguration(f *facts.Facts) Result {
 	if !m.AutoKillOnCritical {
 		odd = append(odd, "auto_kill_on_critical = false")
 	}
-	if m.FileReadThresholdMB > 500 {
-		odd = append(odd, fmt.Sprintf("file_read_threshold_mb = %g", m.FileReadThresholdMB))
+	for _, limit := range limits(m) {
+		// 0 is off where it is allowed.
+		if limit.have == 0 || limit.have > 10*limit.shipped {
+			odd = append(odd, fmt.Sprintf("%s = %g", limit.key, limit.have))
+		}
 	}
 	if m.AuditLogRetentionDays < 7 {
 		odd = append(odd, fmt.Sprintf("audit_log_retention_days = %d", m.AuditLogRetentionDays))
@@ -159,6 +263,23 @@ func monitoringConfiguration(f *facts.Facts) Result {
 		return warn("weaker than the defaults: "+strings.Join(odd, ", "), "coi config show --origin monitoring")
 	}
 	return ok("as shipped or stricter")
+}
+
+type limit struct {
+	key           string
+	have, shipped float64
+}
+
+// limits are the thresholds above which something is found, and what coi ships.
+func limits(have config.Monitoring) []limit {
+	return []limit{
+		{"file_read_threshold_mb", have.FileReadThresholdMB, 50},
+		{"file_read_rate_mb_per_sec", have.FileReadRateMBPerSec, 10},
+		{"process_count_threshold", float64(have.ProcessCountThreshold), 1000},
+		{"process_spawn_rate_threshold", float64(have.ProcessSpawnRateThreshold), 300},
+		{"upload_warn_mb", float64(have.UploadWarnMB), 100},
+		{"upload_high_mb", float64(have.UploadHighMB), 1024},
+	}
 }
 
 func frozen(f *facts.Facts) Result {
@@ -183,20 +304,36 @@ func auditDirectory(f *facts.Facts) Result {
 	case err != nil:
 		return failed(err.Error(), "check the owner of "+dir)
 	case !st.IsDir():
-		return failed(dir+" is not a directory", "move it away")
+		return failed(dir+" is not a directory of its own", "move it away")
+	}
+	if alien := foreignFiles(dir, f.Home.UID); len(alien) > 0 {
+		return failed("not yours: "+strings.Join(alien, ", "), fmt.Sprintf("sudo chown -hR %d %s", f.Home.UID, dir))
 	}
 	if bad := loose(dir); len(bad) > 0 {
 		return failed("others may read or write "+strings.Join(bad, ", "), "chmod -R go= "+dir).
 			remedy(Remedy{Why: "private audit files", Command: []string{"chmod", "-R", "go=", dir}})
 	}
-	var fs unix.Statfs_t
-	if unix.Statfs(dir, &fs) == nil {
-		free := fs.Bavail * uint64(fs.Bsize)
-		if free < 1<<30 && fs.Bavail*20 < fs.Blocks {
-			return warn(fmt.Sprintf("%d MiB left", free>>20), "free some space")
-		}
+	if sp, err := f.Space(dir); err == nil && sp.Free < 1<<30 && sp.Free*20 < sp.Total {
+		return warn(fmt.Sprintf("%d MiB left", sp.Free>>20), "free some space")
 	}
 	return ok("private")
+}
+
+// foreignFiles are entries of a directory that belong to somebody else.
+func foreignFiles(dir string, uid int) []string {
+	var bad []string
+	_ = filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+		if err != nil {
+			return nil //nolint:nilerr // what cannot be read is reported by other checks
+		}
+		if st, err := d.Info(); err == nil && len(bad) < 5 {
+			if sys, isUnix := st.Sys().(*syscall.Stat_t); isUnix && int(sys.Uid) != uid {
+				bad = append(bad, p)
+			}
+		}
+		return nil
+	})
+	return bad
 }
 
 // loose names entries of a directory, itself included, that the group or others
@@ -253,10 +390,37 @@ func clockWriters(f *facts.Facts) Result {
 		return failed(err.Error(), "")
 	}
 	for _, path := range names {
-		st, err := os.Lstat(path)
-		if err == nil && st.ModTime().After(f.Now.Add(time.Minute)) {
-			return warn(home.Home{}.Shorten(filepath.Base(path))+" was written in the future", "check the clock")
+		if at, found := lastRecord(path); found && at.After(f.Now.Add(time.Minute)) {
+			return warn(fmt.Sprintf("%s has a record of %s", filepath.Base(path), at.Format(time.RFC3339)), "check the clock")
 		}
 	}
 	return ok("none from the future")
+}
+
+// lastRecord is the time of the last whole record of a trail.
+func lastRecord(path string) (at time.Time, found bool) {
+	const tail = 256 << 10
+	file, err := home.Open(path)
+	if err != nil {
+		return at, false
+	}
+	defer func() { _ = file.Close() }()
+	if st, err := file.Stat(); err == nil && st.Size() > tail {
+		if _, err := file.Seek(-tail, io.SeekEnd); err != nil {
+			return at, false
+		}
+	}
+	text, err := home.ReadCapped(file, tail)
+	if err != nil {
+		return at, false
+	}
+	for line := range bytes.Lines(text) {
+		var record struct {
+			TS time.Time `json:"ts"`
+		}
+		if json.Unmarshal(line, &record) == nil && !record.TS.IsZero() {
+			at, found = record.TS, true
+		}
+	}
+	return at, found
 }

@@ -2,8 +2,11 @@ package check
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,7 +66,21 @@ func netguard(f *facts.Facts) Result {
 	case f.Netguard.Version != "" && f.Netguard.Version != own.Number:
 		return warn("version "+f.Netguard.Version+" runs, "+own.Number+" is installed", "sudo systemctl restart coi-netguard@$USER: rules stay in force meanwhile")
 	}
-	return ok("pid %d, %s", f.Netguard.PID, f.Netguard.Version).with("pid", f.Netguard.PID)
+	r := ok("pid %d, %s", f.Netguard.PID, f.Netguard.Version).with("pid", f.Netguard.PID)
+	if byHand(f, "coi-netguard") {
+		r = warn("started by hand: it is gone after the next start of the machine", guardHint).with("pid", f.Netguard.PID).unit(f, "coi-netguard")
+	}
+	return r
+}
+
+// byHand reports whether a running guard has no unit that would start it again,
+// on a machine with systemd where no session could do that either.
+func byHand(f *facts.Facts, program string) bool {
+	user := f.Getenv("USER")
+	if !f.Exists("/run/systemd/system") || user == "" || startsItself(f, program) {
+		return false
+	}
+	return !f.Linked("/etc/systemd/system/multi-user.target.wants/" + program + "@" + user + ".service")
 }
 
 // guardRules trusts the guard's own last reading of the kernel.
@@ -94,17 +111,19 @@ func guardRules(f *facts.Facts) Result {
 	return ok("%d running, all enforced", len(running))
 }
 
+// guardTables trusts the guard's own reading of the kernel as well: it names
+// rules that could not be written, read or repaired, and features that are missing.
 func guardTables(f *facts.Facts) Result {
 	if f.Netguard == nil || !f.Netguard.Alive(f.Now) {
 		return skipped("the guard does not run")
 	}
 	for _, p := range f.Netguard.Problems {
-		if strings.Contains(p, "hook") || strings.Contains(p, "table") {
-			return failed(p, "coi netguard check")
+		if strings.HasPrefix(p, "rules ") || strings.HasPrefix(p, "shared rules ") {
+			return failed(p, "coi netguard check").remedy(Remedy{Why: "the guard reads its rules back and repairs what differs", Command: []string{"coi", "netguard", "check"}})
 		}
 	}
-	if older(f.Kernel, 6, 9) {
-		return warn("this kernel cannot protect the table from other programs (6.9)", "install kernel 6.9 or newer")
+	if len(f.Netguard.Missing) > 0 {
+		return warn("this kernel does not protect the table from other programs: no "+strings.Join(f.Netguard.Missing, ", "), "install kernel 6.9 or newer")
 	}
 	return ok("verified by the guard")
 }
@@ -113,13 +132,39 @@ func networkPool(f *facts.Facts) Result {
 	if f.Config == nil {
 		return skipped("no configuration")
 	}
+	const hint = "set network.pool in ~/.coi/config.toml"
 	pool := f.Config.Network.Pool
-	for _, r := range routes(f) {
-		if r.prefix.Bits() > 0 && r.prefix.Bits() < 32 && r.prefix.Overlaps(pool) && !strings.HasPrefix(r.dev, "coi") {
-			return warn(fmt.Sprintf("%s overlaps the route %s on %s", pool, r.prefix, r.dev), "set network.pool in ~/.coi/config.toml")
+	if f.Netguard != nil && f.Netguard.Alive(f.Now) && f.Netguard.Pool != "" {
+		inUse, err := netip.ParsePrefix(f.Netguard.Pool)
+		if err == nil && inUse != pool {
+			return leased(f, inUse, warn(fmt.Sprintf("%s is used in place of %s, which overlaps a route of this host", inUse, pool), hint))
+		}
+		if err == nil {
+			return leased(f, inUse, ok("%s", inUse))
 		}
 	}
-	return ok("%s", pool)
+	for _, r := range routes(f) {
+		if r.prefix.Bits() > 0 && r.prefix.Bits() < 32 && r.prefix.Overlaps(pool) && !strings.HasPrefix(r.dev, "coi") {
+			return warn(fmt.Sprintf("%s overlaps the route %s on %s: another pool will be used", pool, r.prefix, r.dev), hint)
+		}
+	}
+	return leased(f, pool, ok("%s", pool))
+}
+
+// leased adds to a result how many addresses are given out: all of them are too
+// many, and from nine of ten on it is time to do something.
+func leased(f *facts.Facts, pool netip.Prefix, r Result) Result {
+	// The first two addresses and the last are nobody's.
+	size, used := uint64(1)<<min(62, pool.Addr().BitLen()-pool.Bits()), uint64(len(f.Leases))
+	size -= min(size, 3)
+	const hint = "coi netguard clean --orphans, or a larger network.pool in ~/.coi/config.toml"
+	switch text := fmt.Sprintf("%s: %d of %d addresses are leased", pool, used, size); {
+	case used >= size:
+		r = failed(text, hint)
+	case used*10 >= size*9:
+		r = warn(text, hint)
+	}
+	return r.with("leases", used).with("addresses", size)
 }
 
 type route struct {
@@ -159,6 +204,15 @@ func uplinks(f *facts.Facts) Result {
 	if len(devs) == 0 {
 		return warn("no default route: the host is offline", "connect the host")
 	}
+	slices.Sort(devs)
+	devs = slices.Compact(devs)
+	if f.Netguard != nil && f.Netguard.Alive(f.Now) && len(f.Netguard.Uplinks) > 0 {
+		for _, dev := range devs {
+			if !slices.Contains(f.Netguard.Uplinks, dev) {
+				return warn("the way out by "+dev+" is not in the rules, which have "+strings.Join(f.Netguard.Uplinks, ", "), "add it to network.uplinks, or remove that key")
+			}
+		}
+	}
 	return ok("%s", strings.Join(devs, ", "))
 }
 
@@ -172,18 +226,38 @@ func forwarding(f *facts.Facts) Result {
 	return ok("on")
 }
 
+// forwardPolicy: the guard puts its permits into other firewalls where it can.
+// Whom it cannot tell, its record names with the command.
 func forwardPolicy(f *facts.Facts) Result {
-	if strings.Contains(f.Read("/proc/net/ip_tables_names"), "filter") {
-		return warn("iptables-legacy is in use; its FORWARD policy cannot be seen from here", "sudo iptables-legacy -S FORWARD, then switch to iptables-nft")
+	alive := f.Netguard != nil && f.Netguard.Alive(f.Now)
+	if alive {
+		for _, p := range f.Netguard.Problems {
+			if strings.Contains(p, "drops what it does not know") {
+				return failed(p, "set network.manage_foreign = true, or let coi+ through in that firewall")
+			}
+		}
+		for _, text := range f.Netguard.Foreign {
+			if what, command, found := strings.Cut(text, "run: "); found {
+				return warn(strings.TrimSuffix(strings.TrimSpace(what), ";"), "sudo "+strings.ReplaceAll(command, "&& ", "&& sudo "))
+			}
+		}
+	}
+	if slices.Contains(strings.Fields(f.Read("/proc/net/ip_tables_names")), "filter") {
+		return warn("iptables-legacy is in use; its FORWARD policy cannot be seen from here", "sudo iptables-legacy -S FORWARD; if it drops: sudo iptables-legacy -I FORWARD -i coi+ -j ACCEPT")
 	}
 	if f.Exists("/run/firewalld") || f.Exists("/var/run/firewalld.pid") {
-		return warn("firewalld runs and may reject forwarded packets", "sudo firewall-cmd --permanent --zone=trusted --add-interface=coi+")
+		return warn("firewalld runs and may reject forwarded packets", "sudo firewall-cmd --permanent --zone=trusted --add-interface=coi+ && sudo firewall-cmd --reload")
+	}
+	if alive && len(f.Netguard.Foreign) > 0 {
+		return ok("%s", strings.Join(f.Netguard.Foreign, "; "))
 	}
 	return ok("the guard adds its own permits where it must")
 }
 
+// foreignRules can only repeat what the guard found: reading the rules of others
+// needs its right. It does not look for all of them, so nothing found is no proof.
 func foreignRules(f *facts.Facts) Result {
-	if f.Netguard == nil {
+	if f.Netguard == nil || !f.Netguard.Alive(f.Now) {
 		return skipped("only the guard can read the rules")
 	}
 	for _, p := range f.Netguard.Problems {
@@ -191,33 +265,40 @@ func foreignRules(f *facts.Facts) Result {
 			return warn(p, "set network.mark to a free bit")
 		}
 	}
-	return ok("no rule uses coi's mark")
+	return skipped("the guard names no rule that is in its way; it does not read every rule of others")
 }
 
-func dnsUpstream(f *facts.Facts) Result {
-	var servers []string
+// Servers are the name servers that sessions are answered from: those of the
+// configuration, else those of the host.
+func Servers(f *facts.Facts) (servers []string) {
+	if f.Config != nil && len(f.Config.Network.DNSServers) > 0 {
+		for _, a := range f.Config.Network.DNSServers {
+			servers = append(servers, a.String())
+		}
+		return servers
+	}
 	for line := range strings.Lines(f.Read("/etc/resolv.conf")) {
 		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "nameserver" {
 			servers = append(servers, fields[1])
 		}
 	}
-	if f.Config != nil && len(f.Config.Network.DNSServers) > 0 {
-		servers = nil
-		for _, a := range f.Config.Network.DNSServers {
-			servers = append(servers, a.String())
-		}
-	}
+	return servers
+}
+
+func dnsUpstream(f *facts.Facts) Result {
+	servers := Servers(f)
 	if len(servers) == 0 {
 		return warn("no resolver: names will not resolve in containers", "set network.dns_servers or mend /etc/resolv.conf")
 	}
-	if f.Netguard != nil {
-		for _, p := range f.Netguard.Problems {
-			if strings.Contains(p, "dns") || strings.Contains(p, "upstream") {
-				return warn(p, "set network.dns_servers")
-			}
+	if f.Netguard != nil && f.Netguard.Alive(f.Now) {
+		switch up := f.Netguard.Upstream; {
+		case up.FailedAt.After(up.AnsweredAt):
+			return warn("no answer at "+up.FailedAt.Format(time.TimeOnly)+": "+up.Error, "set network.dns_servers, or mend /etc/resolv.conf")
+		case !up.AnsweredAt.IsZero():
+			return ok("%s, last answer at %s", strings.Join(servers, ", "), up.AnsweredAt.Format(time.TimeOnly))
 		}
 	}
-	return ok("%s", strings.Join(servers, ", "))
+	return ok("%s, not asked yet", strings.Join(servers, ", "))
 }
 
 func conntrack(f *facts.Facts) Result {
@@ -257,14 +338,37 @@ func orphanedRules(f *facts.Facts) Result {
 	for _, c := range f.Incus.Containers {
 		exists[c.Name] = true
 	}
-	var orphans []string
+	going := map[string]bool{}
+	veths := map[string]bool{}
 	for _, s := range f.Sessions {
-		if s.Net != nil && !exists[s.Name] && s.Session.Phase != run.Creating && s.Session.Phase != run.Starting {
-			orphans = append(orphans, s.Name)
+		if s.Session.Phase == run.Creating || s.Session.Phase == run.Starting {
+			going[s.Name] = true
+		}
+		if s.Net != nil {
+			veths[s.Net.Veth] = true
+		}
+	}
+	orphans := map[string]bool{}
+	for _, s := range f.Sessions {
+		if s.Net != nil && !exists[s.Name] && !going[s.Name] {
+			orphans["rules of "+s.Name] = true
+		}
+	}
+	for name := range f.Leases {
+		if !exists[name] && !going[name] {
+			orphans["the address of "+name] = true
+		}
+	}
+	if f.Netguard != nil && f.Netguard.Tag != "" {
+		links, err := filepath.Glob(filepath.Join(f.Root, "/sys/class/net", "coi"+f.Netguard.Tag+"*"))
+		for _, link := range links {
+			if name := filepath.Base(link); err == nil && !veths[name] {
+				orphans["interface "+name] = true
+			}
 		}
 	}
 	if len(orphans) > 0 {
-		return warn("rules without a container: "+strings.Join(orphans, ", "), "coi netguard clean --orphans").
+		return warn("without a container: "+strings.Join(slices.Sorted(maps.Keys(orphans)), ", "), "coi netguard clean --orphans").
 			remedy(Remedy{Why: "rules of containers that are gone", Command: []string{"coi", "netguard", "clean", "--orphans", "--force"}})
 	}
 	return ok("none")

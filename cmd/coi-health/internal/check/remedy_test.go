@@ -15,7 +15,10 @@ import (
 func TestRemediesAreHarmless(t *testing.T) {
 	owners := []string{"usermod", "systemctl", "sysctl", "chmod", "coi"}
 	cases := append(slices.Clone(cases), judged{"netguard", Failed, systemd("coi-netguard"), asUser}, judged{"watch", Warning, systemd("coi-watch"), asUser},
-		judged{"permissions", Failed, nil, func(f *facts.Facts) { asUser(f); f.IncusErr, f.Incus = nil, facts.Incus{Error: "permission denied"} }})
+		judged{"permissions", Failed, nil, func(f *facts.Facts) {
+			asUser(f)
+			f.IncusErr, f.Incus = nil, facts.Incus{Reachable: true, Error: "permission denied"}
+		}})
 	seen := map[string]bool{}
 	for _, c := range cases {
 		f := fake(t, c.files, c.change)

@@ -2,12 +2,13 @@ package check
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/code-on-incus/coi/cmd/coi-health/internal/facts"
 	"github.com/code-on-incus/coi/pkg/run"
@@ -67,8 +68,7 @@ func coiDirectory(f *facts.Facts) Result {
 		return failed("others may look into "+f.Home.Dir, "chmod 700 "+f.Home.Dir).
 			remedy(Remedy{Why: "a private ~/.coi", Command: []string{"chmod", "700", f.Home.Dir}})
 	}
-	var fs unix.Statfs_t
-	if unix.Statfs(f.Home.Dir, &fs) == nil && network64[int64(fs.Type)] { //nolint:unconvert // the type differs by architecture
+	if sp, err := f.Space(f.Home.Dir); err == nil && network64[sp.Type] {
 		return warn("on a network file system: notifications may be late", "set COI_HOME to a local directory")
 	}
 	return ok("private")
@@ -85,16 +85,16 @@ func diskSpace(f *facts.Facts) Result {
 		}
 		dir = filepath.Dir(dir)
 	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(dir, &fs); err != nil {
+	sp, err := f.Space(dir)
+	if err != nil {
 		return skipped("statfs %s: %v", dir, err)
 	}
-	free, percent := fs.Bavail*uint64(fs.Bsize), fs.Bavail*100/max(fs.Blocks, 1)
-	text := fmt.Sprintf("%.1f GiB free, %d %%", float64(free)/(1<<30), percent)
-	if free < 5<<30 || percent < 10 {
-		return warn(text, "free some space, or coi clean --sessions").with("free_bytes", free)
+	percent := sp.Free * 100 / max(sp.Total, 1)
+	text := fmt.Sprintf("%.1f GiB free, %d %%", float64(sp.Free)/(1<<30), percent)
+	if sp.Free < 5<<30 || percent < 10 {
+		return warn(text, "free some space, or coi clean --sessions").with("free_bytes", sp.Free)
 	}
-	return ok("%s", text).with("free_bytes", free)
+	return ok("%s", text).with("free_bytes", sp.Free)
 }
 
 func sessionDirs(f *facts.Facts) []string {
@@ -139,14 +139,25 @@ func configRefused(f *facts.Facts) Result {
 	if f.Config == nil {
 		return skipped("no configuration")
 	}
-	waiting := 0
+	var refused, waiting []string
+	for _, r := range f.Config.Refused {
+		refused = append(refused, r.Key)
+	}
 	for _, item := range f.Config.Gated {
 		if !item.Approved {
-			waiting++
+			waiting = append(waiting, item.Kind+" of "+f.Home.Shorten(item.File)+":"+strconv.Itoa(item.Line))
 		}
 	}
-	if n := len(f.Config.Refused); n > 0 || waiting > 0 {
-		return warn(fmt.Sprintf("%d keys refused, %d items wait for approval", n, waiting), "coi trust, or move the keys to ~/.coi/config.toml")
+	var words []string
+	if len(refused) > 0 {
+		words = append(words, "refused: "+strings.Join(refused, ", "))
+	}
+	if len(waiting) > 0 {
+		words = append(words, "waiting for approval: "+strings.Join(waiting, ", "))
+	}
+	if len(words) > 0 {
+		return warn(strings.Join(words, "; "), "coi trust shows and approves what waits; what is refused belongs in ~/.coi/config.toml").
+			with("refused", refused).with("waiting", waiting)
 	}
 	return ok("nothing refused, nothing waiting")
 }
@@ -158,11 +169,40 @@ func networkMode(f *facts.Facts) Result {
 	return ok("%s", mode(f))
 }
 
+// logins are where agents keep what they log in with, below the user's home. An
+// agent that is not here takes the key of a provider from its environment.
+var logins = map[string]string{
+	"claude": ".claude/.credentials.json", "codex": ".codex/auth.json", "opencode": ".local/share/opencode/auth.json",
+	"pi": ".pi/agent/auth.json", "omp": ".omp/auth.json", "gemini": ".gemini/oauth_creds.json",
+}
+
 func tool(f *facts.Facts) Result {
 	if f.Config == nil {
 		return skipped("no configuration")
 	}
-	return ok("%s", f.Config.Tool.Name)
+	name := f.Config.Tool.Name
+	if name == "custom" {
+		return ok("custom; what it logs in with is not looked for")
+	}
+	if file, known := logins[name]; known {
+		if _, err := os.Stat(filepath.Join(f.Home.User, file)); err == nil {
+			return ok("%s, logs in with ~/%s", name, file)
+		}
+	}
+	var given []string
+	for _, variable := range f.Config.Defaults.ForwardEnv {
+		if f.Getenv(variable) != "" {
+			given = append(given, variable)
+		}
+	}
+	given = slices.AppendSeq(given, maps.Keys(f.Config.Defaults.Environment))
+	given = slices.AppendSeq(given, maps.Keys(f.Config.Defaults.EnvCommands))
+	for _, variable := range given {
+		if strings.HasSuffix(variable, "_KEY") || strings.HasSuffix(variable, "_TOKEN") {
+			return ok("%s, logs in with %s", name, variable)
+		}
+	}
+	return warn(name+" has nothing to log in with: a session asks for it", "run "+name+" on this machine and log in, or put the variable of its key into defaults.forward_env")
 }
 
 func protection(f *facts.Facts) Result {
@@ -171,6 +211,15 @@ func protection(f *facts.Facts) Result {
 	}
 	if f.Config.Security.DisableProtection {
 		return warn("protected paths are off", "remove security.disable_protection")
+	}
+	for _, s := range f.Running() {
+		if s.Watched == nil {
+			continue
+		}
+		if why, off := strings.CutPrefix(s.Watched.Immutable, "off"); off && f.Config.Security.HostImmutable {
+			r := warn(s.Name+": protected files are not immutable on the host"+why, "systemctl enable --now coi-watch@$USER gives the monitor CAP_LINUX_IMMUTABLE")
+			return r.unit(f, "coi-watch")
+		}
 	}
 	return ok("%d protected paths", len(f.Config.Security.ProtectedPaths))
 }
@@ -234,11 +283,38 @@ func orphanedResources(f *facts.Facts) Result {
 			left = append(left, s.Name+" has no supervisor")
 		}
 	}
+	if f.IncusErr == nil && f.Incus.Reachable && f.Incus.Permitted {
+		left = append(left, withoutContainer(f)...)
+	}
 	if len(left) > 0 {
 		return warn(strings.Join(left, ", "), "coi clean --orphans").
 			remedy(Remedy{Why: "leftovers of sessions that did not end in order", Command: []string{"coi", "clean", "--orphans", "--force"}})
 	}
 	return ok("none")
+}
+
+// withoutContainer are placeholders and agent links of containers that are gone.
+func withoutContainer(f *facts.Facts) (left []string) {
+	exists := map[string]bool{}
+	for _, c := range f.Incus.Containers {
+		exists[c.Name] = true
+	}
+	for _, s := range f.Sessions {
+		// What a supervisor is about to do or to finish is no leftover.
+		exists[s.Name] = exists[s.Name] || s.Session.Supervisor != nil && run.StartTime(s.Session.Supervisor.PID) == s.Session.Supervisor.StartTime
+	}
+	for _, kind := range []struct{ suffix, word string }{{".placeholders.json", "placeholders"}, {".agent", "agent link"}} {
+		files, err := filepath.Glob(f.Home.Run("*" + kind.suffix))
+		if err != nil {
+			return left
+		}
+		for _, path := range files {
+			if name := strings.TrimSuffix(filepath.Base(path), kind.suffix); !exists[name] {
+				left = append(left, kind.word+" of "+name)
+			}
+		}
+	}
+	return left
 }
 
 func immutableLeftovers(f *facts.Facts) Result {

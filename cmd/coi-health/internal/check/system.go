@@ -1,19 +1,19 @@
 package check
 
 import (
+	"debug/buildinfo"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/code-on-incus/coi/cmd/coi-health/internal/facts"
 	"github.com/code-on-incus/coi/pkg/cli/verbs"
+	"github.com/code-on-incus/coi/pkg/run"
 )
 
 func system() []Check {
@@ -69,37 +69,6 @@ func kernelVersion(f *facts.Facts) Result {
 		return ok("%s (mount events are polled before 6.14)", f.Kernel)
 	}
 	return ok("%s", f.Kernel)
-}
-
-func kernelFeatures(f *facts.Facts) Result {
-	var missing, weak []string
-	if !f.Exists("/proc/sys/net/ipv4/ip_forward") {
-		missing = append(missing, "IPv4 forwarding")
-	}
-	if !f.Exists("/proc/self/ns/net") || !f.Exists("/proc/self/ns/user") {
-		missing = append(missing, "network and user namespaces")
-	}
-	if !f.Exists("/sys/kernel/btf/vmlinux") {
-		weak = append(weak, "BTF (CONFIG_DEBUG_INFO_BTF): the monitor loses arguments of very short processes")
-	}
-	if !f.Exists("/proc/sys/fs/fanotify") {
-		weak = append(weak, "fanotify (CONFIG_FANOTIFY): file events have no process")
-	}
-	if fd, err := unix.Openat2(unix.AT_FDCWD, "/", &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}); err != nil {
-		missing = append(missing, "openat2")
-	} else {
-		_ = unix.Close(fd)
-	}
-	if f.Netguard != nil {
-		weak = append(weak, f.Netguard.Problems...)
-	}
-	switch {
-	case len(missing) > 0:
-		return failed("missing: "+strings.Join(missing, ", "), "use a kernel with these features")
-	case len(weak) > 0:
-		return warn("weaker without: "+strings.Join(weak, "; "), "use a kernel with these features")
-	}
-	return ok("namespaces, BTF, fanotify, openat2")
 }
 
 var buildDate = regexp.MustCompile(`[A-Z][a-z]{2} +(?:([A-Z][a-z]{2}) +(\d+) [\d:]+ \S+ (\d{4})|(\d+) ([A-Z][a-z]{2}) (\d{4}))|\((\d{4})-(\d\d)-(\d\d)\)`)
@@ -205,7 +174,8 @@ func timezone(f *facts.Facts) Result {
 }
 
 func binaries(f *facts.Facts) Result {
-	var open, missing []string
+	var open, missing, dirs []string
+	builds := map[string][]string{}
 	for _, name := range programs() {
 		path, st := find(f.Exec, name)
 		if st == nil {
@@ -217,15 +187,66 @@ func binaries(f *facts.Facts) Result {
 		if st.Mode().Perm()&0o022 != 0 || foreign {
 			open = append(open, path)
 		}
+		build := buildOf(path)
+		builds[build] = append(builds[build], name)
+		dirs = append(dirs, filepath.Dir(path))
 	}
+	slices.Sort(dirs)
+	dead := deadLinks(slices.Compact(dirs))
 	switch {
 	case len(open) > 0:
 		return failed("others may replace "+strings.Join(open, ", "), "chmod go-w FILE, owner root or you").
 			remedy(Remedy{Why: "programs that others may write", Command: append([]string{"chmod", "go-w"}, open...), Root: os.Getuid() != 0})
 	case len(missing) > 0:
 		return warn("not installed: "+strings.Join(missing, ", "), "make install, or install the package again")
+	case len(dead) > 0:
+		return warn("links that lead nowhere: "+strings.Join(dead, ", "), "make install, or install the package again")
+	case len(builds) > 1:
+		var groups []string
+		for build, names := range builds {
+			groups = append(groups, strings.Join(names, ", ")+" of "+build)
+		}
+		slices.Sort(groups)
+		return warn("programs of different builds: "+strings.Join(groups, "; "), "make install, or install the package again")
 	}
 	return ok("%d programs in %s", len(programs()), f.Exec)
+}
+
+// buildOf is the commit and state of the sources that a program was made of, as
+// the compiler wrote it into the file.
+func buildOf(path string) string {
+	info, err := buildinfo.ReadFile(path)
+	if err != nil {
+		return "an unknown build"
+	}
+	words := []string{info.GoVersion}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			words = append(words, s.Value[:min(12, len(s.Value))])
+		case "vcs.modified":
+			if s.Value == "true" {
+				words = append(words, "changed")
+			}
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// deadLinks are links of verbs whose program is not there.
+func deadLinks(dirs []string) (dead []string) {
+	for _, dir := range dirs {
+		links, err := filepath.Glob(filepath.Join(dir, "coi-*"))
+		if err != nil {
+			continue
+		}
+		for _, path := range links {
+			if _, err := os.Stat(path); err != nil {
+				dead = append(dead, filepath.Base(path))
+			}
+		}
+	}
+	return dead
 }
 
 // find looks for a program where make install puts one: coi in PREFIX/bin, all
@@ -255,14 +276,48 @@ func programs() []string {
 }
 
 func clock(f *facts.Facts) Result {
-	var tx unix.Timex
-	state, err := unix.Adjtimex(&tx)
-	if err != nil {
-		return skipped("adjtimex: %v", err)
+	if by, known := leap(f); known && (by > jump || by < -jump) {
+		return warn(fmt.Sprintf("the wall clock was set by %s since the guards started: their records are not in order", by.Round(time.Second)),
+			"enable systemd-timesyncd or chrony")
 	}
-	const unsynchronised = 0x40 // STA_UNSYNC, linux/timex.h
-	if state == 5 || tx.Status&unsynchronised != 0 {
+	inStep, off, err := f.Synced()
+	switch {
+	case err != nil:
+		return skipped("adjtimex: %v", err)
+	case !inStep:
 		return warn("the clock is not synchronised", "enable systemd-timesyncd or chrony")
 	}
-	return ok("synchronised, off by at most %s ms", strconv.FormatInt(tx.Maxerror/1000, 10))
+	return ok("synchronised, off by at most %d ms", off.Milliseconds())
+}
+
+// jump is how far wall clock and time since boot may drift apart in the life of a
+// guard before it is called a jump.
+const jump = 30 * time.Second
+
+// leap compares, for a living guard, the wall clock that has passed since it
+// started with the time the kernel says it lives. Its record is written a moment
+// after its start; that is less than a jump.
+func leap(f *facts.Facts) (by time.Duration, known bool) {
+	if f.Uptime == 0 {
+		return 0, false
+	}
+	for _, d := range daemons(f) {
+		if d.Since.IsZero() || d.StartTime == 0 || !d.Alive(f.Now) {
+			continue
+		}
+		const hertz = 100                                                // of /proc/PID/stat on every Linux that Go runs on
+		lives := f.Uptime - time.Duration(d.StartTime)*time.Second/hertz //nolint:gosec // seconds since boot
+		return f.Now.Sub(d.Since) - lives, true
+	}
+	return 0, false
+}
+
+func daemons(f *facts.Facts) (list []run.Daemon) {
+	if f.Netguard != nil {
+		list = append(list, f.Netguard.Daemon)
+	}
+	if f.Watcher != nil {
+		list = append(list, f.Watcher.Daemon)
+	}
+	return list
 }

@@ -6,13 +6,13 @@ package facts
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +28,7 @@ type Pool struct {
 	Driver string `json:"driver"`
 	Total  uint64 `json:"total"`
 	Used   uint64 `json:"used"`
+	Thick  bool   `json:"thick"` // LVM without a thin pool
 }
 
 // Image is an image alias of Incus.
@@ -59,6 +60,46 @@ type Incus struct {
 	Containers    []Container `json:"containers"`
 }
 
+// Guard is the firewall's own record, ~/.coi/run/netguard.json.
+type Guard struct {
+	run.Daemon
+	Missing  []string `json:"missing"` // what this kernel does not have
+	Uplinks  []string `json:"uplinks"` // interfaces that the rules take for the way out
+	Pool     string   `json:"pool"`
+	Tag      string   `json:"tag"`     // names of interfaces begin with coi and this
+	Foreign  []string `json:"foreign"` // other firewalls and what was done about them
+	Upstream struct {
+		AnsweredAt time.Time `json:"answered_at"`
+		FailedAt   time.Time `json:"failed_at"`
+		Error      string    `json:"error"`
+	} `json:"upstream"`
+}
+
+// Monitor is the monitor's own record, ~/.coi/run/watch.json.
+type Monitor struct {
+	run.Daemon
+	Freezer struct {
+		TriedAt time.Time `json:"tried_at"`
+		US      int64     `json:"us"` // to frozen and back, µs
+		Error   string    `json:"error"`
+	} `json:"freezer"`
+}
+
+// Built is what ~/.coi/image-meta.json says of an image.
+type Built struct {
+	BuiltAt         time.Time `json:"built_at"`
+	Base            string    `json:"base"`
+	BaseFingerprint string    `json:"base_fingerprint"`
+	Fingerprint     string    `json:"fingerprint"`
+	Agents          []string  `json:"agents"`
+}
+
+// Space is what a file system has, in bytes, and its magic number.
+type Space struct {
+	Free, Total uint64
+	Type        int64
+}
+
 // Guarded is one container as the files of ~/.coi/run show it.
 type Guarded struct {
 	Name    string
@@ -73,6 +114,7 @@ type Guarded struct {
 // means that the fact could not be had.
 type Facts struct {
 	Now       time.Time
+	Uptime    time.Duration // of the kernel at that moment, sleep included; 0: unknown
 	Home      home.Home
 	HomeErr   error
 	Getenv    func(string) string
@@ -86,9 +128,20 @@ type Facts struct {
 	Config    *config.Config
 	ConfigErr error
 
-	Netguard *run.Daemon
-	Watcher  *run.Daemon
+	Netguard *Guard
+	Watcher  *Monitor
 	Sessions []Guarded
+	Leases   map[string]struct{} // containers that have an address
+	LeaseErr error
+
+	Images    map[string]Built
+	ImagesErr error
+
+	// Space asks the file system of a path; tests replace it.
+	Space func(path string) (Space, error)
+	// Synced is what the kernel says of the wall clock: whether it is kept in step
+	// with the world, and how far it may be off.
+	Synced func() (ok bool, off time.Duration, err error)
 
 	Incus    Incus
 	IncusErr error
@@ -115,27 +168,93 @@ type Options struct {
 
 // Gather collects the facts within ctx's deadline; what is late is missing.
 func Gather(ctx context.Context, o Options) *Facts {
-	f := &Facts{Now: time.Now(), Getenv: o.Getenv, Workspace: o.Workspace, Exec: o.Exec, Root: o.Root}
-	if f.Root == "" {
-		f.Root = "/"
+	if o.Root == "" {
+		o.Root = "/"
 	}
-	f.Home, f.HomeErr = home.Find(o.Getenv)
+	f := &Facts{
+		Now: time.Now(), Getenv: o.Getenv, Workspace: o.Workspace, Exec: o.Exec, Root: o.Root, Space: space, Synced: synced,
+		// Each is replaced by what is found out, if that is found out in time.
+		HomeErr: errLate, ConfigErr: errLate, IncusErr: errLate, TrustErr: errLate, ImagesErr: errLate, LeaseErr: errLate,
+	}
+	var up unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &up) == nil {
+		f.Uptime = time.Duration(up.Nano())
+	}
 	var uts unix.Utsname
 	if unix.Uname(&uts) == nil {
 		f.Kernel = unix.ByteSliceToString(uts.Release[:])
 	}
-	f.OSRelease = osRelease(f.Read("/etc/os-release"))
-	var wg sync.WaitGroup
-	if f.HomeErr == nil {
-		wg.Go(func() {
-			f.Config, f.ConfigErr = config.Load(config.Options{Home: f.Home, Getenv: o.Getenv, Workspace: o.Workspace, Profile: o.Profile})
-		})
-		wg.Go(f.daemons)
-	}
-	wg.Go(func() { f.IncusErr = ask(ctx, o.Exec, &f.Incus, "coi-session", "facts", "--json") })
-	wg.Go(func() { f.TrustErr = ask(ctx, o.Exec, &f.Approvals, "coi-trust", "--list", "--json") })
-	wg.Wait()
+	collect(ctx, f, o.parts(ctx)...)
 	return f
+}
+
+// part finds something out and returns what writes it down. Only the goroutine of
+// collect writes, so that one that hangs on a dead disk or socket can be left.
+type part func() func(*Facts)
+
+func collect(ctx context.Context, f *Facts, parts ...part) {
+	found := make(chan func(*Facts), len(parts))
+	for _, p := range parts {
+		go func() { found <- p() }()
+	}
+	for range parts {
+		select {
+		case write := <-found:
+			write(f)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+var errLate = errors.New("no answer in time")
+
+func (o Options) parts(ctx context.Context) []part {
+	return []part{
+		func() func(*Facts) {
+			g := &Facts{Root: o.Root}
+			release := osRelease(g.Read("/etc/os-release"))
+			return func(f *Facts) { f.OSRelease = release }
+		},
+		func() func(*Facts) {
+			g := &Facts{}
+			g.Home, g.HomeErr = home.Find(o.Getenv)
+			if g.HomeErr == nil {
+				g.daemons()
+				g.records()
+				g.Config, g.ConfigErr = config.Load(config.Options{Home: g.Home, Getenv: o.Getenv, Workspace: o.Workspace, Profile: o.Profile})
+				if g.ConfigErr != nil {
+					g.Config = builtin(g.Home)
+				}
+			}
+			return func(f *Facts) {
+				f.Home, f.HomeErr, f.Config, f.ConfigErr = g.Home, g.HomeErr, g.Config, g.ConfigErr
+				f.Netguard, f.Watcher, f.Sessions, f.Leases, f.LeaseErr = g.Netguard, g.Watcher, g.Sessions, g.Leases, g.LeaseErr
+				f.Images, f.ImagesErr = g.Images, g.ImagesErr
+			}
+		},
+		func() func(*Facts) {
+			var incus Incus
+			err := ask(ctx, o.Exec, &incus, "coi-session", "facts", "--json")
+			return func(f *Facts) { f.Incus, f.IncusErr = incus, err }
+		},
+		func() func(*Facts) {
+			var approvals []Approval
+			err := ask(ctx, o.Exec, &approvals, "coi-trust", "--list", "--json")
+			return func(f *Facts) { f.Approvals, f.TrustErr = approvals, err }
+		},
+	}
+}
+
+// builtin are the values in force without any file of the user's; nil if even
+// they cannot be had.
+func builtin(h home.Home) *config.Config {
+	h.Dir = filepath.Join(h.Dir, "no-such-directory")
+	cfg, err := config.Load(config.Options{Home: h, Getenv: func(string) string { return "" }})
+	if err != nil {
+		return nil
+	}
+	return cfg
 }
 
 // Read returns a file of the host as text, at most 1 MiB, empty when it cannot be read.
@@ -164,6 +283,12 @@ func (f *Facts) Exists(path string) bool {
 	return err == nil
 }
 
+// Linked reports whether a link of the host is there, wherever it leads.
+func (f *Facts) Linked(path string) bool {
+	_, err := os.Lstat(filepath.Join(f.Root, path))
+	return err == nil
+}
+
 func osRelease(text string) map[string]string {
 	m := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -175,8 +300,8 @@ func osRelease(text string) map[string]string {
 }
 
 func (f *Facts) daemons() {
-	f.Netguard = Optional[run.Daemon](f.Home.Run(run.NetguardFile))
-	f.Watcher = Optional[run.Daemon](f.Home.Run(run.WatchDaemonFile))
+	f.Netguard = Optional[Guard](f.Home.Run(run.NetguardFile))
+	f.Watcher = Optional[Monitor](f.Home.Run(run.WatchDaemonFile))
 	seen := map[string]bool{}
 	for _, suffix := range []string{run.SessionFile, run.NetFile, run.WatchFile} {
 		names, err := run.Names(f.Home.Run(), suffix)
@@ -190,6 +315,36 @@ func (f *Facts) daemons() {
 			}
 		}
 	}
+}
+
+// records reads the books of addresses and images.
+func (f *Facts) records() {
+	var pool struct {
+		Leases map[string]struct{} `json:"leases"`
+	}
+	f.LeaseErr = run.Read(f.Home.Run(run.NetguardPoolFile), &pool)
+	f.Leases = pool.Leases
+	var meta struct {
+		Images map[string]Built `json:"images"`
+	}
+	f.ImagesErr = home.ReadJSON(f.Home.Path("image-meta.json"), 1, &meta)
+	f.Images = meta.Images
+}
+
+func space(path string) (Space, error) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(path, &fs); err != nil {
+		return Space{}, err
+	}
+	size := uint64(fs.Bsize)                                                                 //nolint:gosec // a block size is not negative
+	return Space{Free: fs.Bavail * size, Total: fs.Blocks * size, Type: int64(fs.Type)}, nil //nolint:unconvert // the type differs by architecture
+}
+
+func synced() (ok bool, off time.Duration, err error) {
+	var tx unix.Timex
+	state, err := unix.Adjtimex(&tx)
+	const unsynchronised = 0x40 // STA_UNSYNC, linux/timex.h; the state 5 is TIME_ERROR
+	return err == nil && state != 5 && tx.Status&unsynchronised == 0, time.Duration(tx.Maxerror) * time.Microsecond, err
 }
 
 func (f *Facts) guarded(name string) Guarded {

@@ -81,7 +81,7 @@ func Run(ctx context.Context, o Options) map[string]check.Result {
 	ctx, stop := context.WithTimeout(ctx, limit)
 	defer stop()
 	l, why := open(ctx, o)
-	results := map[string]check.Result{}
+	results := map[string]check.Result{"dns_upstream": askServers(ctx, o)}
 	if l != nil {
 		defer l.close()
 	}
@@ -146,7 +146,7 @@ func blocker(f *facts.Facts) *check.Result {
 	switch {
 	case f.HomeErr != nil:
 		return say("%v", f.HomeErr)
-	case f.Config == nil:
+	case f.Config == nil || f.ConfigErr != nil:
 		return say("the configuration cannot be read: %v", f.ConfigErr)
 	case f.IncusErr != nil:
 		return say("%v", f.IncusErr)

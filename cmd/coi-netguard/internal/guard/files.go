@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/resolve"
 	"github.com/code-on-incus/coi/pkg/home"
 	"github.com/code-on-incus/coi/pkg/run"
 )
@@ -23,8 +24,9 @@ type State struct {
 	Tag      string         `json:"tag"`
 	Mark     uint32         `json:"mark"`
 	Group    uint16         `json:"log_group"`
-	Foreign  []string       `json:"foreign"` // other firewalls and what was done about them
-	Lost     uint64         `json:"lost"`    // kernel log messages that did not arrive
+	Foreign  []string       `json:"foreign"`  // other firewalls and what was done about them
+	Lost     uint64         `json:"lost"`     // kernel log messages that did not arrive
+	Upstream resolve.Asked  `json:"upstream"` // name servers of the host and of policies
 	Numbers  map[string]int `json:"numbers"`
 	Last     int            `json:"last_number"`
 }

@@ -86,6 +86,7 @@ type Guard struct {
 
 	sockets  *resolve.Sockets
 	resolver *resolve.Resolver
+	upstream *resolve.Upstream
 	wake     chan func()
 	ready    func()
 	problems map[string]string
@@ -213,7 +214,8 @@ func (g *Guard) Start(ctx context.Context) error {
 	}
 	g.state.DNSPort = g.sockets.Port
 	g.environment(g.sockets.Port)
-	g.resolver = resolve.New(g, resolve.NewUpstream(g.o.ResolvConf))
+	g.upstream = resolve.NewUpstream(g.o.ResolvConf)
+	g.resolver = resolve.New(g, g.upstream)
 	g.resolver.OnOther(g.tls)
 	for _, fam := range []string{"ipv4/ip_forward"} {
 		if err := host.Sysctl("net/"+fam, "1"); err != nil {

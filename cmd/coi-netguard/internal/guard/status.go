@@ -93,5 +93,8 @@ func (g *Guard) writeState() error {
 	s.Sources = s.Features
 	s.Uplinks, s.Pool, s.Pool6 = g.facts.Uplinks, g.pool.Pool4.String(), g.pool.Pool6.String()
 	s.Problems = g.allProblems()
+	if g.upstream != nil {
+		s.Upstream = g.upstream.Last()
+	}
 	return run.Write(filepath.Join(g.o.Dir, run.NetguardFile), s)
 }

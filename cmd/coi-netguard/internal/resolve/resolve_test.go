@@ -224,8 +224,12 @@ func TestSilentUpstream(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := newGuard(policy.Restricted)
-	if out := ask(t, resolve.New(g, resolve.NewUpstream(conf)), "www.example.com", dns.TypeA); out.Rcode != dns.RcodeServerFailure {
+	up := resolve.NewUpstream(conf)
+	if out := ask(t, resolve.New(g, up), "www.example.com", dns.TypeA); out.Rcode != dns.RcodeServerFailure {
 		t.Errorf("rcode %d", out.Rcode)
+	}
+	if last := up.Last(); last.FailedAt.IsZero() || !last.AnsweredAt.IsZero() || last.Error == "" {
+		t.Errorf("Last() = %+v; want that nobody answered", last)
 	}
 	if q := g.seen[0]; q.Rule != "dns.upstream" {
 		t.Errorf("%+v", q)

@@ -26,6 +26,36 @@ type Upstream struct {
 	mu   sync.Mutex
 	mod  time.Time
 	list []netip.Addr
+	last Asked
+}
+
+// Asked is how the last questions went: when a server last answered, and when
+// none did and why. Zero times: never since the start.
+type Asked struct {
+	AnsweredAt time.Time `json:"answered_at,omitzero"`
+	FailedAt   time.Time `json:"failed_at,omitzero"`
+	Error      string    `json:"error,omitempty"`
+}
+
+// Last reports how the last questions went.
+func (u *Upstream) Last() Asked {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.last
+}
+
+// note keeps how a question went. A question that its asker gave up says nothing.
+func (u *Upstream) note(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if now := time.Now().UTC(); err == nil {
+		u.last.AnsweredAt = now
+	} else {
+		u.last.FailedAt, u.last.Error = now, err.Error()
+	}
 }
 
 // NewUpstream reads servers from a resolv.conf and reads it again when it changes.
@@ -73,6 +103,12 @@ func readConf(path string) (list []netip.Addr) {
 // exchange asks the servers in turn, two tries in all. The packet returned is
 // the answer as it came, its OPT record and additional section cut off.
 func (u *Upstream) exchange(ctx context.Context, servers []netip.Addr, name string, typ uint16) (*dns.Msg, []byte, error) {
+	m, packet, err := u.ask(ctx, servers, name, typ)
+	u.note(ctx, err)
+	return m, packet, err
+}
+
+func (u *Upstream) ask(ctx context.Context, servers []netip.Addr, name string, typ uint16) (*dns.Msg, []byte, error) {
 	if len(servers) == 0 {
 		return nil, nil, errors.New("no name server in " + u.path)
 	}

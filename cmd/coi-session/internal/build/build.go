@@ -26,6 +26,7 @@ import (
 // Images is what a build needs of Incus to read and make images.
 type Images interface {
 	Image(ctx context.Context, alias string) (incus.Image, error)
+	Images(ctx context.Context) ([]incus.LocalImage, error)
 	ImportImage(ctx context.Context, meta, rootfs io.Reader, properties map[string]string) (string, error)
 	PublishImage(ctx context.Context, instance, compression string, properties map[string]string) (string, error)
 	CopyImage(ctx context.Context, r incus.RemoteImage) (string, error)
@@ -90,9 +91,13 @@ type builder struct {
 // LogPath is the log of the build of an alias.
 func LogPath(h home.Home, alias string) string { return h.Path("logs", "build-"+alias+".log") }
 
+// LockPath is locked while a build runs.
+func LockPath(h home.Home) string { return h.Run("build.lock") }
+
 // Run builds. On failure the error is an *Error, or the context's when it ended
 // first; in both cases the image that had the alias still has it, and container,
-// rules, files and half-made images are gone.
+// rules, files and half-made images are gone. A base that was finished stays as
+// an image without a name (see Kept) until the next build or KeptFor.
 func Run(ctx context.Context, d Deps, req Request) (Result, error) {
 	b := &builder{Deps: d, req: req}
 	var err error
@@ -104,9 +109,9 @@ func Run(ctx context.Context, d Deps, req Request) (Result, error) {
 			return Result{}, err
 		}
 	}
-	lock, err := home.TryLock(d.Home.Run("build.lock"))
+	lock, err := home.TryLock(LockPath(d.Home))
 	if errors.Is(err, home.ErrLocked) {
-		return Result{}, fmt.Errorf("another build is running (pid %d)", home.Holder(d.Home.Run("build.lock")))
+		return Result{}, fmt.Errorf("another build is running (pid %d)", home.Holder(LockPath(d.Home)))
 	}
 	if err != nil {
 		return Result{}, err
@@ -127,10 +132,16 @@ func Run(ctx context.Context, d Deps, req Request) (Result, error) {
 	return res, nil
 }
 
-func (b *builder) container() string { return b.Home.Prefix + "build" }
+func (b *builder) container() string { return buildName(b.Home.Prefix) }
 
 func (b *builder) build(ctx context.Context) (res Result, err error) {
-	defer func() { err = errors.Join(err, b.discard(ctx)) }()
+	defer func() {
+		if err == nil {
+			err = b.discard(ctx)
+		} else {
+			b.keep()
+		}
+	}()
 	base, err := b.base(ctx)
 	if err != nil {
 		return res, err
@@ -187,6 +198,17 @@ func (b *builder) fromMirror(ctx context.Context) (img incus.Image, err error) {
 		distro, suite = hostRelease(string(text))
 	}
 	lines := sources(b.req.Base, b.req.Mirror, machineTargets(ctx), distro, suite)
+	made, err := inputs(bootstrapArgs(b.req.Base, lines, "", ""), overlay.Name())
+	if err != nil {
+		return img, err
+	}
+	if img, found, err := b.kept(ctx, made); err != nil || found {
+		if found {
+			b.Step("base of the last try")
+			b.made = append(b.made, img.Fingerprint)
+		}
+		return img, err
+	}
 	if err := bootstrap(ctx, b.req.Base, lines, dir, b.log); err != nil {
 		if why := b.log.Failure(); why != "" {
 			err = errors.New(why)
@@ -194,7 +216,7 @@ func (b *builder) fromMirror(ctx context.Context) (img incus.Image, err error) {
 		return img, fmt.Errorf("%s: %w%s", b.req.Base.Ref, err, mirrorHint(b.req.Mirror))
 	}
 	b.Step("importing")
-	return b.importRootfs(ctx, dir)
+	return b.importRootfs(ctx, dir, b.stepProperties(made))
 }
 
 // mirrorHint names the key to look at when a mirror may be the cause.
@@ -205,7 +227,7 @@ func mirrorHint(mirror string) string {
 	return " (container.build.mirror is " + mirror + ")"
 }
 
-func (b *builder) importRootfs(ctx context.Context, dir string) (img incus.Image, err error) {
+func (b *builder) importRootfs(ctx context.Context, dir string, properties map[string]string) (img incus.Image, err error) {
 	meta, err := metadata(arch(), b.Now(), "coi build of "+b.req.Base.Ref, b.req.Base.Distro, b.req.Base.Suite)
 	if err != nil {
 		return img, err
@@ -215,7 +237,7 @@ func (b *builder) importRootfs(ctx context.Context, dir string) (img incus.Image
 		return img, err
 	}
 	defer func() { _ = f.Close() }()
-	img.Fingerprint, err = b.Images.ImportImage(ctx, strings.NewReader(string(meta)), f, map[string]string{"description": "step of a build of coi"})
+	img.Fingerprint, err = b.Images.ImportImage(ctx, strings.NewReader(string(meta)), f, properties)
 	if err == nil {
 		b.made = append(b.made, img.Fingerprint)
 	}

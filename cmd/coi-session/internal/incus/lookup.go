@@ -31,7 +31,10 @@ func (c *Client) Image(ctx context.Context, alias string) (Image, error) {
 }
 
 // Pool is a storage pool.
-type Pool struct{ Name, Driver string }
+type Pool struct {
+	Name, Driver string
+	Thick        bool // LVM without a thin pool
+}
 
 // Pool looks up a storage pool. The error wraps ErrNotFound if there is none.
 func (c *Client) Pool(ctx context.Context, name string) (Pool, error) {
@@ -49,7 +52,9 @@ func (c *Client) Pools(ctx context.Context) ([]Pool, error) {
 	all, err := query(ctx, func() ([]api.StoragePool, error) { return c.c.GetStoragePools() })
 	out := make([]Pool, 0, len(all))
 	for _, p := range all {
-		out = append(out, Pool{Name: p.Name, Driver: p.Driver})
+		// The driver's default is a thin pool.
+		thick := p.Driver == "lvm" && p.Config["lvm.use_thinpool"] == "false"
+		out = append(out, Pool{Name: p.Name, Driver: p.Driver, Thick: thick})
 	}
 	return out, err
 }
@@ -72,6 +77,7 @@ type PoolSpace struct {
 	Driver string `json:"driver"`
 	Total  uint64 `json:"total"`
 	Used   uint64 `json:"used"`
+	Thick  bool   `json:"thick"` // LVM without a thin pool: each container is a full copy
 }
 
 // PoolSpaces lists the pools with their space; a pool that does not say has zeros.
@@ -79,7 +85,7 @@ func (c *Client) PoolSpaces(ctx context.Context) ([]PoolSpace, error) {
 	pools, err := c.Pools(ctx)
 	out := make([]PoolSpace, 0, len(pools))
 	for _, p := range pools {
-		s := PoolSpace{Name: p.Name, Driver: p.Driver}
+		s := PoolSpace{Name: p.Name, Driver: p.Driver, Thick: p.Thick}
 		res, err := query(ctx, func() (*api.ResourcesStoragePool, error) { return c.c.GetStoragePoolResources(p.Name) })
 		if err == nil {
 			s.Total, s.Used = res.Space.Total, res.Space.Used

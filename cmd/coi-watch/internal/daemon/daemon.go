@@ -70,6 +70,7 @@ type Daemon struct {
 	containers map[string]*container
 	slots      [slots]*container
 	problems   []string
+	freezer    Freezer
 	off        map[string]string // sensors that failed and what is not seen meanwhile
 	reloaded   int
 }
@@ -110,6 +111,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { d.keep(ctx, d.source.sensor()) })
 	wg.Go(func() { d.keep(ctx, d.files.sensor()) })
+	d.freezer = tryFreezer(ctx, d.layout)
 	d.logf("watching as %d: %s", os.Getpid(), strings.Join(d.names(), " "))
 	d.beat()
 	err = d.loop(ctx, &wg)
@@ -331,7 +333,24 @@ func (d *Daemon) atSlot(slot int) *container {
 // State is run/watch.json.
 type State struct {
 	run.Daemon
-	Reload int `json:"reload"` // generation of the last watch.reload.json obeyed
+	Reload  int     `json:"reload"` // generation of the last watch.reload.json obeyed
+	Freezer Freezer `json:"freezer"`
+}
+
+// Freezer is how the freezing and thawing of an empty group of our own went.
+type Freezer struct {
+	TriedAt time.Time `json:"tried_at"`
+	US      int64     `json:"us"` // time it took, µs
+	Error   string    `json:"error"`
+}
+
+func tryFreezer(ctx context.Context, l cgroup.Layout) Freezer {
+	took, err := l.Try(ctx)
+	f := Freezer{TriedAt: time.Now().UTC(), US: took.Microseconds()}
+	if err != nil {
+		f.Error = err.Error()
+	}
+	return f
 }
 
 func (d *Daemon) beat() {
@@ -345,7 +364,7 @@ func (d *Daemon) beat() {
 			SchemaVersion: run.Schema, PID: pid, StartTime: run.StartTime(pid), Version: d.Version, HeartbeatAt: time.Now().UTC(), Since: d.since,
 			Sources: d.names(), Problems: problems, Weak: d.weak,
 		},
-		Reload: reloaded,
+		Reload: reloaded, Freezer: d.freezer,
 	}
 	if err := run.Write(d.Home.Run(run.WatchDaemonFile), st); err != nil {
 		d.logf("heartbeat: %v", err)
