@@ -8,7 +8,6 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sys/unix"
 )
 
@@ -60,16 +59,14 @@ func TestExecIsSeenWithItsArguments(t *testing.T) {
 	script := "echo $$ > " + dir + "/cgroup.procs; /bin/true one 'two three'; exec 3<>/dev/tcp/127.0.0.1/1; unshare -m true"
 	_ = exec.Command("bash", "-c", script).Run() // the connection is refused
 	var got []Record
-	var rec ringbuf.Record
-	for s.Pending() > 0 {
-		if err := s.Read(&rec); err != nil {
-			t.Fatal(err)
-		}
-		r, err := Decode(rec.RawSample)
+	if _, err := s.Drain(func(b []byte) {
+		r, err := Decode(b)
 		if err != nil || r.Slot != 3 {
-			t.Fatalf("record of slot %d: %v", r.Slot, err)
+			t.Errorf("record of slot %d: %v", r.Slot, err)
 		}
 		got = append(got, r)
+	}); err != nil {
+		t.Fatal(err)
 	}
 	for what, ok := range map[string]func(Record) bool{
 		"exec with its arguments": func(r Record) bool {

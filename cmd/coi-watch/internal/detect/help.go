@@ -60,6 +60,16 @@ func either(r rule, other func(event.Event, track.View) []Finding) func(event.Ev
 	}
 }
 
+// firstOf is the first of two detectors that has something to say.
+func firstOf(a, b func(event.Event, track.View) []Finding) func(event.Event, track.View) []Finding {
+	return func(ev event.Event, v track.View) []Finding {
+		if f := a(ev, v); f != nil {
+			return f
+		}
+		return b(ev, v)
+	}
+}
+
 // say makes a finding about a command.
 func say(s *command.Simple, l coi.Level, title string) *Finding {
 	return &Finding{Level: l, Title: title, Command: cut(s.Line(), 400)}
