@@ -43,6 +43,7 @@ type container struct {
 	marks   *marks.Set
 	view    views
 	stream  stream
+	heard   int // things that sensors told
 	usage   usage
 	load    load
 	auth    auth
@@ -98,6 +99,7 @@ func (c *container) run(ctx context.Context) {
 	catchUp := func() {
 		got := c.inbox.take(spare)
 		if c.inbox.nudged() {
+			c.heard++
 			c.readGuard()
 		}
 		c.takeAll(got)

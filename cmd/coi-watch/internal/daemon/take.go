@@ -15,6 +15,7 @@ const turn = 32
 
 // takeAll has everything judged that was taken out of the inbox at once.
 func (c *container) takeAll(b batch) {
+	c.heard += len(b.items)
 	for i := range b.items {
 		if i%turn == turn-1 {
 			runtime.Gosched()
