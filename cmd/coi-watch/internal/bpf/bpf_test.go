@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -84,5 +85,67 @@ func TestExecIsSeenWithItsArguments(t *testing.T) {
 	}
 	if c, err := s.Counts(3); err != nil || c.Lost() != 0 || c.Seq != uint64(len(got)) {
 		t.Errorf("Counts = %+v, %v; want %d told and none lost", c, err, len(got))
+	}
+}
+
+// The reader is woken for a program, however many of its container wait; what
+// it is not woken for is there for who looks.
+func TestReaderIsWoken(t *testing.T) {
+	s, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	dir, id := newCgroup(t)
+	if err := s.Watch(id, 3); err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[Kind]int{}
+	drain := func() int {
+		n, err := s.Drain(func(b []byte) {
+			if r, err := Decode(b); err == nil {
+				kinds[r.Kind]++
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if woken, err := s.Wait(s.Drained(), time.Millisecond); woken || err != nil {
+		t.Errorf("Wait = %v, %v; want nobody woken while nothing happens", woken, err)
+	}
+	// The shell itself is outside when it starts; its child is a fork, a program and an end.
+	inside := func(script string) {
+		if out, err := exec.Command("bash", "-c", "echo $$ > "+dir+"/cgroup.procs; "+script).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", script, err, out)
+		}
+	}
+	before := s.Drained()
+	inside("/bin/true; :")
+	if woken, err := s.Wait(before, 10*time.Second); !woken || err != nil {
+		t.Fatalf("Wait = %v, %v; want the reader woken", woken, err)
+	}
+	drain()
+	if kinds[KindExec] != 1 {
+		t.Errorf("kinds = %v; want one program", kinds)
+	}
+	inside("(:); (:)") // no program: nobody has to be woken
+	drain()
+	if kinds[KindFork] < 3 {
+		t.Errorf("kinds = %v; want the forks, for which nobody is woken", kinds)
+	}
+	before = s.Drained()
+	inside("for i in $(seq 80); do (:); done")
+	if woken, err := s.Wait(before, 10*time.Second); !woken || err != nil {
+		t.Errorf("Wait = %v, %v; want the reader woken for many forks", woken, err)
+	}
+	drain()
+	s.Close()
+	if _, err := s.Drain(func([]byte) {}); err == nil {
+		t.Error("Drain after Close says nothing")
+	}
+	if _, err := s.Wait(0, 0); err == nil {
+		t.Error("Wait after Close says nothing")
 	}
 }
