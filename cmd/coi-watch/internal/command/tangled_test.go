@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -28,7 +29,7 @@ func TestTangled(t *testing.T) {
 		}
 	}
 	for _, src := range []string{"", "a", "|", "<", "\n", "do"} {
-		if _, err := read(syntax.NewParser(), src); err == errTangled {
+		if _, err := read(syntax.NewParser(), src); errors.Is(err, errTangled) {
 			t.Errorf("%q is tangled", src)
 		}
 	}
