@@ -17,6 +17,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/protect"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/save"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/study"
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/coi"
 	"github.com/code-on-incus/coi/pkg/home"
@@ -27,17 +28,18 @@ type cleanCmd struct {
 	workspaceFlag
 	cli.Globals
 	cli.Consent
-	All      bool `short:"a" help:"Everything below, persistent stopped containers included."`
-	Sessions bool `help:"Saved sessions of the tool in use."`
-	Orphans  bool `help:"What ended sessions left: containers, rules, placeholders, records."`
-	Pools    bool `help:"Stopped containers in pools that no configuration names."`
-	DryRun   bool `help:"List only."`
+	All       bool `short:"a" help:"Everything below, persistent stopped containers included."`
+	Sessions  bool `help:"Saved sessions of the tool in use."`
+	Orphans   bool `help:"What ended sessions left: containers, rules, placeholders, records."`
+	Pools     bool `help:"Stopped containers in pools that no configuration names."`
+	Forensics bool `help:"Copies for study that monitoring.forensics_on_kill kept."`
+	DryRun    bool `help:"List only."`
 }
 
 func cleanCommand() cli.Command {
 	return cli.Command{
 		Verb: "clean", Summary: "remove what ended sessions left behind", Grammar: &cleanCmd{},
-		Examples: []string{"coi clean", "coi clean --orphans --dry-run"},
+		Examples: []string{"coi clean", "coi clean --orphans --dry-run", "coi clean --forensics --dry-run"},
 	}
 }
 
@@ -138,7 +140,7 @@ func (x *cleanCmd) groups(d *desk, mine []incus.Instance) ([]group, error) {
 		}
 	}
 	var groups []group
-	if !x.Sessions && !x.Pools || x.Orphans || x.All {
+	if !x.Sessions && !x.Pools && !x.Forensics || x.Orphans || x.All {
 		bases, err := d.keptBases()
 		if err != nil {
 			return nil, err
@@ -149,6 +151,13 @@ func (x *cleanCmd) groups(d *desk, mine []incus.Instance) ([]group, error) {
 		group{"stopped containers in unnamed pools", pools, end(record.AskKill)})
 	if x.Sessions || x.All {
 		g, err := d.savedGroup()
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, g)
+	}
+	if x.Forensics || x.All {
+		g, err := d.copiesGroup()
 		if err != nil {
 			return nil, err
 		}
@@ -202,6 +211,30 @@ func (d *desk) savedGroup() (group, error) {
 		}
 	}
 	return g, err
+}
+
+// copiesGroup are the copies for study of this user.
+func (d *desk) copiesGroup() (group, error) {
+	all, err := d.door.Instances(d.c)
+	if err != nil {
+		return group{}, incusError(err, d.cfg.Incus.Group)
+	}
+	g := group{title: "copies for study", clear: func(name string) error {
+		inst, err := d.door.Instance(d.c, name)
+		switch {
+		case errors.Is(err, incus.ErrNotFound):
+			return nil
+		case err != nil:
+			return err
+		case inst.Running() || !study.Mine(inst.Config, d.home):
+			return errors.New("it was started, or is another container by now: it stays")
+		}
+		return d.door.Delete(d.c, name)
+	}}
+	for _, k := range copiesOf(all, d.home) {
+		g.items = append(g.items, k.Name)
+	}
+	return g, nil
 }
 
 // orphanFiles are files of containers that do not exist any more and that no

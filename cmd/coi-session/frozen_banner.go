@@ -74,7 +74,7 @@ func tellFrozen(ctx context.Context, c *cli.Context, h home.Home, name string) {
 		if w, ends := endsIt(h, name, st); ends {
 			hints := []string{"coi audit " + name}
 			if w.Settings.ForensicsOnKill {
-				hints = append(hints, "incus list "+name+supervise.CopyMark)
+				hints = append(hints, "coi list --all")
 			}
 			c.Warn(fmt.Sprintf("the monitor ends %s: %s: %s", name, st.FrozenLevel, st.FrozenTitle), hints...)
 		} else {

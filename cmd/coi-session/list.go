@@ -9,8 +9,10 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/pick"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/study"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/view"
 	"github.com/code-on-incus/coi/pkg/cli"
+	"github.com/code-on-incus/coi/pkg/home"
 )
 
 type listCmd struct {
@@ -88,7 +90,7 @@ func (l *listCmd) Run(c *cli.Context) error {
 		}
 	}
 	if l.All {
-		out.Saved = view.Saved(d.cfg.Paths.SessionsDir, l.Tool)
+		out.Saved, out.Copies = view.Saved(d.cfg.Paths.SessionsDir, l.Tool), copiesOf(all, d.home)
 	}
 	if l.IsJSON() {
 		return c.PrintJSON(out)
@@ -148,8 +150,8 @@ func (l *listCmd) printPast(c *cli.Context, out view.List) error {
 			return err
 		}
 	}
-	if !l.All || len(out.Saved) == 0 {
-		return nil
+	if err := l.printCopies(c, out.Copies); err != nil || !l.All || len(out.Saved) == 0 {
+		return err
 	}
 	_, _ = fmt.Fprintln(c.Stdout, "\nSaved sessions")
 	var rows [][]string
@@ -157,4 +159,28 @@ func (l *listCmd) printPast(c *cli.Context, out view.List) error {
 		rows = append(rows, []string{s.ID, s.At.Local().Format("2006-01-02 15:04"), s.Tool, view.Size(s.Size), s.Workspace})
 	}
 	return c.Table([]cli.Column{{Name: "ID"}, {Name: "SAVED"}, {Name: "TOOL"}, {Name: "SIZE"}, {Name: "WORKSPACE", Flex: true}}, rows)
+}
+
+// copiesOf are the copies for study of this user among all containers, newest first.
+func copiesOf(all []incus.Instance, h home.Home) []view.Copy {
+	var out []view.Copy
+	for _, i := range all {
+		if _, at, ok := study.Parse(i.Name); ok && study.Mine(i.Config, h) {
+			out = append(out, view.Copy{Name: i.Name, Of: study.Of(i.Config), At: at.UTC(), Pool: i.Devices["root"]["pool"]})
+		}
+	}
+	slices.SortFunc(out, func(a, b view.Copy) int { return b.At.Compare(a.At) })
+	return out
+}
+
+func (l *listCmd) printCopies(c *cli.Context, copies []view.Copy) error {
+	if len(copies) == 0 {
+		return nil
+	}
+	_, _ = fmt.Fprintln(c.Stdout, "\nCopies for study (coi clean --forensics)")
+	var rows [][]string
+	for _, k := range copies {
+		rows = append(rows, []string{k.Name, k.At.Local().Format("2006-01-02 15:04"), k.Of, k.Pool})
+	}
+	return c.Table([]cli.Column{{Name: "NAME"}, {Name: "KILLED"}, {Name: "COPY OF"}, {Name: "POOL"}}, rows)
 }

@@ -89,7 +89,7 @@ var monitoringRows = []Row{
 	{Key: "monitoring.reverse_shell_one_liners", Kind: Text, Default: "critical", Rule: oneOf("critical", "warn", "off"), Scope: Tighten, Tighter: order("off", "warn", "critical"), Merge: Last, Doc: "Level of ambiguous interpreter one-liners."},
 	{Key: "monitoring.audit_log_retention_days", Kind: Int, Default: int64(30), Rule: between(1, 3650), Scope: Tighten, Tighter: higher, Merge: Last, Doc: "Days that rotated parts and files of gone containers stay."},
 	{Key: "monitoring.audit_max_size_mb", Kind: Int, Default: int64(64), Rule: between(1, 4096), Scope: Refuse, Merge: Last, Doc: "Size at which an audit file is rotated."},
-	{Key: "monitoring.forensics_on_kill", Kind: Bool, Default: false, Scope: Tighten, Tighter: isTrue, Merge: Last, Doc: "Keep a stopped copy of a killed container, at most three."},
+	{Key: "monitoring.forensics_on_kill", Kind: Bool, Default: false, Scope: Tighten, Tighter: isTrue, Merge: Last, Doc: "Keep a stopped copy of a killed container: the newest three, for audit_log_retention_days."},
 	{Key: "monitoring.nft.enabled", Kind: Bool, Default: true, Scope: Tighten, Tighter: isTrue, Merge: Last, Doc: "Events from the network guard."},
 	{Key: "monitoring.nft.rate_limit_per_second", Kind: Int, Default: int64(100), Rule: between(1, 10000), Scope: Tighten, Tighter: higher, Merge: Last, Doc: "Events of one container; the rest is counted."},
 	{Key: "monitoring.nft.dns_query_threshold", Kind: Int, Default: int64(100), Rule: between(1, 100000), Scope: Tighten, Tighter: lower, Merge: Last, Doc: "Questions a minute that give a warning."},

@@ -81,7 +81,7 @@ func TestDevelopmentDay(t *testing.T) {
 	}
 	put(t, filepath.Join(dir, "day.sh"), script.String()+"echo '== finished'\n", 0o644)
 	began := time.Now()
-	s := beginFor(t, dir, "cd /workspace && exec bash ./day.sh", 12*time.Minute)
+	s := beginFor(t, dir, "cd /workspace && exec bash ./day.sh", 25*time.Minute)
 	err := <-s.ended
 	log, _ := os.ReadFile(filepath.Join(dir, "day.log"))
 	if err != nil || !strings.Contains(string(log), "== finished") || strings.Contains(string(log), "failed: ") {

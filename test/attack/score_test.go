@@ -69,11 +69,11 @@ func TestScoreLive(t *testing.T) {
 		}
 		fmt.Fprintf(&loop, "date +%%s%%N > start.%d; timeout %d bash ./%d.sh </dev/null >/dev/null 2>&1; sleep 0.7\n", i, int(deedTime.Seconds()), i)
 	}
-	s := begin(t, dir, awaitGo)
+	s := beginFor(t, dir, awaitGo, 25*time.Minute)
 	s.underway()
 	follow := newArrivals(the.Home.Audit(s.container + ".jsonl"))
 	goOn(t, dir, loop.String()+"touch done; sleep 1")
-	tick, end := time.NewTicker(2*time.Millisecond), time.After(5*time.Minute)
+	tick, end := time.NewTicker(2*time.Millisecond), time.After(25*time.Minute)
 	defer tick.Stop()
 	for done := false; !done; follow.look() {
 		select {

@@ -112,11 +112,11 @@ func TestScoreLiveWiring(t *testing.T) {
 		put(t, filepath.Join(dir, fmt.Sprintf("%d.sh", i)), places.Replace(d.script)+"\n", 0o644)
 		fmt.Fprintf(&loop, "date +%%s%%N > start.%d; timeout 4 bash ./%d.sh </dev/null >out.%d 2>&1; sleep 0.7; kill -KILL -1; sleep 0.1\n", i, i, i)
 	}
-	s := begin(t, dir, awaitGo)
+	s := beginFor(t, dir, awaitGo, 25*time.Minute)
 	s.underway()
 	follow := newArrivals(the.Home.Audit(s.container + ".jsonl"))
 	goOn(t, dir, loop.String()+"touch done; sleep 1")
-	err = house.Eventually(t.Context(), 8*time.Minute, func() error {
+	err = house.Eventually(t.Context(), 25*time.Minute, func() error {
 		follow.look()
 		_, err := os.Stat(filepath.Join(dir, "done"))
 		return err

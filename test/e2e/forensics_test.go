@@ -59,7 +59,18 @@ func TestForensicCopy(t *testing.T) {
 	if err != nil || string(out) != "trace\n" {
 		t.Errorf("a file in the copy = %q, %v; want what the session left", out, err)
 	}
-	if r := must(t, dir, "list", "--all"); strings.Contains(r.Stdout, c.Name) || !strings.Contains(r.Stdout, "killed by monitor") {
-		t.Errorf("%s\nwant the killed session, and no copy among the sessions", r)
+	sessions, study, told := strings.Cut(must(t, dir, "list", "--all").Stdout, "Copies for study")
+	if strings.Contains(sessions, c.Name) || !strings.Contains(sessions, "killed by monitor") || !told || !strings.Contains(study, c.Name) {
+		t.Errorf("list --all: %s%s\nwant the killed session, and the copy, but not among the sessions", sessions, study)
+	}
+	if r := must(t, dir, "clean", "--force"); strings.Contains(r.Stdout, c.Name) {
+		t.Errorf("%s\nwant evidence removed only when that is asked for", r)
+	}
+	if r := must(t, dir, "clean", "--forensics", "--dry-run"); !strings.Contains(r.Stdout, "copies for study: "+c.Name) {
+		t.Errorf("%s\nwant the copy listed", r)
+	}
+	must(t, dir, "clean", "--forensics", "--force")
+	if err := exec.Command("incus", "info", c.Name).Run(); err == nil {
+		t.Errorf("%s is still there after coi clean --forensics", c.Name)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/code-on-incus/coi/pkg/dest"
 	"github.com/code-on-incus/coi/pkg/run"
 
@@ -67,4 +69,33 @@ func FuzzSpec(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Netguard §7: block_metadata_endpoint = false opens the metadata addresses of
+// the table and nothing beside them, and in restricted mode only.
+func TestMetadataThatIsOpened(t *testing.T) {
+	opened := []string{"169.254.169.254", "168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"}
+	beside := []string{"169.254.170.2", "169.254.1.1", "fd00:ec2::23", "fe80::a9fe:a9fe", "192.0.0.1", "100.100.100.201"}
+	for _, mode := range []string{policy.Restricted, policy.Allowlist} {
+		for _, block := range []bool{false, true} {
+			p := &policy.Policy{
+				Phase: run.NetPolicy, Mode: mode, BlockMetadata: block, BlockPrivate: true, IPv6: true,
+				V4: netip.MustParseAddr("10.213.7.2"), V6: netip.MustParseAddr("fd42::2"),
+			}
+			for i, a := range append(append([]string{}, opened...), beside...) {
+				k := policy.Packet{Src: p.V4, Dst: netip.MustParseAddr(a), Proto: unix.IPPROTO_TCP, Port: 80}
+				if k.Dst.Is6() {
+					k.Src = p.V6
+				}
+				want := policy.Deny
+				if mode == policy.Restricted && !block && i < len(opened) {
+					want = policy.Pass
+				}
+				d := policy.Decide(p, &policy.Facts{}, func(netip.Addr) (policy.Ports, bool) { return nil, false }, k)
+				if d.Verdict != want {
+					t.Errorf("%s, block %v: %s is %v; want %s", mode, block, a, d, want)
+				}
+			}
+		}
+	}
 }

@@ -106,7 +106,7 @@ func newRecord(in Input) record.Record {
 		Save: in.Tool.Save, StopTimeout: int(c.Container.ShutdownTimeout.Seconds()),
 		AutoStop: c.Limits.Runtime.AutoStop, Graceful: c.Limits.Runtime.StopGraceful,
 		Existed: in.Old != nil, Watched: in.Monitor != launch.Off, MustWatch: in.Monitor == launch.Required,
-		Limits: in.Limits.Words, Forensics: c.Monitoring.ForensicsOnKill,
+		Limits: in.Limits.Words, Forensics: c.Monitoring.ForensicsOnKill, KeepDays: c.Monitoring.AuditLogRetentionDays,
 	}
 	return r
 }

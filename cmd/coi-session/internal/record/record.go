@@ -54,8 +54,9 @@ type Plan struct {
 	Ports       []string     `json:"ports"`  // published, as list prints them
 	Mounts      []string     `json:"mounts"` // for info
 	Forensics   bool         `json:"forensics"`
-	Ending      *Ending      `json:"ending,omitempty"`  // an end that has begun
-	Outcome     string       `json:"outcome,omitempty"` // why a container was kept
+	KeepDays    int          `json:"keep_days,omitempty"` // age at which copies for study go
+	Ending      *Ending      `json:"ending,omitempty"`    // an end that has begun
+	Outcome     string       `json:"outcome,omitempty"`   // why a container was kept
 }
 
 // Ending is an end that has begun: why, how, and which of its steps are done.

@@ -94,6 +94,7 @@ func (s *Supervisor) steps(ctx context.Context, inst incus.Instance, err error, 
 	if err := s.forensics(ctx, inst.Name, next); err != nil {
 		return done, "it is the only evidence", err
 	}
+	s.expire(ctx)
 	why, err = s.keepWhy(ctx, inst, next, safe)
 	if why == "" && err == nil {
 		why, err = "it cannot be deleted", s.remove(ctx, inst.Name)

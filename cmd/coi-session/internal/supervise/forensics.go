@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/study"
+	"github.com/code-on-incus/coi/pkg/home"
 )
 
 const (
@@ -18,13 +20,10 @@ const (
 	copyTime = 10 * time.Minute
 )
 
-// CopyMark stands in the name of a copy, between that of the container and the
-// time of its end.
-const CopyMark = "-forensics-"
-
 // forensics keeps a stopped copy of a container that the monitor killed, where
 // the user wants that. It has no network, no mounts and nothing that makes it
-// one of coi's: no command starts it, joins it or cleans it away.
+// one of coi's: no command starts it or joins it. It goes when there are newer
+// ones, when it is older than the audit trail may be, and by coi clean.
 func (s *Supervisor) forensics(ctx context.Context, name string, next ending) error {
 	if next.Reason != "monitor" || !s.file.Get().Plan.Forensics {
 		return nil
@@ -32,7 +31,7 @@ func (s *Supervisor) forensics(ctx context.Context, name string, next ending) er
 	ctx, stop := context.WithTimeout(ctx, copyTime)
 	defer stop()
 	// The time is that of the end, so an end that was interrupted makes no second one.
-	to := name + CopyMark + strconv.FormatInt(next.At.Unix(), 10)
+	to := name + study.Mark + strconv.FormatInt(next.At.Unix(), 10)
 	got, err := s.door.Instance(ctx, to)
 	if errors.Is(err, incus.ErrNotFound) {
 		got, err = s.copied(ctx, name, to)
@@ -40,7 +39,7 @@ func (s *Supervisor) forensics(ctx context.Context, name string, next ending) er
 	if err != nil {
 		return fmt.Errorf("copy for study: %w", err)
 	}
-	if config, devices := inert(got, name); !maps.Equal(config, got.Config) || len(devices) != len(got.Devices) {
+	if config, devices := inert(got, name, s.Home); !maps.Equal(config, got.Config) || len(devices) != len(got.Devices) {
 		if err := s.door.Update(ctx, got, config, devices); err != nil {
 			return fmt.Errorf("copy for study: %w", err)
 		}
@@ -60,7 +59,7 @@ func (s *Supervisor) copied(ctx context.Context, name, to string) (incus.Instanc
 	if err != nil {
 		return inst, err
 	}
-	config, devices := inert(inst, name)
+	config, devices := inert(inst, name, s.Home)
 	for n := range inst.Devices {
 		if _, keeps := devices[n]; !keeps {
 			devices[n] = incus.Device{"type": "none"}
@@ -78,14 +77,15 @@ func (s *Supervisor) copied(ctx context.Context, name, to string) (incus.Instanc
 }
 
 // inert is what of a container its copy has: its limits and its disk.
-func inert(inst incus.Instance, of string) (map[string]string, map[string]incus.Device) {
+func inert(inst incus.Instance, of string, h home.Home) (map[string]string, map[string]incus.Device) {
 	config, devices := map[string]string{}, map[string]incus.Device{}
 	for k, v := range inst.Config {
 		if !strings.HasPrefix(k, "user.") {
 			config[k] = v
 		}
 	}
-	config["boot.autostart"], config["user.kind"], config["user.copy-of"] = "false", "coi forensics", of
+	config["boot.autostart"] = "false"
+	maps.Copy(config, study.Keys(of, h))
 	for n, d := range inst.Devices {
 		if d["type"] == "disk" && d["path"] == "/" {
 			devices[n] = d
@@ -96,22 +96,47 @@ func inert(inst incus.Instance, of string) (map[string]string, map[string]incus.
 
 // prune deletes all but the newest copies of a container.
 func (s *Supervisor) prune(ctx context.Context, name string) error {
-	all, err := s.door.Names(ctx, name+CopyMark)
+	all, err := s.door.Names(ctx, name+study.Mark)
 	if err != nil {
 		return err
 	}
-	made := func(n string) int64 {
-		t, err := strconv.ParseInt(n[len(name+CopyMark):], 10, 64)
-		if err != nil {
-			return -1 // somebody else's
-		}
-		return t
-	}
-	all = slices.DeleteFunc(all, func(n string) bool { return made(n) < 0 })
-	slices.SortFunc(all, func(a, b string) int { return int(made(b) - made(a)) })
+	all = slices.DeleteFunc(all, func(n string) bool { of, _, ok := study.Parse(n); return !ok || of != name })
+	slices.SortFunc(all, func(a, b string) int { return made(b).Compare(made(a)) })
 	var failed error
 	for _, n := range all[min(copies, len(all)):] {
 		failed = errors.Join(failed, s.door.Delete(ctx, n))
 	}
 	return failed
+}
+
+func made(name string) time.Time {
+	_, at, _ := study.Parse(name)
+	return at
+}
+
+// expire deletes this user's copies of any container that are older than the
+// audit trail of one that is gone may be. What goes wrong is written down: the
+// next end of a session tries again.
+func (s *Supervisor) expire(ctx context.Context) {
+	days := s.file.Get().Plan.KeepDays
+	if days <= 0 {
+		return // a record from before copies expired
+	}
+	all, err := s.door.Names(ctx, "")
+	for _, n := range all {
+		if _, at, ok := study.Parse(n); !ok || time.Since(at) < time.Duration(days)*24*time.Hour {
+			continue
+		}
+		inst, ierr := s.door.Instance(ctx, n)
+		if ierr == nil && study.Mine(inst.Config, s.Home) && !inst.Running() {
+			s.Log.Info("session", "a copy for study is older than %d days and goes: %s", days, n)
+			ierr = s.door.Delete(ctx, n)
+		}
+		if ierr != nil && !errors.Is(ierr, incus.ErrNotFound) {
+			err = errors.Join(err, ierr)
+		}
+	}
+	if err != nil {
+		s.Log.Error("session", "old copies for study: %s", err.Error())
+	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/study"
 	"github.com/code-on-incus/coi/pkg/run"
 )
 
@@ -85,5 +86,45 @@ func TestForensicsOffAndFailing(t *testing.T) {
 	done := killedByMonitor(t, door, true)
 	if done.Outcome != "kept" || !strings.Contains(done.Text, "the pool is full") || slices.Contains(door.seen(), "delete") {
 		t.Errorf("done = %+v after %q; want the container kept", done, door.seen())
+	}
+}
+
+// Watch §14: copies for study go with the age at which the audit trail of a gone
+// container goes, at the end of any session; those of somebody else stay.
+func TestForensicsExpire(t *testing.T) {
+	door := newDoor(t, map[string]string{})
+	rec := running(record.Run, false)
+	rec.Plan.KeepDays = 30
+	s := play(t, door, rec, true)
+	s.until(OpReady)
+	old, young := time.Now().Add(-31*24*time.Hour).Unix(), time.Now().Add(-29*24*time.Hour).Unix()
+	other := s.home
+	other.Dir += "-other"
+	put := func(name string, keys map[string]string, status string) {
+		door.mu.Lock()
+		defer door.mu.Unlock()
+		door.copies[name] = &incus.Instance{Name: name, Config: keys, Status: status}
+	}
+	gone := fmt.Sprintf("coi-other-1%s%d", study.Mark, old)
+	put(gone, study.Keys("coi-other-1", s.home), "Stopped")
+	stay := []string{fmt.Sprintf("coi-other-1%s%d", study.Mark, young), fmt.Sprintf("coi-other-2%s%d", study.Mark, old), fmt.Sprintf("coi-other-3%s%d", study.Mark, old), fmt.Sprintf("coi-other-4%s%d", study.Mark, old)}
+	put(stay[0], study.Keys("coi-other-1", s.home), "Stopped")
+	put(stay[1], study.Keys("coi-other-2", other), "Stopped")
+	put(stay[2], map[string]string{"user.kind": "mine"}, "Stopped")
+	put(stay[3], study.Keys("coi-other-4", s.home), "Running") // somebody looks into it
+	if err := door.init.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	s.until(OpDone)
+	s.finish()
+	door.mu.Lock()
+	defer door.mu.Unlock()
+	if door.copies[gone] != nil {
+		t.Errorf("%s is still there", gone)
+	}
+	for _, n := range stay {
+		if door.copies[n] == nil {
+			t.Errorf("%s is gone; want it kept", n)
+		}
 	}
 }

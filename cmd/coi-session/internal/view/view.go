@@ -23,6 +23,15 @@ type List struct {
 	Active []Container `json:"active_containers"`
 	Ended  []Past      `json:"recently_ended"`
 	Saved  []Save      `json:"saved_sessions,omitempty"`
+	Copies []Copy      `json:"copies,omitempty"`
+}
+
+// Copy is a stopped copy for study of a container that the monitor killed.
+type Copy struct {
+	Name string    `json:"name"`
+	Of   string    `json:"copy_of"`
+	At   time.Time `json:"killed_at"`
+	Pool string    `json:"pool"`
 }
 
 // Container is one container that exists.

@@ -13,10 +13,14 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/ringbuf"
+	"golang.org/x/sys/unix"
 )
 
 // The object is made from c/watch.bpf.c by generate and kept in the
@@ -58,8 +62,14 @@ type Sensor struct {
 	hooks  map[string]*ebpf.Program
 	links  []link.Link
 	ring   *ringbuf.Reader
+	bell   *os.File // the ring as something to wait for
 	have   map[Source]bool
 	lacks  map[Source]error
+
+	reading sync.Mutex // of the ring
+	closed  bool
+	record  ringbuf.Record
+	drained atomic.Uint64
 }
 
 // Open loads and attaches the programs. It fails when processes cannot be
@@ -84,6 +94,11 @@ func Open() (*Sensor, error) {
 		return nil, fmt.Errorf("open ring buffer: %w", err)
 	}
 	s.ring = ring
+	ring.SetDeadline(time.Unix(1, 0)) // it never waits: Wait does
+	if s.bell, err = bellOf(s.shared.Maps["events"]); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("wait for ring buffer: %w", err)
+	}
 	debug.FreeOSMemory() // the kernel's type information was read and is not needed any more
 	return s, nil
 }
@@ -234,26 +249,109 @@ func (s *Sensor) Counts(slot uint32) (Counts, error) {
 }
 
 // slotSize is sizeof(struct slot) in watch.bpf.c.
-const slotSize = 56
+const slotSize = 72
+
+// bellOf makes a file of a ring buffer, on which the runtime waits beside all
+// else it waits for: a system call of its own would cost more than the records.
+func bellOf(ring *ebpf.Map) (*os.File, error) {
+	fd, err := unix.FcntlInt(uintptr(ring.FD()), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "ring buffer"), nil
+}
 
 // Pending is the number of bytes in the ring that nobody has read yet.
-func (s *Sensor) Pending() int { return s.ring.AvailableBytes() }
-
-// Read waits for the next record and gives its bytes to into, which is reused
-// when it is large enough. After Close it returns os.ErrClosed.
-func (s *Sensor) Read(rec *ringbuf.Record) error {
-	err := s.ring.ReadInto(rec)
-	if errors.Is(err, ringbuf.ErrClosed) {
-		return os.ErrClosed
-	}
-	return err
+func (s *Sensor) Pending() int {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	return s.pending()
 }
+
+func (s *Sensor) pending() int {
+	if s.closed {
+		return 0
+	}
+	return s.ring.AvailableBytes()
+}
+
+// Drained is how often Drain found something.
+func (s *Sensor) Drained() uint64 { return s.drained.Load() }
+
+// Drain gives every record that is in the ring to f, which may keep nothing of
+// it, and returns how many there were. It never waits. Drains by several
+// goroutines follow each other. After Close it returns os.ErrClosed.
+func (s *Sensor) Drain(f func(record []byte)) (n int, err error) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	if s.closed {
+		return 0, os.ErrClosed
+	}
+	for s.pending() > 0 { // where it finds nothing, ReadInto asks the kernel
+		err := s.ring.ReadInto(&s.record)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
+		}
+		if err != nil {
+			return n, err
+		}
+		n++
+		f(s.record.RawSample)
+	}
+	if n > 0 {
+		s.drained.Add(1)
+	}
+	return n, nil
+}
+
+// Wait returns when the kernel side has woken the reader, when somebody drained
+// the ring since it had been drained that often, or after a time, 0 for never;
+// woken is false then. The kernel side does not wake for every record: the last
+// of them is to be looked for within the time Straggle after each Drain that
+// found something. After Close it returns os.ErrClosed.
+func (s *Sensor) Wait(drained uint64, most time.Duration) (woken bool, err error) {
+	var until time.Time
+	if most > 0 {
+		until = time.Now().Add(most)
+	}
+	conn, err := s.bell.SyscallConn()
+	if err == nil {
+		err = s.bell.SetReadDeadline(until)
+	}
+	if err == nil {
+		first := true
+		err = conn.Read(func(uintptr) bool {
+			told := !first || s.Pending() > 0 || s.Drained() != drained
+			first = false
+			return told
+		})
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Straggle is how long after it was woken the reader looks for records that
+// nobody wakes it for: longer than the kernel side waits before it wakes again
+// for the same container, GATHER_NS in watch.bpf.c.
+const Straggle = 6 * time.Millisecond
 
 // Close detaches everything.
 func (s *Sensor) Close() {
+	if s.bell != nil {
+		_ = s.bell.Close() // ends Wait
+	}
+	s.reading.Lock()
+	s.closed = true
 	if s.ring != nil {
 		_ = s.ring.Close()
 	}
+	s.reading.Unlock()
 	for _, l := range s.links {
 		_ = l.Close()
 	}

@@ -1,13 +1,14 @@
 package cgroup
 
 import (
-	"io"
+	"bytes"
 	"math"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Usage is what a group has used. What no controller tells is zero.
@@ -39,11 +40,7 @@ func (g *Group) Usage() Usage {
 		}
 		return ""
 	}
-	if n := number(v1("cpuacct", "cpuacct.usage")); n > 0 {
-		u.CPU = n
-	} else {
-		u.CPU = number(flag(v2("cpu.stat"), "usage_usec")) * 1000
-	}
+	u.CPU, _ = g.CPU()
 	u.Memory = number(first(v1("memory", "memory.usage_in_bytes"), v2("memory.current")))
 	u.MaxMemory = limit(first(v1("memory", "memory.limit_in_bytes"), v2("memory.max")))
 	u.OOM = number(first(flag(v1("memory", "memory.oom_control"), "oom_kill"), flag(v2("memory.events"), "oom_kill")))
@@ -53,6 +50,18 @@ func (g *Group) Usage() Usage {
 	return u
 }
 
+// CPU is the processor time of the group in ns; ok is false when nobody tells.
+// While it stays the same nothing in the group ran.
+func (g *Group) CPU() (ns uint64, ok bool) {
+	if dir := g.V1["cpuacct"]; dir != "" {
+		if text := small(filepath.Join(dir, "cpuacct.usage")); text != "" {
+			return number(text), true
+		}
+	}
+	text := flag(small(filepath.Join(g.Dir, "cpu.stat")), "usage_usec")
+	return number(text) * 1000, text != ""
+}
+
 func first(a, b string) string {
 	if a != "" {
 		return a
@@ -60,14 +69,20 @@ func first(a, b string) string {
 	return b
 }
 
+// small is the text of a counter. It is read without the runtime's poller, in
+// three system calls: a dozen containers have a hundred such files.
 func small(path string) string {
-	f, err := os.Open(path)
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return ""
 	}
-	defer func() { _ = f.Close() }()
-	b, _ := io.ReadAll(io.LimitReader(f, 64<<10))
-	return strings.TrimSpace(string(b))
+	defer func() { _ = unix.Close(fd) }()
+	var b [4096]byte
+	n, err := unix.Read(fd, b[:])
+	if err != nil {
+		return ""
+	}
+	return string(bytes.TrimSpace(b[:n]))
 }
 
 func number(s string) uint64 {

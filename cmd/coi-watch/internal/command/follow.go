@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"path"
 	"regexp"
 	"strings"
@@ -328,19 +329,19 @@ func shebang(src string) string {
 // and whole is false. foreign reports text that bash would refuse.
 func parse(src string) (file *syntax.File, whole, foreign bool) {
 	src = placeholders(src)
-	for _, lang := range []syntax.LangVariant{syntax.LangBash, syntax.LangZsh} {
-		if f, err := syntax.NewParser(syntax.Variant(lang)).Parse(strings.NewReader(src), ""); err == nil {
-			return f, true, lang != syntax.LangBash
-		}
+	bash := syntax.NewParser(syntax.Variant(syntax.LangBash))
+	if f, err := read(bash, src); err == nil {
+		return f, true, false
+	}
+	if f, err := read(syntax.NewParser(syntax.Variant(syntax.LangZsh)), src); err == nil {
+		return f, true, true
 	}
 	out := &syntax.File{}
-	for _, part := range pieces(src) {
-		f, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(part), "")
-		if err == nil {
-			out.Stmts = append(out.Stmts, f.Stmts...)
-			continue
+	for _, part := range pieces(bash, src) {
+		f, err := read(bash, part)
+		if err != nil {
+			f, err = read(bash, plain(part))
 		}
-		f, err = syntax.NewParser().Parse(strings.NewReader(plain(part)), "")
 		if err == nil {
 			out.Stmts = append(out.Stmts, f.Stmts...)
 		}
@@ -348,15 +349,85 @@ func parse(src string) (file *syntax.File, whole, foreign bool) {
 	return out, false, true
 }
 
+// errTangled is text that no person wrote: the parser goes down one level for
+// each of its brackets, and would take seconds for some thousand.
+var errTangled = errors.New("too deep or too long a chain")
+
+func read(p *syntax.Parser, src string) (*syntax.File, error) {
+	if tangled(src) {
+		return nil, errTangled
+	}
+	return p.Parse(strings.NewReader(src), "")
+}
+
+// Bounds of what is given to the parser as a whole; what is over them is read in
+// pieces, as text that is no shell is. They are far from what scripts with other
+// languages, tables and prose in their here-documents have.
+const (
+	maxNest = 500  // brackets open at once
+	maxOpen = 2000 // compound commands open at once
+	maxPipe = 4000 // commands of one pipeline
+	maxHere = 200  // here-documents
+)
+
+// tangled reports text that is over one of the bounds. It counts without regard
+// to quotes: what they hold only the parser knows.
+func tangled(src string) bool {
+	var nest, open, pipe, here, word int
+	last := byte(0)
+	for i := range len(src) {
+		c := src[i]
+		if c >= 'a' && c <= 'z' {
+			last = c
+			continue
+		}
+		switch src[word:i] {
+		case "if", "case", "do":
+			open++
+		case "fi", "esac", "done":
+			open = max(0, open-1)
+		}
+		word = i + 1
+		switch c {
+		case '(', '{':
+			nest++
+		case ')', '}':
+			nest = max(0, nest-1)
+		case '|':
+			pipe++
+		case ';', '&':
+			pipe = 0
+		case '\n':
+			if last != '|' {
+				pipe = 0
+			}
+		case '<':
+			if last == '<' {
+				here++
+			}
+		}
+		if c > ' ' {
+			last = c
+		}
+		if nest > maxNest || open > maxOpen || pipe > maxPipe || here > maxHere {
+			return true
+		}
+	}
+	return false
+}
+
 // pieces cuts text that does not parse into lines, and those at ; && ||.
-func pieces(src string) []string {
+func pieces(bash *syntax.Parser, src string) []string {
 	var out []string
 	for line := range strings.Lines(src) {
 		line = strings.TrimSpace(line)
 		if line == "" {
 			continue
 		}
-		if _, err := syntax.NewParser().Parse(strings.NewReader(line), ""); err == nil {
+		if len(out) >= MaxNodes {
+			break // nobody would look at more
+		}
+		if _, err := read(bash, line); err == nil {
 			out = append(out, line)
 			continue
 		}

@@ -3,10 +3,13 @@ package daemon
 import (
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/bpf"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/engine"
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/inside"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/scene"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/trail"
 	"github.com/code-on-incus/coi/pkg/home"
@@ -28,12 +31,25 @@ func BenchmarkProgram(b *testing.B) {
 	records.Watch(w)
 	c := newContainer(d, w, 1)
 	c.cfg, c.judge, c.scene = w, d.NewJudge(c.settings()), scene.New(w.Container, nil, names{})
+	root, err := inside.At(dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer root.Close()
+	c.scene.Root = root
+	if err := os.WriteFile(filepath.Join(dir, "cc1"), []byte("\x7fELF"), 0o700); err != nil {
+		b.Fatal(err)
+	}
+	in, err := root.Stat("/cc1")
+	if err != nil {
+		b.Fatal(err)
+	}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		pid := 100000 + i%20000
 		c.takeRecord(&bpf.Record{Kind: bpf.KindFork, PID: 99999, Child: pid, ChildStart: uint64(i), Mono: uint64(i) * 400000})
 		c.takeRecord(&bpf.Record{
-			Kind: bpf.KindExec, PID: pid, PPID: 99999, Start: uint64(i), Mono: uint64(i) * 400000, File: "/usr/bin/cc1", Interp: "/usr/bin/cc1", Name: "cc1", TTY: -1, Ino: 77, Nlink: 1, Mode: 0o100755,
+			Kind: bpf.KindExec, PID: pid, PPID: 99999, Start: uint64(i), Mono: uint64(i) * 400000, File: "/cc1", Interp: "/cc1", Name: "cc1", TTY: -1, Ino: in.Ino, Ctime: in.Ctime, Nlink: 1, Mode: 0o100755,
 			Argv: []string{"cc1", "-quiet", "-O2", fmt.Sprintf("file%d.c", i), "-o", "/tmp/x.s"},
 		})
 		c.takeRecord(&bpf.Record{Kind: bpf.KindExit, PID: pid, PPID: 99999, Start: uint64(i), Mono: uint64(i) * 400000})

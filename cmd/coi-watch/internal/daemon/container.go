@@ -43,6 +43,7 @@ type container struct {
 	marks   *marks.Set
 	view    views
 	stream  stream
+	heard   int // things that sensors told
 	usage   usage
 	load    load
 	auth    auth
@@ -95,6 +96,20 @@ func (c *container) run(ctx context.Context) {
 	write := time.NewTimer(streamFlush)
 	defer write.Stop()
 	waits := true // for write
+	catchUp := func() {
+		got := c.inbox.take(spare)
+		if c.inbox.nudged() {
+			c.heard++
+			c.readGuard()
+		}
+		c.takeAll(got)
+		spare = got.worth()
+		c.flush(time.Now(), false)
+		if !waits && len(c.stream.buf) > 0 {
+			waits = true
+			write.Reset(streamFlush)
+		}
+	}
 	for !c.ended {
 		select {
 		case <-ctx.Done():
@@ -102,18 +117,10 @@ func (c *container) run(ctx context.Context) {
 		case f := <-c.mail:
 			f(c)
 		case <-c.inbox.wake:
-			got := c.inbox.take(spare)
-			if c.inbox.nudged() {
-				c.readGuard()
-			}
-			c.takeAll(got)
-			spare = got.worth()
-			c.flush(time.Now(), false)
-			if !waits && len(c.stream.buf) > 0 {
-				waits = true
-				write.Reset(streamFlush)
-			}
+			catchUp()
 		case <-c.wire.timer.C:
+			c.d.source.settle() // forks and exits, for which nobody is woken
+			catchUp()
 			c.look()
 		case now := <-write.C:
 			waits = false
@@ -124,6 +131,8 @@ func (c *container) run(ctx context.Context) {
 			c.flush(now, true)
 			if now.Sub(last) >= c.interval()-tickSlack {
 				last = now
+				c.d.source.settle()
+				catchUp()
 				c.poll()
 			}
 		}

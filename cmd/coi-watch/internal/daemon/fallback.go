@@ -186,6 +186,9 @@ func (c *connSource) event(e procconn.Event) {
 	}
 }
 
+// settle has nothing to do: each event is handed over when it is told.
+func (c *connSource) settle() {}
+
 func (c *connSource) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -254,5 +257,8 @@ func (s *scanSource) scan(slot uint32, g *cgroup.Group) {
 	}
 	s.seen[slot] = is
 }
+
+// settle has nothing to do: nobody tells before the next look.
+func (*scanSource) settle() {}
 
 func (*scanSource) close() {}

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -38,7 +37,7 @@ type fileSensor struct {
 	open func() (notices, error)
 	lost atomic.Uint64
 
-	gathered bool // starts of programs come by a reader that gathers
+	settle func() // hands over the starts of programs until now
 
 	marking sync.RWMutex // between a mark and its claim nothing is given up
 
@@ -47,14 +46,10 @@ type fileSensor struct {
 	owners map[fanotify.Key][]*container
 }
 
-// settle is longer than the reader of the ring buffer gathers.
-const settle = 2 * gather
-
 // openFiles takes the best file sensor that works here and weighs what the
 // sensors together are worth.
 func (d *Daemon) openFiles() error {
-	_, gathered := d.source.(*bpfSource)
-	f := &fileSensor{tier: "fanotify", gathered: gathered, owners: map[fanotify.Key][]*container{}, open: func() (notices, error) { return fanotify.Open() }}
+	f := &fileSensor{tier: "fanotify", settle: d.source.settle, owners: map[fanotify.Key][]*container{}, open: func() (notices, error) { return fanotify.Open() }}
 	var refused, err error
 	if f.s, refused = f.open(); refused != nil {
 		f.tier, f.open = "inotify", func() (notices, error) { return inotify.Open() }
@@ -99,12 +94,9 @@ func (f *fileSensor) sensor() sensor {
 func (f *fileSensor) read() error {
 	own := os.Getpid()
 	return f.door().Read(func(batch []fanotify.Event) {
-		// What a process did to a file comes by another way than its start: let
-		// the start arrive first, so that it is known who it was. Where nobody tells
-		// of starts in time, who it was is read from /proc, before it is gone.
-		if f.gathered {
-			time.Sleep(settle) //nolint:forbidigo // a fixed head start for another sensor, not a wait for something
-		}
+		// What a process did to a file comes by another way than its start: the
+		// start goes first, so that it is known who it was.
+		f.settle()
 		for _, ev := range batch {
 			switch {
 			case ev.Overflow:

@@ -42,18 +42,19 @@ type inbox struct {
 
 func newInbox() *inbox { return &inbox{wake: make(chan struct{}, 1)} }
 
-// put copies a record into the queue. It wakes nobody: the reader does when it
-// has put all there is.
-func (q *inbox) put(raw []byte) {
+// put copies a record into the queue and returns how many wait there. It wakes
+// nobody: the reader does when it has put all there is.
+func (q *inbox) put(raw []byte) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	b := &q.batch
 	if len(b.items) >= maxInbox || len(b.raw)+len(raw) > maxRaw {
 		q.lost++
-		return
+		return len(b.items)
 	}
 	b.items = append(b.items, item{at: len(b.raw), size: len(raw)})
 	b.raw = append(b.raw, raw...)
+	return len(b.items)
 }
 
 // add puts an event into the queue and wakes the container.

@@ -17,13 +17,19 @@ func (c *container) poll() {
 	if c.judge == nil {
 		return
 	}
+	asleep := c.group != nil && c.asleep()
 	if c.group != nil {
-		c.sinceBoot()
-		c.countLosses()
-		c.counters()
-		c.checkMounts()
-		c.readGuard()
-		c.readNetView()
+		if !asleep {
+			c.sinceBoot()
+			c.countLosses()
+		}
+		c.counters(asleep)
+		if !asleep {
+			c.checkMounts()
+			c.readGuard()
+			c.readNetView()
+			c.wire.plan([]time.Duration{0})
+		}
 		if c.status.Frozen != nil && !c.resp.pending && !c.resp.killed && !c.group.Frozen() {
 			c.resp.thawed("thawed by Incus or by hand")
 		}
@@ -34,12 +40,29 @@ func (c *container) poll() {
 				c.judgeEvent(ev)
 			}
 		}
-		c.wire.plan([]time.Duration{0})
 		c.deadline(time.Now())
 	}
 	c.arm()
 	c.report()
-	c.writeView()
+	if !asleep || time.Since(c.view.at) >= viewEvery {
+		c.writeView()
+	}
+}
+
+// restAtMost is how long a container is believed to sleep without a look at
+// everything.
+const restAtMost = 10 * time.Second
+
+// asleep reports whether nothing in the container ran since the last poll and
+// no sensor told anything of it: then all that is read of it says what it said.
+func (c *container) asleep() bool {
+	heard := c.usage.heard
+	c.usage.heard = c.heard
+	if heard != c.heard || c.status.Frozen != nil || time.Since(c.usage.full) >= restAtMost {
+		return false
+	}
+	cpu, ok := c.group.CPU()
+	return ok && cpu == c.usage.u.CPU
 }
 
 // sinceBoot takes up what was not there when the group appeared.
@@ -54,22 +77,25 @@ func (c *container) sinceBoot() {
 	}
 }
 
-// counters reads what the cgroup counts and has it judged.
-func (c *container) counters() {
+// counters reads what the cgroup counts and has it judged. While the container
+// is asleep the last reading counts again.
+func (c *container) counters(asleep bool) {
 	at := time.Now()
-	u := c.group.Usage()
-	var forks uint64
-	if src, ok := c.d.source.(*bpfSource); ok {
-		forks = src.forks(c.slot)
-	}
 	last := c.usage
-	c.usage = usage{at: at, u: u, forks: forks, lost: c.status.Lost}
+	is := last
+	if is.at = at; !asleep {
+		is.full, is.u, is.forks, is.lost, is.tmp = at, c.group.Usage(), 0, c.status.Lost, c.tmpUsed()
+		if src, ok := c.d.source.(*bpfSource); ok {
+			is.forks = src.forks(c.slot)
+		}
+	}
+	c.usage = is
 	if last.at.IsZero() {
 		return
 	}
+	u, forks, tmp := is.u, is.forks, is.tmp
 	secs := at.Sub(last.at).Seconds()
 	cores := float64(since(u.CPU, last.u.CPU)) / 1e9 / secs
-	tmp := c.tmpUsed()
 	ev := event.Event{Type: event.Counter, N: map[string]float64{
 		"pids": float64(u.Processes), "growth": float64(u.Processes - last.u.Processes), "forks": float64(since(forks, last.forks)) / secs, "interval_s": secs,
 		"limit": float64(u.MaxProcesses), "cpu_cores": cores, "cores": u.Cores(), "mem_mb": mb(u.Memory), "mem_limit_mb": mb(u.MaxMemory),
@@ -80,7 +106,7 @@ func (c *container) counters() {
 	c.view.use.CPUPercent, c.view.use.MemoryMB, c.view.use.MemoryLimitMB = cores*100, mb(u.Memory), mb(u.MaxMemory)
 	c.view.use.Processes, c.view.files.TmpUsedPercent = u.Processes, tmp
 	c.busy(cores, u.Cores(), secs)
-	c.volumes(secs)
+	c.volumes(secs, asleep)
 }
 
 // since is how much a counter grew. One that went back was begun anew, by a
@@ -92,9 +118,12 @@ func mb(n uint64) float64 { return float64(n) / (1 << 20) }
 // usage is the last reading of the counters.
 type usage struct {
 	at    time.Time
+	full  time.Time // when it was really read
 	u     cgroup.Usage
 	forks uint64
 	lost  uint64
+	tmp   float64 // percent of /tmp in use
+	heard int     // things that sensors had told
 }
 
 // heavy is the MB in one poll, and the MB/s over three, from which on it is
@@ -102,10 +131,14 @@ type usage struct {
 const heavy, heavyRate = 20, 5
 
 // volumes reads how much each process read and wrote since the last poll.
-func (c *container) volumes(secs float64) {
+func (c *container) volumes(secs float64, asleep bool) {
 	var read, written float64
 	at := time.Now()
 	c.scene.Table.Each(func(p *scene.Proc) {
+		if asleep {
+			p.Rates = [3]float64{p.Rates[1], p.Rates[2], 0}
+			return
+		}
 		io, err := c.scene.Proc.ReadIO(p.PID)
 		if err != nil {
 			return

@@ -21,6 +21,9 @@ type source interface {
 	// lost is the number of events of a container that will never arrive.
 	lost(slot uint32) uint64
 	sensor() sensor
+	// settle hands over what happened until now and was not handed over yet. It
+	// does not wait for anything that happens later.
+	settle()
 	close()
 }
 

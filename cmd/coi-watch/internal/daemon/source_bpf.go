@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/cilium/ebpf/link"
-	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/bpf"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/cgroup"
@@ -152,42 +150,56 @@ func (b *bpfSource) renew() error {
 	return err
 }
 
-// The reader takes all there is, at most most records at once, before it wakes
-// the containers; then it lets records pile up for a moment, because each
-// wake-up costs more than a record.
-const (
-	gather = time.Millisecond
-	most   = 64
-)
-
+// read takes what the kernel side woke it for, and for a moment after that what
+// comes without a word.
 func (b *bpfSource) read(ctx context.Context) error {
 	s := b.kernel()
-	var rec ringbuf.Record
-	var woken []*container
-	for n := 0; ctx.Err() == nil; {
-		if err := s.Read(&rec); err != nil {
+	for woken := true; ctx.Err() == nil; {
+		drained := s.Drained()
+		n, err := b.drain(s)
+		wait := bpf.Straggle
+		switch {
+		case n > 0:
+			drained++
+		case !woken:
+			wait = 0
+		}
+		if err == nil {
+			woken, err = s.Wait(drained, wait)
+		}
+		if err != nil {
 			return fmt.Errorf("ring buffer: %w", err)
-		}
-		if c := b.d.atSlot(bpf.SlotOf(rec.RawSample)); c != nil {
-			c.inbox.put(rec.RawSample)
-			if !slices.Contains(woken, c) {
-				woken = append(woken, c)
-			}
-		}
-		n++
-		empty := s.Pending() == 0
-		if !empty && n < most {
-			continue
-		}
-		for _, c := range woken {
-			c.inbox.rouse()
-		}
-		woken, n = woken[:0], 0
-		if empty {
-			time.Sleep(gather) //nolint:forbidigo // the next record would wake us by itself, at the price of an interrupt each
 		}
 	}
 	return nil
 }
+
+// many is how many records may wait for a container before it is woken; with
+// fewer it is woken when all there is was taken, because each wake-up costs more
+// than a record.
+const many = 64
+
+// drain puts what is in the ring into the inboxes.
+func (b *bpfSource) drain(s *bpf.Sensor) (int, error) {
+	var woken []*container
+	n, err := s.Drain(func(record []byte) {
+		c := b.d.atSlot(bpf.SlotOf(record))
+		switch {
+		case c == nil:
+		case c.inbox.put(record) == many:
+			c.inbox.rouse()
+		case !slices.Contains(woken, c):
+			woken = append(woken, c)
+		}
+	})
+	for _, c := range woken {
+		c.inbox.rouse()
+	}
+	return n, err
+}
+
+// settle brings what happened until now into the inboxes. What goes wrong the
+// reader tells of.
+func (b *bpfSource) settle() { _, _ = b.drain(b.kernel()) }
 
 func (b *bpfSource) close() { b.kernel().Close() }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/bpf"
@@ -9,9 +10,16 @@ import (
 	"github.com/code-on-incus/coi/pkg/coi"
 )
 
+// turn is how many things are judged before the other containers get their turn.
+const turn = 32
+
 // takeAll has everything judged that was taken out of the inbox at once.
 func (c *container) takeAll(b batch) {
+	c.heard += len(b.items)
 	for i := range b.items {
+		if i%turn == turn-1 {
+			runtime.Gosched()
+		}
 		switch it := &b.items[i]; {
 		case c.scene == nil:
 			return

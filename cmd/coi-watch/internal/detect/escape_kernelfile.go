@@ -35,10 +35,10 @@ var escapeKernelFile = Detector{
 
 // sysctls are the keys that a command sets, as files of /proc/sys.
 func sysctls(s *command.Simple) map[string]string {
-	out := map[string]string{}
 	if s.Name != "sysctl" {
-		return out
+		return nil
 	}
+	out := map[string]string{}
 	for _, a := range s.Argv[1:] {
 		if k, v, ok := strings.Cut(a, "="); ok && !strings.HasPrefix(a, "-") {
 			out["/proc/sys/"+strings.ReplaceAll(strings.TrimSpace(k), ".", "/")] = strings.TrimSpace(v)

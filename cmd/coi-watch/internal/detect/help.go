@@ -60,6 +60,18 @@ func either(r rule, other func(event.Event, track.View) []Finding) func(event.Ev
 	}
 }
 
+// firstOf is the first of some detectors that has something to say.
+func firstOf(all ...func(event.Event, track.View) []Finding) func(event.Event, track.View) []Finding {
+	return func(ev event.Event, v track.View) []Finding {
+		for _, one := range all {
+			if f := one(ev, v); f != nil {
+				return f
+			}
+		}
+		return nil
+	}
+}
+
 // say makes a finding about a command.
 func say(s *command.Simple, l coi.Level, title string) *Finding {
 	return &Finding{Level: l, Title: title, Command: cut(s.Line(), 400)}

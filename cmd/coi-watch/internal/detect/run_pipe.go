@@ -37,15 +37,17 @@ var evalWord = regexp.MustCompile(`\beval\s+[\w(]`)
 // fetched is the command that brought the text which s runs; nil if none did.
 func fetched(s *command.Simple) *command.Simple {
 	inputs := s.Stdin
-	p := program.Parse(program.SpecOf(s.Name), s.Argv, true)
+	var p program.Parsed
+	text := s.Name == "eval" || s.Name == "." || s.Name == "source"
 	switch {
-	case s.Name == "eval" || s.Name == "." || s.Name == "source":
-		if !hasAny(s.Line(), "$()", "/dev/fd/p") {
-			return nil
-		}
-		inputs = s.From
-	case s.Class() != program.Shell && s.Class() != program.Interpreter:
+	case text && !hasAny(s.Line(), "$()", "/dev/fd/p"), !text && s.Class() != program.Shell && s.Class() != program.Interpreter:
 		return nil
+	case !text:
+		p = program.Parse(program.SpecOf(s.Name), s.Argv, true)
+	}
+	switch {
+	case text:
+		inputs = s.From
 	case p.Has("c") && s.Class() == program.Shell:
 		if len(p.Rest) == 0 || !strings.Contains(p.Rest[0], "$()") || len(strings.TrimSpace(p.Rest[0])) > 3 && !strings.HasPrefix(p.Rest[0], "$()") || s.Parent != nil && s.Parent.Name == "xargs" {
 			return nil

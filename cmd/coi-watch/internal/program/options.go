@@ -42,8 +42,19 @@ func (p Parsed) Values(names ...string) []string {
 // Parse reads argv (argv[0] is the program) by the spec. With stop, the first
 // operand ends the options, as wrappers such as sudo and env do.
 func Parse(s Spec, argv []string, stop bool) Parsed {
-	p := Parsed{Opts: map[string][]string{}, At: len(argv)}
-	add := func(k, v string) { p.Opts[k] = append(p.Opts[k], v) }
+	p := Parsed{At: len(argv)}
+	var values []string // of all options, mostly one each
+	add := func(k, v string) {
+		if p.Opts == nil {
+			p.Opts, values = map[string][]string{}, make([]string, 0, len(argv))
+		}
+		if len(p.Opts[k]) > 0 {
+			p.Opts[k] = append(p.Opts[k], v)
+			return
+		}
+		values = append(values, v)
+		p.Opts[k] = values[len(values)-1 : len(values) : len(values)]
+	}
 	for i := 1; i < len(argv); i++ {
 		a := argv[i]
 		switch {

@@ -134,7 +134,7 @@ func (m *Images) lookLive(im *image, ino uint64, ctime int64, live func() (*os.F
 		return true
 	}
 	h := sha256.New()
-	if _, err := io.Copy(h, io.LimitReader(f, MaxImage)); err != nil {
+	if _, err := io.Copy(h, io.LimitReader(inside.Yielding(f), MaxImage)); err != nil {
 		return false
 	}
 	im.sha = hex.EncodeToString(h.Sum(nil))

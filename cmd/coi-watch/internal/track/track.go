@@ -90,6 +90,9 @@ type Tracker struct {
 	hot    int64 // mono since which it does
 	out    int64 // mono of the last connection to outside
 	denied int   // refusals of sudo and su within a minute
+
+	last event.Event // what the view that Apply returned last is about
+	memo memo        // of that view
 }
 
 type sample struct {
@@ -110,7 +113,8 @@ func (t *Tracker) Apply(ev event.Event) View {
 	if ev.Mono > t.now {
 		t.now = ev.Mono
 	}
-	v := View{t: t, ev: ev, memo: &memo{}}
+	t.last, t.memo = ev, memo{}
+	v := View{t: t, ev: &t.last, memo: &t.memo}
 	switch ev.Type {
 	case event.Exec:
 		v.cmd = t.exec(ev)
@@ -397,7 +401,7 @@ func (t *Tracker) Now() int64 { return t.now }
 
 // Marks are the marks of one kind of the tree of a process, of the last 120 s.
 func (t *Tracker) Marks(pid int, kind string) []Mark {
-	return View{t: t, ev: event.Event{PID: pid}}.Recent(kind)
+	return View{t: t, ev: &event.Event{PID: pid}}.Recent(kind)
 }
 
 // ClassOf is the class of a process, or that of the name of its program.

@@ -15,7 +15,7 @@ import (
 // View is what a detector may look at. It is valid until the next Apply.
 type View struct {
 	t        *Tracker
-	ev       event.Event
+	ev       *event.Event
 	cmd      *command.Command
 	verdicts []wiring.Verdict
 	memo     *memo

@@ -6,10 +6,20 @@
  * refused by some kernels that have BTF. */
 #include "kernel.h"
 
+enum { AF_UNIX = 1 };
 enum { EXEC = 1, FORK, EXIT, CONNECT, SEND, LISTEN, ACCEPT, SYSCALL };
 enum { ARGV_MAX = 4096, FILE_MAX = 512, INTERP_MAX = 256, NAME_MAX = 64, PATH_MAX = 256, SLOTS = 256, LEVELS = 6 };
 enum { EXECS, TREE, OTHER, BUDGETS };                /* budgets of one container */
 enum { RATE_NS = 50000, BURST_NS = 2000000000 };     /* 20,000 a second, 40,000 at once */
+
+/* How soon a record is to be read. Waking the reader costs many times what a
+ * record does, so most records wait for the next that is worth a wake-up, or
+ * for the reader, which looks by itself for a while after each time it was
+ * woken. LATER waits for either; SOON wakes the reader unless this container
+ * just did; NOW always does. BATCH of any kind wake it too. */
+enum { LATER, SOON, NOW };
+enum { GATHER_NS = 4000000, BATCH = 64 };
+enum { RB_NO_WAKEUP = 1, RB_FORCE_WAKEUP = 2 };
 
 struct slot {
 	u64 seq;
@@ -17,6 +27,8 @@ struct slot {
 	u64 over;                /* lost: budget */
 	u64 full;                /* lost: ring */
 	u64 forks;               /* seen, whether told or not */
+	u64 woke;                /* when the reader was last woken for it */
+	u64 held;                /* records since */
 };
 
 struct head {
@@ -162,10 +174,23 @@ INLINE void fill(struct head *h, u16 kind, u32 id, struct slot *s, struct task_s
 	h->nspid = nspid_of(t);
 }
 
-INLINE void emit(struct slot *s, void *event, u64 size)
+INLINE void emit(struct slot *s, struct head *h, u64 size, int urgency)
 {
-	if (ringbuf_output(&events, event, size, 0))
+	u64 held = __sync_fetch_and_add(&s->held, 1), flags = RB_NO_WAKEUP;
+	if (urgency == NOW || held >= BATCH - 1 || (urgency == SOON && h->mono - s->woke >= GATHER_NS)) {
+		s->woke = h->mono;
+		s->held = 0;
+		flags = RB_FORCE_WAKEUP;
+	}
+	if (ringbuf_output(&events, h, size, flags))
 		__sync_fetch_and_add(&s->full, 1);
+}
+
+/* on_network reports standard descriptors that are sockets to somewhere: what
+ * runs so may have a master elsewhere. */
+INLINE int on_network(struct exec_event *e)
+{
+	return e->fd[0].sock.family > AF_UNIX || e->fd[1].sock.family > AF_UNIX || e->fd[2].sock.family > AF_UNIX;
 }
 
 INLINE void endpoint_of(struct endpoint *e, struct sock *sk)
@@ -340,7 +365,7 @@ int on_exec(u64 *ctx)
 	if (size > sizeof(*e))
 		size = sizeof(*e);
 	e->h.size = size;
-	emit(s, e, size);
+	emit(s, &e->h, size, on_network(e) ? NOW : SOON);
 	return 0;
 }
 
@@ -370,7 +395,7 @@ int on_fork(u64 *ctx)
 	e.child = tgid;
 	FIELD(e.child_start, child, start_boottime);
 	e.child_nspid = nspid_of(child);
-	emit(s, &e, sizeof(e));
+	emit(s, &e.h, sizeof(e), LATER);
 	return 0;
 }
 
@@ -403,7 +428,7 @@ int on_exit(u64 *ctx)
 		FIELD(dead, sig, ioac.wchar);
 		e.wchar += dead;
 	}
-	emit(s, &e, sizeof(e));
+	emit(s, &e.h, sizeof(e), LATER);
 	return 0;
 }
 
@@ -427,7 +452,7 @@ INLINE int sock_addr(struct bpf_sock_addr *ctx, u16 kind)
 		u32 a = ctx->user_ip4;
 		__builtin_memcpy(e.e.raddr, &a, 4);
 	}
-	return emit(s, &e, sizeof(e)), 1;
+	return emit(s, &e.h, sizeof(e), SOON), 1;
 }
 
 INLINE int sock_addr6(struct bpf_sock_addr *ctx, u16 kind)
@@ -451,7 +476,7 @@ INLINE int sock_addr6(struct bpf_sock_addr *ctx, u16 kind)
 	__builtin_memcpy(e.e.raddr + 4, &b, 4);
 	__builtin_memcpy(e.e.raddr + 8, &c, 4);
 	__builtin_memcpy(e.e.raddr + 12, &d, 4);
-	return emit(s, &e, sizeof(e)), 1;
+	return emit(s, &e.h, sizeof(e), SOON), 1;
 }
 
 SEC("cgroup/connect4") int on_connect4(struct bpf_sock_addr *ctx) { return sock_addr(ctx, CONNECT); }
@@ -521,7 +546,7 @@ int on_state(u64 *ctx)
 	}
 	e.h.size = sizeof(e);
 	endpoint_of(&e.e, sk);
-	emit(s, &e, sizeof(e));
+	emit(s, &e.h, sizeof(e), SOON);
 	return 0;
 }
 
@@ -608,7 +633,7 @@ int on_syscall(u64 *ctx)
 		read_user_str(e->path2, PATH_MAX, (void *)e->arg[1]);
 	if (what & FOURTH_PATH)
 		read_user_str(e->path, PATH_MAX, (void *)e->arg[3]);
-	emit(s, e, sizeof(*e));
+	emit(s, &e->h, sizeof(*e), NOW);
 	return 0;
 }
 
