@@ -40,6 +40,7 @@ type Trail struct {
 type writer struct {
 	in      chan *audit.Record // pointers: an empty queue of records would be large
 	red     *redact.Redactor
+	days    int // how long parts are kept
 	missed  int
 	pending sync.WaitGroup
 }
@@ -50,7 +51,8 @@ func New(h home.Home, log io.Writer) *Trail {
 }
 
 // Watch begins the trail of a container, or takes new settings: the exact
-// secrets to look for and the size of a part.
+// secrets to look for and how long parts are kept. The size of a part is that of
+// the beginning.
 func (t *Trail) Watch(w run.Watch) {
 	red, err := redact.New(t.home)
 	if err != nil {
@@ -60,7 +62,7 @@ func (t *Trail) Watch(w run.Watch) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if old := t.each[w.Container]; old != nil {
-		old.red = red
+		old.red, old.days = red, w.Settings.AuditRetentionDays
 		return
 	}
 	a, err := audit.Open(t.home, w.Container, audit.Options{
@@ -75,24 +77,38 @@ func (t *Trail) Watch(w run.Watch) {
 		t.logf("%v", err)
 		return
 	}
-	wr := &writer{in: make(chan *audit.Record, Queue), red: red}
+	wr := &writer{in: make(chan *audit.Record, Queue), red: red, days: w.Settings.AuditRetentionDays}
 	t.each[w.Container] = wr
 	session, err := logs.Open(t.home.Logs(), w.Container, red)
 	if err != nil {
 		t.logf("%s: session log: %v", w.Container, err) // it is tried again with each message
 	}
-	go func() {
-		for r := range wr.in {
+	go t.write(w.Container, wr, a, session)
+}
+
+// write takes the records of a container to its trail until it is dropped.
+func (t *Trail) write(container string, wr *writer, a *audit.Appender, session *logs.Log) {
+	defer session.Close()
+	defer func() { _ = a.Close() }()
+	old := time.NewTicker(pruneEvery)
+	defer old.Stop()
+	t.prune(wr, a)
+	for {
+		select {
+		case r, ok := <-wr.in:
+			if !ok {
+				return
+			}
 			if _, err := a.Append(*r); err != nil {
-				t.logf("%s: %v", w.Container, err)
+				t.logf("%s: %v", container, err)
 				session.Error(logs.Security, "a record is not in the audit trail: %s", err.Error())
 			}
 			tell(session, *r)
 			wr.pending.Done()
+		case <-old.C:
+			t.prune(wr, a)
 		}
-		_ = a.Close()
-		session.Close()
-	}()
+	}
 }
 
 // tell writes what a person should know into the session's log: what was found

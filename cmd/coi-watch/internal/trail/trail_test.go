@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/code-on-incus/coi/pkg/audit"
 	"github.com/code-on-incus/coi/pkg/coi"
@@ -49,6 +50,61 @@ func TestSessionLog(t *testing.T) {
 	}
 	if strings.ContainsRune(out+errs, 0x1b) {
 		t.Errorf("control characters of a container: %q", out)
+	}
+}
+
+// T-A-05, audit-and-logs §4: parts that are older than the session keeps them go,
+// and say so; trails of containers that are gone go as a whole.
+func TestOldTrailsGo(t *testing.T) {
+	h := home.Home{Dir: t.TempDir(), UID: os.Geteuid()}
+	const own, gone, recent, stopped = "coi-aaaaaaaa-1", "coi-bbbbbbbb-1", "coi-cccccccc-1", "coi-dddddddd-1"
+	past := time.Now().AddDate(0, 0, -31)
+	for _, name := range []string{own, gone, recent, stopped} {
+		a, err := audit.Open(h, name, audit.Options{Source: audit.SourceWatch, MaxSize: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if _, err := a.Append(audit.Record{Type: audit.TypeAudit, Level: coi.Info, Category: audit.CategoryLifecycle, Rule: "life.watched", Action: audit.Logged, Title: "x"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := a.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, _ := filepath.Glob(h.Audit("*"))
+	for _, p := range files {
+		if !strings.HasPrefix(filepath.Base(p), recent) {
+			if err := os.Chtimes(p, past, past); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := run.Write(h.Run(stopped+run.SessionFile), run.Session{Container: stopped}); err != nil {
+		t.Fatal(err)
+	}
+	parts, err := audit.Parts(h, own)
+	if err != nil || len(parts) == 0 {
+		t.Fatalf("parts %v, %v; want old ones", parts, err)
+	}
+	tr := New(h, testWriter{t})
+	tr.Watch(run.Watch{Container: own, Settings: run.WatchSettings{AuditRetentionDays: 30, AuditMaxSizeMB: 64}})
+	tr.Put(own, audit.Record{Type: audit.TypeAudit, Level: coi.Info, Category: audit.CategoryLifecycle, Rule: "life.watched", Action: audit.Logged, Title: "y"})
+	tr.Close()
+	for _, p := range parts {
+		if _, err := os.Lstat(p.Path); !os.IsNotExist(err) {
+			t.Errorf("%s: %v; want it gone", p.Name, err)
+		}
+	}
+	if b, err := os.ReadFile(h.Audit(own + ".jsonl")); err != nil || !strings.Contains(string(b), `"chain.pruned"`) {
+		t.Errorf("%s, %v; want it to say what was pruned", b, err)
+	}
+	for name, want := range map[string]bool{gone: false, recent: true, stopped: true} {
+		left, _ := filepath.Glob(h.Audit(name + ".jsonl"))
+		if (len(left) > 0) != want {
+			t.Errorf("trail of %s: %v; want there: %t", name, left, want)
+		}
 	}
 }
 
