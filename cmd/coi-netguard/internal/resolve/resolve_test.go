@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,10 +57,14 @@ func newGuard(mode string) *guard {
 	return &guard{opened: map[string][]netip.Addr{}, view: &resolve.View{Policy: &policy.Policy{Container: "c", Mode: mode, BlockPrivate: true, BlockMetadata: true, Refresh: 30}, Facts: &policy.Facts{}}}
 }
 
+// servers counts loopback addresses: a server that ends may hold its own for a moment.
+var servers atomic.Int32
+
 // upstream serves on a loopback address of its own, port 53.
 func upstream(t *testing.T, handle func(w dns.ResponseWriter, m *dns.Msg)) *resolve.Upstream {
 	t.Helper()
-	const addr = "127.0.53.53:53"
+	host := fmt.Sprintf("127.0.53.%d", servers.Add(1))
+	addr := host + ":53"
 	pc, err := net.ListenPacket("udp", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +81,7 @@ func upstream(t *testing.T, handle func(w dns.ResponseWriter, m *dns.Msg)) *reso
 		t.Cleanup(func() { _ = s.Shutdown() })
 	}
 	conf := filepath.Join(t.TempDir(), "resolv.conf")
-	if err := os.WriteFile(conf, []byte("nameserver 127.0.53.53\n"), 0o600); err != nil {
+	if err := os.WriteFile(conf, []byte("nameserver "+host+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return resolve.NewUpstream(conf)
