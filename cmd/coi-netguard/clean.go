@@ -38,6 +38,14 @@ func (c *cleanCmd) Run(x *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, alive := client.Daemon(h); !alive {
+		// A dead guard may have left rules of which no other file tells any more.
+		leased, err := client.Leased(h)
+		if err != nil {
+			return err
+		}
+		specs = slices.Compact(slices.Sorted(slices.Values(append(specs, leased...))))
+	}
 	orphans := slices.DeleteFunc(specs, func(n string) bool { return slices.Contains(have, n) })
 	for _, n := range orphans {
 		_, _ = fmt.Fprintln(x.Stdout, cli.Escape(n))

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/code-on-incus/coi/pkg/run"
 
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/guard"
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/lease"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/policy"
 )
 
@@ -63,6 +65,16 @@ func All(h home.Home) ([]string, error) {
 	names, err := run.Names(h.Run(), run.NetFile)
 	slices.Sort(names)
 	return names, err
+}
+
+// Leased are the containers that hold an address, sorted.
+func Leased(h home.Home) ([]string, error) {
+	var pool lease.Pool
+	err := run.Read(h.Run(run.NetguardPoolFile), &pool)
+	if home.Missing(err) {
+		return nil, nil
+	}
+	return slices.Sorted(maps.Keys(pool.Leases)), err
 }
 
 // Daemon reads the state of the daemon; alive tells whether it runs.
