@@ -234,10 +234,36 @@ func (s *Supervisor) stop(ctx context.Context, inst incus.Instance, next ending)
 	}
 	limited, cancel := context.WithTimeout(ctx, stopTime+s.grace(next))
 	defer cancel()
-	if err := waitGone(limited, gone); err != nil {
+	if err := s.awaitDeath(limited, gone, inst); err != nil {
 		return nil, fmt.Errorf("its processes do not die: %w", err)
 	}
 	return done, nil
+}
+
+// frostEvery is how often it is looked whether a container that is to stop was
+// frozen meanwhile.
+const frostEvery = 250 * time.Millisecond
+
+// awaitDeath waits for the end of init. What ran on after the thaw may be found
+// hostile and be frozen once more, and in a freezer of version 1 nothing dies.
+func (s *Supervisor) awaitDeath(ctx context.Context, gone <-chan struct{}, inst incus.Instance) error {
+	look := time.NewTicker(frostEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-gone:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-look.C:
+			if !thaw.Frozen(inst) {
+				continue
+			}
+			if err := thaw.Container(ctx, s.Home, s.door, inst); err != nil {
+				s.Log.Error("session", "frozen while it stops: %s", err.Error())
+			}
+		}
+	}
 }
 
 // gently reports whether something inside may want to be written down.

@@ -1,7 +1,6 @@
 package supervise
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -75,14 +74,4 @@ func (p *Process) Listens() bool {
 		}
 	}
 	return cares&(1<<(sigHalt-1)|1<<(sigPower-1)) != 0
-}
-
-// waitGone waits for a channel of Gone or the end of the context.
-func waitGone(ctx context.Context, gone <-chan struct{}) error {
-	select {
-	case <-gone:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
