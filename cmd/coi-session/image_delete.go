@@ -56,21 +56,21 @@ func (d *imageDeleteCmd) Run(c *cli.Context) error {
 	return image.Forget(h, d.Alias)
 }
 
-// usersOf are the configuration in force and the profiles whose sessions start
-// from an image. A profile that cannot be read starts none.
+// usersOf is the configuration in force, or else the profiles, whose sessions
+// start from an image. A profile that cannot be read starts none.
 func usersOf(c *cli.Context, h home.Home, cfg *config.Config, alias string) []string {
-	var users []string
 	if cfg.Container.Image == alias {
-		users = append(users, "sessions here")
+		return []string{"sessions here"}
 	}
 	o := config.Options{Home: h, Getenv: c.Getenv, Environ: os.Environ(), Workspace: "."}
 	profiles, err := config.OpenProfiles(o)
 	if err != nil {
-		return users
+		return nil
 	}
+	var users []string
 	for _, p := range profiles.Refs() {
 		o.Profile = p.Name
-		if of, err := config.Load(o); err == nil && of.Container.Image == alias && cfg.Container.Image != alias {
+		if of, err := config.Load(o); err == nil && of.Container.Image == alias {
 			users = append(users, "sessions of profile "+p.Name)
 		}
 	}

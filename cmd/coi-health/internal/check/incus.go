@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -103,13 +104,14 @@ func mappable(f *facts.Facts, uid, gid int) Result {
 	}
 	var missing []string
 	for file, id := range map[string]int{"/etc/subuid": uid, "/etc/subgid": gid} {
-		if !allows(f.Read(file), id) {
+		all := spans(f.Read(file))
+		if !allows(all, id) {
 			missing = append(missing, file)
 		}
-		if a, b := overlap(f.Read(file)); a != "" {
+		if a, b := overlap(all); a != "" {
 			return failed(file+": the ranges "+a+" and "+b+" overlap", "edit "+file+", then restart Incus")
 		}
-		if line := inside(f.Read(file), id); line != "" {
+		if line := inside(all, id); line != "" {
 			return failed(fmt.Sprintf("%s: your id %d lies in the range %s, which containers get: one of them could be you", file, id, line),
 				"give root another range in "+file+", then restart Incus")
 		}
@@ -130,25 +132,14 @@ func mappable(f *facts.Facts, uid, gid int) Result {
 		remedy(Remedy{Why: "files of the workspace keep their owner inside", Command: command, Root: true})
 }
 
-// allows reports whether a subid file lets root map id.
-func allows(text string, id int) bool {
-	for line := range strings.Lines(text) {
-		parts := strings.Split(strings.TrimSpace(line), ":")
-		if len(parts) != 3 || parts[0] != "root" && parts[0] != "0" {
-			continue
-		}
-		start, err1 := strconv.Atoi(parts[1])
-		count, err2 := strconv.Atoi(parts[2])
-		if err1 == nil && err2 == nil && id >= start && id < start+count {
-			return true
-		}
-	}
-	return false
+// span is a line of a subid file: ids that an owner may give to containers.
+type span struct {
+	line, owner string
+	start, end  int // both are in it
 }
 
-// inside finds the range of containers that an id lies in; a range of one id is
-// for a workspace.
-func inside(text string, id int) string {
+// spans reads a subid file, subuid(5). Lines that are none are left out.
+func spans(text string) (all []span) {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		parts := strings.Split(line, ":")
@@ -157,39 +148,40 @@ func inside(text string, id int) string {
 		}
 		start, err1 := strconv.Atoi(parts[1])
 		count, err2 := strconv.Atoi(parts[2])
-		if err1 == nil && err2 == nil && count > 1 && id >= start && id < start+count {
-			return line
+		if err1 == nil && err2 == nil && count >= 1 {
+			all = append(all, span{line, parts[0], start, start + count - 1})
+		}
+	}
+	return all
+}
+
+func (s span) holds(id int) bool { return id >= s.start && id <= s.end }
+
+// allows reports whether root may map id.
+func allows(all []span, id int) bool {
+	return slices.ContainsFunc(all, func(s span) bool { return (s.owner == "root" || s.owner == "0") && s.holds(id) })
+}
+
+// inside finds the range of containers that an id lies in; a range of one id is
+// for a workspace.
+func inside(all []span, id int) string {
+	for _, s := range all {
+		if s.end > s.start && s.holds(id) {
+			return s.line
 		}
 	}
 	return ""
 }
 
-// overlap finds two ranges of containers that share ids with different owners.
-// The single ids that root may map for a workspace lie in nobody's range.
-func overlap(text string) (a, b string) {
-	type span struct {
-		line       string
-		owner      string
-		start, end int
-	}
-	var all []span
-	for line := range strings.Lines(text) {
-		parts := strings.Split(strings.TrimSpace(line), ":")
-		if len(parts) != 3 {
-			continue
-		}
-		start, err1 := strconv.Atoi(parts[1])
-		count, err2 := strconv.Atoi(parts[2])
-		if err1 != nil || err2 != nil || count < 1 {
-			continue
-		}
-		one := span{strings.TrimSpace(line), parts[0], start, start + count - 1}
-		for _, o := range all {
+// overlap finds two ranges of containers of one owner that share ids. The single
+// ids that root may map for a workspace lie in nobody's range.
+func overlap(all []span) (a, b string) {
+	for i, one := range all {
+		for _, o := range all[:i] {
 			if one.owner == o.owner && one.start <= o.end && o.start <= one.end && one.line != o.line {
 				return o.line, one.line
 			}
 		}
-		all = append(all, one)
 	}
 	return "", ""
 }

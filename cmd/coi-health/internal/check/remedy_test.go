@@ -62,7 +62,7 @@ func TestOverlappingRanges(t *testing.T) {
 	for text, want := range map[string]bool{
 		"root:1000000:65536\nroot:1050000:10\n": true, "root:1000000:1000000000\nroot:1000:1\n": false, "root:1000000:10\nroot:1000000:10\n": false, "x\nroot:a:b\n": false,
 	} {
-		if a, _ := overlap(text); (a != "") != want {
+		if a, _ := overlap(spans(text)); (a != "") != want {
 			t.Errorf("overlap(%q) = %q; want %v", text, a, want)
 		}
 	}

@@ -20,15 +20,11 @@ func filtered(s *Simple) (value, bool) {
 	p := s.Parsed()
 	switch s.Name {
 	case "sed":
-		script := strings.Join(p.Values("e", "expression"), "\n")
-		rest := p.Rest
-		if script == "" && len(rest) > 0 {
-			script, rest = rest[0], rest[1:]
-		}
-		if len(rest) > 0 || p.Has("n", "i") {
+		scripts, files := sedScripts(p)
+		if len(files) > 0 || p.Has("n", "i") {
 			return out, false
 		}
-		m := plainSubst.FindStringSubmatch(script)
+		m := plainSubst.FindStringSubmatch(strings.Join(scripts, "\n"))
 		if m == nil || strings.ContainsAny(m[2]+m[3], `\.*[]^$&`) || m[2] == "" {
 			return out, false
 		}
@@ -63,13 +59,17 @@ func filtered(s *Simple) (value, bool) {
 // usual delimiters are written out.
 var plainSubst = regexp.MustCompile(`^s([/|#,])([^/|#,]*)[/|#,]([^/|#,]*)[/|#,](g?)$`)
 
+// sedScripts are the scripts of a sed command, and the files that follow.
+func sedScripts(p program.Parsed) (scripts, files []string) {
+	if scripts = p.Values("e", "expression"); len(scripts) == 0 && len(p.Rest) > 0 {
+		return p.Rest[:1], p.Rest[1:]
+	}
+	return scripts, p.Rest
+}
+
 // sedRuns are the commands that a sed script starts by its e command.
 func sedRuns(s *Simple) []string {
-	p := s.Parsed()
-	scripts := p.Values("e", "expression")
-	if len(scripts) == 0 && len(p.Rest) > 0 {
-		scripts = p.Rest[:1]
-	}
+	scripts, _ := sedScripts(s.Parsed())
 	var out []string
 	for _, t := range scripts {
 		for _, m := range sedExec.FindAllStringSubmatch(t, 8) {
@@ -87,7 +87,7 @@ var runsValue = map[string][]string{
 	"GIT_SSH_COMMAND": {"git"}, "GIT_SSH": {"git"}, "GIT_PAGER": {"git"}, "GIT_EDITOR": {"git"}, "GIT_SEQUENCE_EDITOR": {"git"}, "GIT_EXTERNAL_DIFF": {"git"}, "GIT_ASKPASS": {"git"}, "GIT_PROXY_COMMAND": {"git"},
 	"PAGER": {"git", "man", "psql", "mysql", "systemctl", "journalctl", "aws", "gh"}, "MANPAGER": {"man"}, "SYSTEMD_PAGER": {"systemctl", "journalctl"}, "BROWSER": {"man", "git", "gh", "xdg-open"},
 	"EDITOR": {"git", "crontab", "sudo", "visudo", "systemctl", "gh", "kubectl", "less"}, "VISUAL": {"git", "crontab", "sudo", "visudo", "less"}, "SUDO_EDITOR": {"sudo", "sudoedit"}, "SUDO_ASKPASS": {"sudo"}, "SSH_ASKPASS": {"ssh", "git", "ssh-add"},
-	"LESSOPEN": {"less", "man", "git"}, "LESSCLOSE": {"less"}, "RSYNC_RSH": {"rsync"}, "CVS_RSH": {"cvs"}, "TAR_OPTIONS": {}, "PROMPT_COMMAND": nil, "MAKE_SHELL": {"make"},
+	"LESSOPEN": {"less", "man", "git"}, "LESSCLOSE": {"less"}, "RSYNC_RSH": {"rsync"}, "CVS_RSH": {"cvs"}, "PROMPT_COMMAND": nil, "MAKE_SHELL": {"make"},
 }
 
 // environment follows the assignments in front of a command whose value the

@@ -32,8 +32,9 @@ type Trail struct {
 	home home.Home
 	log  io.Writer
 
-	mu   sync.Mutex
-	each map[string]*writer
+	mu     sync.Mutex
+	each   map[string]*writer
+	looked time.Time // when it was last looked for trails of containers that are gone
 }
 
 // writer is the trail of one container.
