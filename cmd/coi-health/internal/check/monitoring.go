@@ -272,14 +272,24 @@ type limit struct {
 
 // limits are the thresholds above which something is found, and what coi ships.
 func limits(have config.Monitoring) []limit {
-	return []limit{
-		{"file_read_threshold_mb", have.FileReadThresholdMB, 50},
-		{"file_read_rate_mb_per_sec", have.FileReadRateMBPerSec, 10},
-		{"process_count_threshold", float64(have.ProcessCountThreshold), 1000},
-		{"process_spawn_rate_threshold", float64(have.ProcessSpawnRateThreshold), 300},
-		{"upload_warn_mb", float64(have.UploadWarnMB), 100},
-		{"upload_high_mb", float64(have.UploadHighMB), 1024},
+	all := []limit{
+		{key: "file_read_threshold_mb", have: have.FileReadThresholdMB},
+		{key: "file_read_rate_mb_per_sec", have: have.FileReadRateMBPerSec},
+		{key: "process_count_threshold", have: float64(have.ProcessCountThreshold)},
+		{key: "process_spawn_rate_threshold", have: float64(have.ProcessSpawnRateThreshold)},
+		{key: "upload_warn_mb", have: float64(have.UploadWarnMB)},
+		{key: "upload_high_mb", have: float64(have.UploadHighMB)},
 	}
+	for i := range all {
+		row, _ := config.Lookup("monitoring." + all[i].key)
+		switch d := row.Default.(type) {
+		case float64:
+			all[i].shipped = d
+		case int64:
+			all[i].shipped = float64(d)
+		}
+	}
+	return all
 }
 
 func frozen(f *facts.Facts) Result {
