@@ -55,12 +55,15 @@ func OpenAbs(name string, flags uint64) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// openat2 retries what the kernel asks to be retried: EAGAIN comes when a
-// rename elsewhere raced with a resolution that must stay beneath.
+// openat2 tries again what a rename spoiled. EAGAIN comes when one elsewhere
+// raced with a resolution that must stay beneath. EXDEV comes when what was
+// found has been moved out of the tree before the resolution ended
+// (complete_walk in fs/namei.c); without links and ".." nothing else leads out.
 func openat2(dirfd int, name string, how *unix.OpenHow) (int, error) {
 	for i := 0; ; i++ {
 		fd, err := unix.Openat2(dirfd, name, how)
-		if (errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR)) && i < 100 {
+		moved := errors.Is(err, unix.EXDEV) && how.Resolve&unix.RESOLVE_NO_XDEV == 0
+		if (moved || errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR)) && i < 100 {
 			continue
 		}
 		return fd, err

@@ -150,6 +150,8 @@ func tree(from *beneath.Root, rel string, to *beneath.Root, under string) error 
 			return err
 		case st.Mode.IsDir():
 			dirs = append(dirs, made{target, st})
+		case e.Type.IsDir(): // was one when its name was read; nothing can be put below its copy
+			return beneath.ErrSkip
 		}
 		return nil
 	}, func(rel string, err error) {
