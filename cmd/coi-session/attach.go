@@ -63,7 +63,7 @@ func (a *attachCmd) Run(c *cli.Context) error {
 	case err != nil && c.Err() != nil:
 		return nil
 	case err != nil:
-		return err
+		return silent(inst.Name, err)
 	case a.Bash:
 		if code == 0 || code == 130 || code == 137 || code == 143 {
 			return nil
@@ -137,6 +137,15 @@ type insider struct {
 	uid             int
 }
 
+// silent says what to do with a container in which Incus starts nothing.
+func silent(container string, err error) error {
+	if !errors.Is(err, incus.ErrSilent) {
+		return err
+	}
+	return cli.Fail(coi.ExitFailed, "%w (it happens when Incus is started again while a container works; what runs inside goes on)", err).
+		Hint("coi shutdown %s saves the conversation, coi shell --resume goes on with it", container)
+}
+
 // codeUser asks a container who its code user is.
 func (d *desk) codeUser(inst incus.Instance) (insider, error) {
 	u := insider{name: "root", home: "/root", cwd: "/"}
@@ -155,7 +164,7 @@ func (d *desk) codeUser(inst incus.Instance) (insider, error) {
 	defer stop()
 	out, _, code, err := d.door.Output(ctx, inst.Name, incus.Exec{Argv: []string{"getent", "passwd", want}}, 4096)
 	if err != nil {
-		return u, fmt.Errorf("ask %s for its user: %w", inst.Name, err)
+		return u, silent(inst.Name, fmt.Errorf("ask %s for its user: %w", inst.Name, err))
 	}
 	if p, ok := launch.ParseUser(strings.TrimSpace(string(out))); code == 0 && ok {
 		u.name, u.home, u.uid = p.Name, p.Home, p.UID

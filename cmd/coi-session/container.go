@@ -182,7 +182,7 @@ func (x *containerExec) Run(c *cli.Context, p *containerCmd) error {
 		code, err = d.door.Exec(ctx, inst.Name, e)
 	}
 	if err != nil {
-		return fmt.Errorf("exec in %s: %w", inst.Name, err)
+		return silent(inst.Name, fmt.Errorf("exec in %s: %w", inst.Name, err))
 	}
 	if code != 0 {
 		return cli.Exit(code)
@@ -193,7 +193,7 @@ func (x *containerExec) Run(c *cli.Context, p *containerCmd) error {
 func (x *containerExec) capture(c *cli.Context, d *desk, inst incus.Instance, e incus.Exec) error {
 	out, errs, code, err := d.door.Output(c, inst.Name, e, maxCapture)
 	if err != nil {
-		return fmt.Errorf("exec in %s: %w", inst.Name, err)
+		return silent(inst.Name, fmt.Errorf("exec in %s: %w", inst.Name, err))
 	}
 	if x.Format == "raw" {
 		if _, err := c.Stdout.Write(out); err != nil {

@@ -202,7 +202,7 @@ func (c *chaos) talk(i int, name string) {
 	line := fmt.Sprintf("mkdir -p ~/.claude; echo talk > ~/.claude/talk-%d.jsonl && sync ~/.claude/talk-%d.jsonl && touch talked-%d; exit", i, i, i)
 	_ = house.Eventually(c.ctx, time.Minute, func() error {
 		r := c.do(c.dir, "tmux", "send", name, line)
-		if r.Code == 0 || r.Code == 4 || strings.Contains(r.Stderr, "not running") || strings.Contains(r.Stderr, "no tmux session") {
+		if r.Code == 0 || r.Code == 4 || strings.Contains(r.Stderr, "not running") || strings.Contains(r.Stderr, "no tmux session") || strings.Contains(r.Stderr, "coi shutdown") {
 			return nil
 		}
 		c.incusBack()
@@ -224,7 +224,11 @@ func (c *chaos) over(name string) {
 			}
 			// A tool that was not told to end goes on: the kill took the command
 			// that would have told it.
-			if r := c.do(c.dir, "tmux", "send", n, "exit"); r.Code != 0 {
+			r := c.do(c.dir, "tmux", "send", n, "exit")
+			if strings.Contains(r.Stderr, "coi shutdown") {
+				r = c.do(c.dir, "shutdown", n) // as the hint says
+			}
+			if r.Code != 0 {
 				return fmt.Errorf("%s", r)
 			}
 			return fmt.Errorf("container %s is left", n)
@@ -250,6 +254,80 @@ func (c *chaos) again() {
 	if err != nil {
 		the.Tell(c.t, c.guard)
 		c.t.Error(err)
+	}
+}
+
+// Where the container made an intercepted system call while Incus was away,
+// Incus can start nothing in it any more, until the next such call. coi has it
+// made: the session goes on as if nothing had been. Where nobody in the
+// container makes it, every command says in time what to do, the end of the
+// tool is noticed, and the conversation is saved.
+//
+// session §6.
+func TestIncusAwayWhileACallWaits(t *testing.T) {
+	c := &chaos{t: t, ctx: t.Context(), dir: workspace(t), talked: map[string]bool{}}
+	t.Cleanup(c.incusBack)
+	name := strings.TrimSpace(must(t, c.dir, "shell", "--background", "--debug").Stdout)
+	do := func(args ...string) house.Result { return c.do(c.dir, args...) }
+	// Such a call is made now and then, and not after one has failed until the
+	// file "again" is there; with "leave" the tool ends.
+	call := "sudo python3 -c 'import os; os.setxattr(\"/root/mark\", \"trusted.overlay.opaque\", b\"y\")' 2>/dev/null"
+	line := "mkdir -p ~/.claude; echo talk > ~/.claude/talk.jsonl; sudo touch /root/mark; " +
+		"while [ ! -e leave ]; do if " + call + "; then touch made; else " + call + "; touch failed; until [ -e again -o -e leave ]; do sleep 0.05; done; fi; sleep 0.05; done; exit 7"
+	must(t, c.dir, "tmux", "send", name, line)
+	at := func(file string) string { return filepath.Join(c.dir, file) }
+	there := func(file string) {
+		t.Helper()
+		if err := house.Eventually(c.ctx, time.Minute, func() error { _, err := os.Stat(at(file)); return err }); err != nil {
+			the.Tell(t, name)
+			t.Fatal(err)
+		}
+	}
+	away := func() {
+		t.Helper()
+		_, _ = os.Remove(at("made")), os.Remove(at("failed"))
+		there("made")
+		pid, _ := incusd()
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		there("failed")
+		c.incusBack()
+		if out, err := exec.Command("incus", "exec", name, "--", "true").CombinedOutput(); err == nil || !strings.Contains(string(out), "Failed to retrieve PID") {
+			t.Fatalf("incus exec: %v %s; the instrument does not work", err, out)
+		}
+	}
+	away()
+	for _, args := range [][]string{{"container", "exec", name, "--", "true"}, {"tmux", "capture", name}} {
+		if r := do(args...); r.Code != 0 {
+			t.Errorf("%s\nwant it to work", r)
+		}
+	}
+	must(t, c.dir, "container", "exec", name, "--", "systemctl", "stop", "coi-knock.path")
+	if err := os.WriteFile(at("again"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	there("made")
+	if err := os.Remove(at("again")); err != nil {
+		t.Fatal(err)
+	}
+	away()
+	for _, args := range [][]string{{"container", "exec", name, "--", "true"}, {"tmux", "send", name, "hello"}} {
+		if r := do(args...); r.Code != 1 || !strings.Contains(r.Stderr, "hint: coi shutdown "+name) {
+			t.Errorf("%s\nwant exit 1 and what to do", r)
+		}
+	}
+	if err := os.WriteFile(at("leave"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.over(name)
+	found := false
+	_ = filepath.WalkDir(the.Home.Dir, func(p string, _ fs.DirEntry, _ error) error {
+		found = found || filepath.Base(p) == "talk.jsonl" && strings.Contains(p, "/sessions-")
+		return nil
+	})
+	if !found {
+		t.Error("the conversation was not saved")
 	}
 }
 
@@ -368,7 +446,14 @@ func (c *chaos) nothingLost() {
 	if len(said) < chaosKills/5 {
 		c.t.Errorf("only %d sessions wrote anything", len(said))
 	}
-	if r := c.do(c.guardDir, "container", "exec", c.guard, "--capture", "--format", "raw", "--", "cat", "/etc/precious"); r.Stdout != "precious\n" {
+	look := []string{"container", "exec", c.guard, "--capture", "--format", "raw", "--", "cat", "/etc/precious"}
+	r := c.do(c.guardDir, look...)
+	if strings.Contains(r.Stderr, "coi shutdown") {
+		c.t.Log(c.do(c.guardDir, "shutdown", c.guard))
+		c.again()
+		r = c.do(c.guardDir, look...)
+	}
+	if r.Stdout != "precious\n" {
 		c.t.Errorf("%s\nwant what the persistent container had", r)
 	}
 }

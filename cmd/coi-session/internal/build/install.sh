@@ -57,6 +57,8 @@ user() {
 	for name in fd:fdfind bat:batcat; do
 		[ ! -x "/usr/bin/${name#*:}" ] || ln -sf "/usr/bin/${name#*:}" "/usr/local/bin/${name%:*}"
 	done
+	install -d /etc/systemd/system/sysinit.target.wants
+	ln -sf ../coi-knock.path /etc/systemd/system/sysinit.target.wants/coi-knock.path
 	for name in close stop poweroff halt shutdown reboot; do
 		ln -sf ../libexec/coi-power "/usr/local/bin/$name"
 	done

@@ -3,6 +3,8 @@ package incus
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -63,26 +65,31 @@ func (c *Control) send(m api.InstanceExecControl) error {
 // ends first the command goes on inside.
 //
 // Where system calls of the instance are intercepted, liblxc can lose a process
-// that it has started: the message with the process id and the one with the
-// seccomp descriptor come over the same socket in either order (attach.c). Incus
-// then says notStarted while the command runs on, without its streams. So a
-// command waits for its first line of input, which Incus passes on only when it
-// has the process, and a lost one ends without having run.
+// that it has started (attach.c). Incus then says notStarted while the command
+// runs on without its streams, or waits for its end and says nothing: for one
+// process when two messages come over one socket in the other order, for every
+// process when the instance made such a call while Incus was away (seccomp.c
+// gives its connection up for good). So a process first says a NUL byte, which
+// comes only if Incus has it, and a command without a terminal then waits for a
+// line of input; a lost one ends without having run. An instance that is not
+// frozen and starts nothing within answerTime is asked to make such a call by a
+// file (KnockPath), and the command is tried again; then the error wraps
+// ErrSilent.
 func (c *Client) Exec(ctx context.Context, name string, e Exec) (int, error) {
+	begin := `printf '\000'` + "\n"
 	if !e.TTY {
-		e.First = "IFS= read -r _ || exit\n" + e.First
+		begin += "IFS= read -r _ || exit\n"
 	}
-	if e.First != "" {
-		e.Argv = append([]string{"/bin/sh", "-c", e.First + `exec "$@"`, "sh"}, e.Argv...)
-	}
+	e.Argv = append([]string{"/bin/sh", "-c", begin + e.First + `exec "$@"`, "sh"}, e.Argv...)
 	input := newRewind(e.Stdin)
 	defer input.end()
+	knocked := false
 	for try := 1; ; try++ {
-		e.Stdin = input.turn()
-		if !e.TTY {
-			e.Stdin = io.MultiReader(strings.NewReader("go\n"), e.Stdin)
+		code, err := c.execAnswered(ctx, name, e, input.turn())
+		if errors.Is(err, ErrSilent) && !knocked && (!e.TTY || e.Twice) && c.knock(ctx, name) == nil {
+			knocked = true
+			continue
 		}
-		code, err := c.execOnce(ctx, name, e)
 		if err == nil || try == tries || !strings.Contains(err.Error(), notStarted) || e.TTY && !e.Twice || !input.whole() {
 			return code, err
 		}
@@ -94,6 +101,121 @@ func (c *Client) Exec(ctx context.Context, name string, e Exec) (int, error) {
 	}
 }
 
+// KnockPath is watched by systemd in images of coi (coi-knock.path): when the
+// file changes, it makes a system call that is intercepted, and then copies the
+// file to knockedPath.
+const (
+	KnockPath   = "/run/coi/knock"
+	knockedPath = "/run/coi/knocked"
+	knockTime   = 5 * time.Second
+)
+
+// knock has such a call made.
+func (c *Client) knock(ctx context.Context, name string) error {
+	ctx, stop := context.WithTimeout(ctx, knockTime)
+	defer stop()
+	f, err := c.Files(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	word := strconv.FormatInt(time.Now().UnixNano(), 36)
+	if err := f.Write(KnockPath, 0o600, 0, strings.NewReader(word)); err != nil {
+		return err
+	}
+	for {
+		if f.begins(knockedPath, word) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// execAnswered is one try. It gives up when no process answers.
+func (c *Client) execAnswered(ctx context.Context, name string, e Exec, input io.Reader) (int, error) {
+	within, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	out := &answer{to: e.Stdout, begun: make(chan struct{})}
+	e.Stdout, e.Stdin = out, input
+	if !e.TTY {
+		e.Stdin = &gate{open: out.begun, ended: within.Done(), r: io.MultiReader(strings.NewReader("go\n"), input)}
+	}
+	go func() {
+		for {
+			select {
+			case <-out.begun:
+				return
+			case <-within.Done():
+				return
+			case <-time.After(answerTime):
+			}
+			if st, err := c.State(within, name); err != nil || st.Status != "Frozen" {
+				stop(fmt.Errorf("%w within %s", ErrSilent, answerTime))
+				return
+			}
+		}
+	}()
+	code, err := c.execOnce(within, name, e)
+	if errors.Is(err, context.Canceled) && ctx.Err() == nil {
+		err = context.Cause(within)
+	}
+	return code, err
+}
+
+// ErrSilent is wrapped when an instance runs and Incus starts nothing in it.
+var ErrSilent = errors.New("Incus started no program in it")
+
+// answerTime is how long Incus may take to start a program: two hundred times as
+// long as it does.
+const answerTime = 10 * time.Second
+
+// answer takes the first byte off the output of a process.
+type answer struct {
+	to    io.Writer // nil: dropped
+	begun chan struct{}
+	once  sync.Once
+}
+
+func (a *answer) Write(p []byte) (int, error) {
+	n := len(p)
+	if n == 0 {
+		return 0, nil
+	}
+	a.once.Do(func() {
+		if p[0] == 0 {
+			p = p[1:]
+		}
+		close(a.begun)
+	})
+	if a.to == nil || len(p) == 0 {
+		return n, nil
+	}
+	if _, err := a.to.Write(p); err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// gate is an input that begins when it is opened, and is empty if that never
+// happens.
+type gate struct {
+	open, ended <-chan struct{}
+	r           io.Reader
+}
+
+func (g *gate) Read(p []byte) (int, error) {
+	select {
+	case <-g.open:
+		return g.r.Read(p)
+	case <-g.ended:
+		return 0, io.EOF
+	}
+}
+
 // What Incus says of a process that it lost, and how often a command is tried.
 const (
 	notStarted = "Failed to retrieve PID of executing child process"
@@ -101,9 +223,6 @@ const (
 )
 
 func (c *Client) execOnce(ctx context.Context, name string, e Exec) (int, error) {
-	if e.Stdout == nil {
-		e.Stdout = io.Discard
-	}
 	if e.Stderr == nil {
 		e.Stderr = io.Discard
 	}

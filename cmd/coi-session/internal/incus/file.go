@@ -74,6 +74,21 @@ func (f *Files) Open(name string) (io.ReadCloser, error) {
 	return opened{h, f}, nil
 }
 
+// begins reports whether a regular file begins with a text.
+func (f *Files) begins(name, text string) bool {
+	if st, err := f.Lstat(name); err != nil || !st.Mode().IsRegular() {
+		return false
+	}
+	r, err := f.Open(name)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = r.Close() }()
+	got := make([]byte, len(text))
+	_, err = io.ReadFull(r, got)
+	return err == nil && string(got) == text
+}
+
 // opened is a file whose calls end in time as well.
 type opened struct {
 	h *sftp.File

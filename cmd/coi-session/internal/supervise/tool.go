@@ -3,6 +3,7 @@ package supervise
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -42,6 +43,13 @@ cat "$2" 2>/dev/null`
 				s.tool <- parseStatus(out.String())
 				return
 			}
+			if errors.Is(err, incus.ErrSilent) {
+				// For good; another try would leave one more process behind.
+				if text, ok := s.awaitStatus(ctx, r.Container); ok {
+					s.tool <- parseStatus(text)
+				}
+				return
+			}
 			select {
 			case <-ctx.Done():
 				return
@@ -49,6 +57,40 @@ cat "$2" 2>/dev/null`
 			}
 		}
 	}()
+}
+
+// awaitStatus waits for what the pane writes at its end, by reading files: that
+// works where Incus can start nothing.
+func (s *Supervisor) awaitStatus(ctx context.Context, container string) (string, bool) {
+	for {
+		if text, ok := s.left(ctx, container); ok {
+			return text, true
+		}
+		if !pause(ctx, run.HeartbeatEvery) {
+			return "", false
+		}
+	}
+}
+
+// left is what the pane wrote at its end.
+func (s *Supervisor) left(ctx context.Context, container string) (string, bool) {
+	tree, err := s.door.Files(ctx, container)
+	if err != nil {
+		return "", false
+	}
+	defer func() { _ = tree.Close() }()
+	st, err := tree.Lstat(StatusPath)
+	if err != nil || !st.Mode().IsRegular() {
+		return "", false
+	}
+	f, err := tree.Open(StatusPath)
+	if err != nil {
+		return "", false
+	}
+	defer func() { _ = f.Close() }()
+	var text bytes.Buffer
+	_, err = io.Copy(limited{&text}, io.LimitReader(f, 8192))
+	return text.String(), err == nil
 }
 
 // toolEnd is how the tool in the pane ended.
