@@ -304,6 +304,7 @@ func TestIncusAwayWhileACallWaits(t *testing.T) {
 		}
 	}
 	must(t, c.dir, "container", "exec", name, "--", "systemctl", "stop", "coi-knock.path")
+	_ = os.Remove(at("made"))
 	if err := os.WriteFile(at("again"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -83,11 +83,15 @@ func (c *Client) Exec(ctx context.Context, name string, e Exec) (int, error) {
 	e.Argv = append([]string{"/bin/sh", "-c", begin + e.First + `exec "$@"`, "sh"}, e.Argv...)
 	input := newRewind(e.Stdin)
 	defer input.end()
-	knocked := false
+	patience := answerTime
+	if !e.TTY || e.Twice {
+		patience = doubtTime
+	}
 	for try := 1; ; try++ {
-		code, err := c.execAnswered(ctx, name, e, input.turn())
-		if errors.Is(err, ErrSilent) && !knocked && (!e.TTY || e.Twice) && c.knock(ctx, name) == nil {
-			knocked = true
+		code, err := c.execAnswered(ctx, name, e, input.turn(), patience)
+		if errors.Is(err, ErrSilent) && patience == doubtTime {
+			_ = c.knock(ctx, name) // what comes of it, the next try shows
+			patience = answerTime
 			continue
 		}
 		if err == nil || try == tries || !strings.Contains(err.Error(), notStarted) || e.TTY && !e.Twice || !input.whole() {
@@ -136,7 +140,7 @@ func (c *Client) knock(ctx context.Context, name string) error {
 }
 
 // execAnswered is one try. It gives up when no process answers.
-func (c *Client) execAnswered(ctx context.Context, name string, e Exec, input io.Reader) (int, error) {
+func (c *Client) execAnswered(ctx context.Context, name string, e Exec, input io.Reader, patience time.Duration) (int, error) {
 	within, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	out := &answer{to: e.Stdout, begun: make(chan struct{})}
@@ -151,10 +155,10 @@ func (c *Client) execAnswered(ctx context.Context, name string, e Exec, input io
 				return
 			case <-within.Done():
 				return
-			case <-time.After(answerTime):
+			case <-time.After(patience):
 			}
 			if st, err := c.State(within, name); err != nil || st.Status != "Frozen" {
-				stop(fmt.Errorf("%w within %s", ErrSilent, answerTime))
+				stop(fmt.Errorf("%w within %s", ErrSilent, patience))
 				return
 			}
 		}
@@ -169,9 +173,12 @@ func (c *Client) execAnswered(ctx context.Context, name string, e Exec, input io
 // ErrSilent is wrapped when an instance runs and Incus starts nothing in it.
 var ErrSilent = errors.New("Incus started no program in it")
 
-// answerTime is how long Incus may take to start a program: two hundred times as
-// long as it does.
-const answerTime = 10 * time.Second
+// How long Incus may take to start a program, a hundred times as long as it
+// does, and when it is asked a second time.
+const (
+	answerTime = 10 * time.Second
+	doubtTime  = 3 * time.Second
+)
 
 // answer takes the first byte off the output of a process.
 type answer struct {

@@ -39,7 +39,8 @@ cat "$2" 2>/dev/null`
 				Env: map[string]string{"HOME": r.Plan.HomeDir, "TERM": "dumb", "LANG": "C.UTF-8"}, Argv: []string{"/bin/sh", "-c", script, "sh", session, StatusPath},
 			})
 			_ = hold.Close()
-			if err == nil && code != 75 {
+			// Anything else says how this exec ended, not the tool.
+			if err == nil && (code == 0 || code == 1) {
 				s.tool <- parseStatus(out.String())
 				return
 			}
