@@ -198,8 +198,12 @@ func (s *snapshotRestore) Run(c *cli.Context, p *snapshotCmd) error {
 	if err != nil {
 		return err
 	}
-	if err := d.hasSnapshot(inst.Name, s.Name); err != nil {
+	snap, err := d.snapshot(inst.Name, s.Name)
+	if err != nil {
 		return err
+	}
+	if s.Stateful && !snap.Stateful {
+		return cli.Fail(coi.ExitFailed, "snapshot %s of %s holds no memory", s.Name, inst.Name).Hint("leave --stateful out")
 	}
 	if s.WithWorkspace && !reflink.Exists(d.workspaceCopy(inst.Name, s.Name)) {
 		return cli.Fail(coi.ExitFailed, "snapshot %s of %s has no copy of the workspace", s.Name, inst.Name).Hint("leave --workspace out")
@@ -228,19 +232,19 @@ func (s *snapshotRestore) Run(c *cli.Context, p *snapshotCmd) error {
 	return err
 }
 
-func (d *desk) hasSnapshot(container, name string) error {
+func (d *desk) snapshot(container, name string) (incus.Snapshot, error) {
 	list, err := d.door.Snapshots(d.c, container)
 	if err != nil {
-		return err
+		return incus.Snapshot{}, err
 	}
 	var names []string
 	for _, s := range list {
 		if s.Name == name {
-			return nil
+			return s, nil
 		}
 		names = append(names, s.Name)
 	}
-	return cli.Fail(coi.ExitFailed, "%s has no snapshot %s", container, name).Hint("there are: %s", cli.Escape(strings.Join(names, " ")))
+	return incus.Snapshot{}, cli.Fail(coi.ExitFailed, "%s has no snapshot %s", container, name).Hint("there are: %s", cli.Escape(strings.Join(names, " ")))
 }
 
 type snapshotDelete struct {
@@ -272,7 +276,7 @@ func (s *snapshotDelete) Run(c *cli.Context, p *snapshotCmd) error {
 			c.Note("no snapshots")
 			return nil
 		}
-	} else if err := d.hasSnapshot(inst.Name, s.Name); err != nil {
+	} else if _, err := d.snapshot(inst.Name, s.Name); err != nil {
 		return err
 	}
 	if err := c.Ask(s.Consent, "delete snapshot %s of %s?", strings.Join(names, " "), inst.Name); err != nil {
@@ -301,28 +305,19 @@ func (s *snapshotInfo) Run(c *cli.Context, p *snapshotCmd) error {
 	if err != nil {
 		return err
 	}
-	if err := d.hasSnapshot(inst.Name, s.Name); err != nil {
-		return err
-	}
-	list, err := d.door.Snapshots(c, inst.Name)
+	v, err := d.snapshot(inst.Name, s.Name)
 	if err != nil {
 		return err
 	}
-	for _, v := range list {
-		if v.Name != s.Name {
-			continue
-		}
-		with := reflink.Exists(d.workspaceCopy(inst.Name, s.Name))
-		if s.IsJSON() {
-			return c.PrintJSON(map[string]any{"schema_version": 1, "container": inst.Name, "name": v.Name, "created_at": v.Created, "stateful": v.Stateful, "workspace": with})
-		}
-		return printRows(c, [][2]string{
-			{"name", v.Name},
-			{"container", inst.Name},
-			{"created", v.Created.Local().Format(time.DateTime)},
-			{"stateful", fmt.Sprint(v.Stateful)},
-			{"workspace", fmt.Sprint(with)},
-		})
+	with := reflink.Exists(d.workspaceCopy(inst.Name, s.Name))
+	if s.IsJSON() {
+		return c.PrintJSON(map[string]any{"schema_version": 1, "container": inst.Name, "name": v.Name, "created_at": v.Created, "stateful": v.Stateful, "workspace": with})
 	}
-	return nil
+	return printRows(c, [][2]string{
+		{"name", v.Name},
+		{"container", inst.Name},
+		{"created", v.Created.Local().Format(time.DateTime)},
+		{"stateful", fmt.Sprint(v.Stateful)},
+		{"workspace", fmt.Sprint(with)},
+	})
 }

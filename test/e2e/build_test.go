@@ -42,7 +42,8 @@ func TestBuildCustom(t *testing.T) {
 		}
 	})
 	configure(t, custom+"commands = [\"echo made > /etc/mark\"]\n")
-	must(t, dir, "build")
+	says(t, do(t, dir, "build", "--network", "wild"), 2, "restricted, allowlist or open")
+	must(t, dir, "build", "--network", "restricted")
 	if r := must(t, dir, "run", "--", "cat", "/etc/mark"); r.Stdout != "made\n" {
 		t.Errorf("%s\nwant what the build wrote", r)
 	}

@@ -405,6 +405,7 @@ func snapshotVerb(t *testing.T, dir, c string) {
 	}
 	on(1, []string{name}, "info", "nosuch")
 	on(1, []string{name}, "restore", "-f", "nosuch")
+	on(1, []string{"holds no memory", "leave --stateful out"}, "restore", "-f", "--stateful", name)
 	on(1, []string{"no copy of the workspace"}, "restore", "-f", "--workspace", name)
 	on(2, []string{"add --force"}, "restore", name)
 	on(2, []string{"add --force"}, "delete", name)
@@ -577,31 +578,62 @@ func TestAlias(t *testing.T) {
 	says(t, do(t, elsewhere, "shell", "--background", "--debug"), 5, "e2e-alias", dir)
 }
 
+// onTerminal types into a command that has a terminal of its own, until it ends,
+// and returns what it shows. More words after ";" are the shell's.
+func onTerminal(t *testing.T, dir, input string, args ...string) string {
+	t.Helper()
+	cmd := the.Command(t.Context(), house.Call{Dir: dir, Args: args, Env: []string{"TERM=xterm-kitty", "SHELL=/bin/sh"}})
+	script := exec.CommandContext(t.Context(), "script", "-qec", strings.Join(append([]string{cmd.Path}, cmd.Args[1:]...), " "), "/dev/null")
+	script.Env, script.Dir = cmd.Env, dir
+	keys, err := script.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	script.Stdout, script.Stderr = &out, &out
+	if err := script.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(keys, input)
+	if err := script.Wait(); err != nil {
+		t.Errorf("%v: %v\n%s", args, err, out.String())
+	}
+	return out.String()
+}
+
+// Cli §6.1: a container without a session, in a pool that is named, with mounts
+// whose owners are mapped or not, and without a tmux session to attach to.
+func TestContainerWithoutASession(t *testing.T) {
+	dir := workspace(t)
+	name := the.Prefix + "alone-1"
+	pools, err := exec.CommandContext(t.Context(), "incus", "storage", "list", "-f", "csv", "-c", "n").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, _, _ := strings.Cut(string(pools), "\n")
+	says(t, do(t, dir, "container", "launch", "-s", "nosuch-pool", house.Image, name), 1, "nosuch-pool")
+	says(t, do(t, dir, "container", "exists", name), 1)
+	must(t, dir, "container", "launch", "-s", pool, house.Image, name)
+	discard(t, dir, name)
+	shared := t.TempDir()
+	for flag, owner := range map[string]string{"--shift": "0", "--no-shift": "65534"} {
+		at := "/mnt/" + flag[2:]
+		must(t, dir, "container", "mount", flag, name, flag[2:], shared, at)
+		if got := strings.TrimSpace(asRoot(t, dir, name, "stat", "-c", "%u", at)); got != owner {
+			t.Errorf("%s: the owner inside is %s; want %s", flag, got, owner)
+		}
+	}
+	if got := onTerminal(t, dir, "", "attach", name, ";", "echo", "code", "$?"); !strings.Contains(got, "has no tmux session") || !strings.Contains(got, "hint: coi attach --bash "+name) || !strings.Contains(got, "code 1") {
+		t.Errorf("attach: %q", got)
+	}
+}
+
 // Cli §5.1, §5.2, session §16: on a terminal the tool runs with and without
 // tmux, and a command gets a terminal with -t; a prompt or script that cannot be
 // is refused before anything is made.
 func TestTerminalsAndScripts(t *testing.T) {
 	dir := workspace(t)
-	onTerminal := func(input string, args ...string) string {
-		t.Helper()
-		cmd := the.Command(t.Context(), house.Call{Dir: dir, Args: args, Env: []string{"TERM=xterm-kitty", "SHELL=/bin/sh"}})
-		script := exec.CommandContext(t.Context(), "script", "-qec", strings.Join(append([]string{cmd.Path}, cmd.Args[1:]...), " "), "/dev/null")
-		script.Env, script.Dir = cmd.Env, dir
-		keys, err := script.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out strings.Builder
-		script.Stdout, script.Stderr = &out, &out
-		if err := script.Start(); err != nil {
-			t.Fatal(err)
-		}
-		_, _ = io.WriteString(keys, input)
-		if err := script.Wait(); err != nil {
-			t.Errorf("%v: %v\n%s", args, err, out.String())
-		}
-		return out.String()
-	}
+	onTerminal := func(input string, args ...string) string { t.Helper(); return onTerminal(t, dir, input, args...) }
 	if got := onTerminal("echo no''tmux $TMUX end; touch direct; exit\n", "shell", "--no-tmux", "--debug"); !strings.Contains(got, "notmux end") || !strings.Contains(got, "deleted") {
 		t.Errorf("--no-tmux: %q", got)
 	}

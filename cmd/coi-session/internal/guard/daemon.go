@@ -146,7 +146,7 @@ func (d *Daemon) start(h home.Home, path string, getenv func(string) string) err
 			return // another start was quicker: its daemon answers for both
 		}
 		d.mu.Lock()
-		d.gone = fmt.Errorf("ended at once (%w): %s", err, lastLine(d.log))
+		d.gone = fmt.Errorf("ended at once (%w): %s", err, lastWords(d.log))
 		d.mu.Unlock()
 		close(d.done)
 	}()
@@ -167,11 +167,18 @@ func (d *Daemon) why() error {
 	return d.gone
 }
 
-func lastLine(path string) string {
+// lastWords is the last error in a guard's log and what follows of it: the
+// advice, too.
+func lastWords(path string) string {
 	b, err := home.ReadFile(path)
 	if err != nil {
 		return "see " + path
 	}
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	for i := len(lines) - 1; i >= 0 && i >= len(lines)-5; i-- {
+		if _, words, found := strings.Cut(lines[i], ": error: "); found {
+			return strings.Join(append([]string{words}, lines[i+1:]...), "; ")
+		}
+	}
 	return lines[len(lines)-1]
 }
