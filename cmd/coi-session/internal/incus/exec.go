@@ -143,24 +143,26 @@ func (c *Client) knock(ctx context.Context, name string) error {
 func (c *Client) execAnswered(ctx context.Context, name string, e Exec, input io.Reader, patience time.Duration) (int, error) {
 	within, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	out := &answer{to: e.Stdout, begun: make(chan struct{})}
-	e.Stdout, e.Stdin = out, input
+	shake := &handshake{done: make(chan struct{})}
+	defer context.AfterFunc(within, func() { shake.settle(false) })()
+	e.Stdout, e.Stdin = &answer{to: e.Stdout, shake: shake}, input
 	if !e.TTY {
-		e.Stdin = &gate{open: out.begun, ended: within.Done(), r: io.MultiReader(strings.NewReader("go\n"), input)}
+		e.Stdin = &gate{shake: shake, r: io.MultiReader(strings.NewReader("go\n"), input)}
 	}
 	go func() {
 		for {
 			select {
-			case <-out.begun:
-				return
-			case <-within.Done():
+			case <-shake.done:
 				return
 			case <-time.After(patience):
 			}
-			if st, err := c.State(within, name); err != nil || st.Status != "Frozen" {
-				stop(fmt.Errorf("%w within %s", ErrSilent, patience))
-				return
+			if st, err := c.State(within, name); err == nil && st.Status == "Frozen" {
+				continue
 			}
+			if shake.settle(false) {
+				stop(fmt.Errorf("%w within %s", ErrSilent, patience))
+			}
+			return
 		}
 	}()
 	code, err := c.execOnce(within, name, e)
@@ -180,25 +182,40 @@ const (
 	doubtTime  = 3 * time.Second
 )
 
-// answer takes the first byte off the output of a process.
+// handshake is settled once: the process has answered, or nobody waits for it
+// any more. Never both, or a command would run that is reported as not begun.
+type handshake struct {
+	once     sync.Once
+	answered bool // to be read when done is closed
+	done     chan struct{}
+}
+
+// settle reports whether that is how it was settled.
+func (h *handshake) settle(answered bool) bool {
+	h.once.Do(func() {
+		h.answered = answered
+		close(h.done)
+	})
+	return h.answered == answered
+}
+
+// answer takes the first byte off the output of a process; of one that answers
+// too late it drops everything.
 type answer struct {
 	to    io.Writer // nil: dropped
-	begun chan struct{}
-	once  sync.Once
+	shake *handshake
+	begun bool
 }
 
 func (a *answer) Write(p []byte) (int, error) {
 	n := len(p)
-	if n == 0 {
-		return 0, nil
-	}
-	a.once.Do(func() {
+	if !a.begun && n > 0 {
+		a.begun = true
 		if p[0] == 0 {
 			p = p[1:]
 		}
-		close(a.begun)
-	})
-	if a.to == nil || len(p) == 0 {
+	}
+	if n == 0 || !a.shake.settle(true) || a.to == nil || len(p) == 0 {
 		return n, nil
 	}
 	if _, err := a.to.Write(p); err != nil {
@@ -207,20 +224,18 @@ func (a *answer) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// gate is an input that begins when it is opened, and is empty if that never
-// happens.
+// gate is an input that begins with the answer, and is empty without one.
 type gate struct {
-	open, ended <-chan struct{}
-	r           io.Reader
+	shake *handshake
+	r     io.Reader
 }
 
 func (g *gate) Read(p []byte) (int, error) {
-	select {
-	case <-g.open:
-		return g.r.Read(p)
-	case <-g.ended:
+	<-g.shake.done
+	if !g.shake.answered {
 		return 0, io.EOF
 	}
+	return g.r.Read(p)
 }
 
 // What Incus says of a process that it lost, and how often a command is tried.
