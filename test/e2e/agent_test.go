@@ -49,16 +49,18 @@ func TestClaudeAnswers(t *testing.T) {
 // S40, session §8, §14 accept: a conversation with the real agent is saved, and
 // in a fresh container the agent goes on with it: what it asks the model then
 // holds what was said before. One that is started anew knows nothing of it.
-func TestClaudeGoesOn(t *testing.T) {
-	m, err := model.Serve("The answer of the model is forty-two.")
-	if err != nil {
-		t.Fatal(err)
+func TestAgentsGoOn(t *testing.T) {
+	claude := agent{tool: "claude", more: "[defaults.environment]\nANTHROPIC_BASE_URL = \"http://MODEL\"\n" +
+		"ANTHROPIC_AUTH_TOKEN = \"x\"\nCLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC = \"1\"\n"}
+	for _, a := range append([]agent{claude}, imageAgents...) {
+		a.more += "[prompts]\nfirst = \"remember the word gooseberry\"\n"
+		t.Run(a.tool, a.goesOn)
 	}
-	defer m.Close()
-	configure(t, fmt.Sprintf("[tool]\nname = \"claude\"\n[defaults.environment]\nANTHROPIC_BASE_URL = \"http://model.test:%d\"\n"+
-		"ANTHROPIC_AUTH_TOKEN = \"x\"\nCLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC = \"1\"\n[prompts]\nfirst = \"remember the word gooseberry\"\n%s", m.Port(), hole(m)))
-	dir := workspace(t)
-	if r := must(t, dir, "run", "--prompt-name", "first"); !strings.Contains(r.Stdout, "forty-two") {
+}
+
+func (a agent) goesOn(t *testing.T) {
+	m, dir := a.ready(t), workspace(t)
+	if r := must(t, dir, "run", "--tool", a.tool, "--prompt-name", "first"); !strings.Contains(r.Stdout, "forty-two") {
 		t.Fatalf("%s\nwant the model's answer", r)
 	}
 	saved := list(t, dir, "--all").Saved
@@ -66,7 +68,7 @@ func TestClaudeGoesOn(t *testing.T) {
 		t.Fatalf("saved sessions: %+v", saved)
 	}
 	for start, knows := range map[string]bool{"--resume=" + saved[0].ID: true, "--slot=3": false} {
-		c := strings.TrimSpace(must(t, dir, "shell", "--background", start).Stdout)
+		c := strings.TrimSpace(must(t, dir, "shell", "--background", "--tool", a.tool, start).Stdout)
 		discard(t, dir, c)
 		word := map[bool]string{true: "onwards", false: "anew"}[knows]
 		err := house.Eventually(t.Context(), time.Minute, func() error {

@@ -39,36 +39,46 @@ type agent struct {
 	more  string            // of the configuration
 }
 
-func (a agent) answers(t *testing.T) {
+// ready starts a model, and points the agent to it.
+func (a agent) ready(t *testing.T) *model.Server {
+	t.Helper()
 	m, err := model.Serve("The answer of the model is forty-two.")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer m.Close()
+	t.Cleanup(m.Close)
 	at := fmt.Sprintf("model.test:%d", m.Port())
 	for rel, text := range a.files {
 		agentHome(t, rel, strings.ReplaceAll(text, "//MODEL", "//"+at))
 	}
 	configure(t, strings.ReplaceAll(a.more, "//MODEL", "//"+at)+hole(m))
+	return m
+}
+
+func (a agent) answers(t *testing.T) {
+	m := a.ready(t)
 	r := doIn(t, house.Call{Dir: workspace(t), Args: []string{"run", "--tool", a.tool, "--prompt", "ping"}})
 	if r.Code != 0 || !strings.Contains(r.Stdout, "forty-two") || m.Asked() == 0 {
 		t.Errorf("%s\nwant the model's answer; it was asked %d times", r, m.Asked())
 	}
 }
 
+// imageAgents are in the image of coi, beside claude.
+var imageAgents = []agent{
+	{"opencode", map[string]string{
+		".config/opencode/opencode.json": `{"model":"own/fixed","provider":{"own":{"npm":"@ai-sdk/anthropic","options":{"baseURL":"http://MODEL/v1","apiKey":"x"},"models":{"fixed":{"name":"fixed"}}}}}`,
+	}, "[defaults.environment]\nOPENCODE_DISABLE_MODELS_FETCH = \"1\"\n"},
+	{"pi", map[string]string{
+		".pi/agent/models.json":   `{"providers":{"own":{"baseUrl":"http://MODEL","api":"anthropic-messages","apiKey":"x","models":[{"id":"fixed"}]}}}`,
+		".pi/agent/settings.json": `{"defaultProvider":"own","defaultModel":"fixed"}`,
+	}, "[defaults.environment]\nPI_OFFLINE = \"1\"\n"},
+}
+
 // S122, session §14: the real agents of the image run headless inside, with the
 // provider and the model that the user's own files on the host name, and print
 // the answer.
 func TestAgentsAnswer(t *testing.T) {
-	for _, a := range []agent{
-		{"opencode", map[string]string{
-			".config/opencode/opencode.json": `{"model":"own/fixed","provider":{"own":{"npm":"@ai-sdk/anthropic","options":{"baseURL":"http://MODEL/v1","apiKey":"x"},"models":{"fixed":{"name":"fixed"}}}}}`,
-		}, "[defaults.environment]\nOPENCODE_DISABLE_MODELS_FETCH = \"1\"\n"},
-		{"pi", map[string]string{
-			".pi/agent/models.json":   `{"providers":{"own":{"baseUrl":"http://MODEL","api":"anthropic-messages","apiKey":"x","models":[{"id":"fixed"}]}}}`,
-			".pi/agent/settings.json": `{"defaultProvider":"own","defaultModel":"fixed"}`,
-		}, "[defaults.environment]\nPI_OFFLINE = \"1\"\n"},
-	} {
+	for _, a := range imageAgents {
 		t.Run(a.tool, a.answers)
 	}
 }
