@@ -28,7 +28,7 @@ var runDecode = Detector{
 		"echo \"$CERT\" | base64 --decode | ./bin/show -text", "python3 -c 'import subprocess;subprocess.run(\"echo aGk= | base64 -d > f\", shell=True)'",
 		"echo \"$KEY\" | base64 -d > ~/.ssh/id_ed25519", "kubectl get secret s -o jsonpath='{.data.x}' | base64 -d", "base64 -d cert.b64 > ca.crt", "echo $K | base64 --decode | docker login -u x --password-stdin r",
 		"python3 -c \"from base64 import b64decode;print(b64decode('aGk='))\"", "echo aGk= | base64 -d", "echo \"$KUBECONFIG_B64\" | base64 -d > kubeconfig && kubectl get pods", "gunzip -c x.sql.gz | psql",
-		"jq -r .x f | base64 -d | jq .", "node -e \"console.log(Buffer.from('aGk=','base64').toString())\"",
+		"jq -r .x f | base64 -d | jq .", "python3 -c 'import json,base64,sys;print(json.loads(base64.b64decode(sys.argv[1])))' e30=", "node -e \"console.log(Buffer.from('aGk=','base64').toString())\"",
 	),
 }
 
@@ -103,7 +103,7 @@ func decodeRun(s *command.Simple, v track.View) *Finding {
 }
 
 const (
-	runWords    = `(?:\bexec|\beval|system|popen|\bfunction|\bassert|iex|invoke-expression|loadstring|\bload|instance_eval|subprocess\.\w+|child_process[^;]{0,20}|execsync|shell_exec|passthru|runinthiscontext|compile)`
+	runWords    = `(?:\bexec|\beval|system|popen|\bfunction|\bassert|iex|invoke-expression|loadstring|\bload\(|instance_eval|subprocess\.\w+|child_process[^;]{0,20}|execsync|shell_exec|passthru|runinthiscontext|compile)`
 	decodeWords = `(?:b64decode|base64|decode64|unhexlify|fromhex|hex2bin|atob\(|fromcharcode|decompress|gzinflate|rot13|codecs\.decode|marshal\.loads|decode_base64|unpack\s*\(?["']?[hmu]\b|pack\s*\(?["']?[hmu]|unpack\(["']?[hmu]|(?:\\[0-9]{2,3}){4,}|buffer\.from|chr\(ord\(|chr\(\w+\^|codecs\.encode|translate\(|\[::-1\])`
 )
 

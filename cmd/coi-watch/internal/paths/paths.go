@@ -30,6 +30,7 @@ const (
 	ProcMem      Class = "mem"
 	Preload      Class = "persist.preload"
 	PAM          Class = "persist.pam"
+	SSHD         Class = "sshd"
 	Udev         Class = "persist.udev"
 	AptHook      Class = "persist.apt-hook"
 	MOTD         Class = "persist.motd"
@@ -84,6 +85,7 @@ var table = []struct {
 	{ProcMem, "/proc/*/mem /proc/*/task/*/mem /proc/kcore"},
 	{Preload, "/etc/ld.so.preload /etc/ld.so.conf /etc/ld.so.conf.d/*"},
 	{PAM, "/etc/pam.d/* /etc/pam.conf /usr/local/etc/pam.d/* /lib/security/* /lib/*/security/pam_*.so /lib64/security/pam_*.so /usr/lib/*/security/pam_*.so /etc/security/pam_env.conf"},
+	{SSHD, "/etc/ssh/sshd_config /etc/ssh/sshd_config.d/*"},
 	{Udev, "/etc/udev/rules.d/* /lib/udev/rules.d/* /usr/lib/udev/rules.d/* /run/udev/rules.d/*"},
 	{AptHook, "/etc/apt/apt.conf.d/* /etc/apt/apt.conf /etc/dpkg/dpkg.cfg.d/* /etc/dpkg/dpkg.cfg /etc/yum/pluginconf.d/* /etc/dnf/plugins/* /usr/lib/yum-plugins/* /usr/lib/python*/site-packages/dnf-plugins/* /etc/pacman.d/hooks/* /usr/share/libalpm/hooks/*"},
 	{MOTD, "/etc/update-motd.d/* /etc/profile.d/motd.sh"},

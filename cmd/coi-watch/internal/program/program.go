@@ -41,7 +41,7 @@ const (
 // program without a version ("python" also for python3.12).
 var classes = map[Class]string{
 	Shell:       "sh bash dash ash zsh ksh mksh pdksh fish csh tcsh rbash rzsh yash busybox-sh elvish xonsh nu",
-	Interpreter: "python pypy perl ruby node nodejs php lua luajit tclsh wish expect awk gawk mawk nawk original-awk jrunscript jjs jshell julia Rscript R guile scheme irb groovy groovysh scala bun deno qjs pwsh powershell ghci ocaml erl elixir iex swipl gforth racket sbcl clisp emacs octave raku crystal gosh node-gyp nim tsx ts-node osascript gjs js rhino kotlinc java",
+	Interpreter: "python pypy perl ruby node nodejs php lua luajit tclsh wish expect awk gawk mawk nawk original-awk jrunscript jjs jshell julia Rscript R guile scheme irb groovy groovysh scala bun deno qjs pwsh powershell ghci ocaml erl elixir iex swipl gforth racket sbcl clisp emacs octave raku crystal gosh node-gyp nim dart tsx ts-node osascript gjs js rhino kotlinc java",
 	Relay:       "nc ncat netcat nc.traditional nc.openbsd nc6 pnc socat openssl telnet cryptcat sbd rcat pwncat chisel gs-netcat dbclient rlwrap websocat wscat tcpserver socket",
 	Downloader:  "curl wget wget2 aria2c axel fetch lwp-download lwp-request GET http https httpie xh lynx links w3m elinks",
 	Uploader:    "ftp lftp tftp ncftpput sftp scp rsync rclone s3cmd gsutil mc smbclient croc ffsend transfer wormhole magic-wormhole onionshare",
