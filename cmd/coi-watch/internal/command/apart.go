@@ -88,7 +88,7 @@ func wildProgram(s *Simple) string {
 	}
 	for _, c := range []program.Class{
 		program.Relay, program.Shell, program.Downloader, program.Interpreter, program.Reader, program.Account, program.Search, program.SSH,
-		program.Uploader, program.Archiver, program.Runtime, program.Compiler, program.Other, program.Debugger, program.Editor, program.Init, program.Package, program.VCS, program.Build, program.Database,
+		program.Uploader, program.Archiver, program.Runtime, program.Compiler, program.Suspect, program.Other, program.Debugger, program.Editor, program.Init, program.Package, program.VCS, program.Build, program.Database,
 	} {
 		names := program.Names(c)
 		slices.Sort(names)

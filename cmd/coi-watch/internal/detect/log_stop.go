@@ -66,7 +66,7 @@ func stopped(s *command.Simple, v track.View) *Finding {
 		units = p.Rest
 	case "kill":
 		for _, f := range s.From {
-			if f.Is("pidof", "pgrep", "cat") {
+			if f.Is("pidof", "pgrep", "cat") || f.Class() == program.None {
 				for _, a := range f.Argv[1:] {
 					units = append(units, strings.TrimSuffix(base(a), ".pid"))
 				}
