@@ -2,6 +2,7 @@ package command
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
@@ -94,7 +95,7 @@ func startsOther(argv []string) bool {
 		return false
 	}
 	switch argv[1] {
-	case "exec", "test", "run", "install", "config", "set", "write", "read", "history": // also verbs
+	case "exec", "test", "run", "install", "base64", "config", "set", "write", "read", "history": // also verbs
 		return false
 	}
 	return program.Known(argv[1])
@@ -168,6 +169,7 @@ var headers = map[string]bool{"-A": true, "--user-agent": true, "-H": true, "--h
 // what it is.
 func carriesCode(args []string) bool {
 	for i, a := range args {
+		a = strings.ReplaceAll(a, "$()", "")
 		text := len(a) > 24 && strings.ContainsAny(a, "(;") && (i == 0 || !headers[args[i-1]])
 		if text && !strings.HasPrefix(a, "BEGIN") || i > 0 && args[i-1] == "-c" && strings.Contains(a, " ") {
 			return true
@@ -207,7 +209,7 @@ func unmistakable(s *Simple) string {
 		}
 	}
 	switch {
-	case hand && addr > 0:
+	case hand && addr > 0, addr > 0 && len(a) > 1 && slices.ContainsFunc(a, fileAddress):
 		return "socat"
 	case shell && len(a) >= 3:
 		return "nc"
@@ -217,6 +219,12 @@ func unmistakable(s *Simple) string {
 		return "openssl"
 	}
 	return ""
+}
+
+// fileAddress reports an address of socat that is no network.
+func fileAddress(w string) bool {
+	l := strings.ToLower(w)
+	return l == "-" || l == "stdio" || strings.HasPrefix(l, "file:") || strings.HasPrefix(l, "open:") || strings.HasPrefix(l, "pty,")
 }
 
 // shapes are argument lists that give a program away.
@@ -244,11 +252,16 @@ var shapes = []struct {
 	{"service", regexp.MustCompile(`^[a-z][\w@.-]+\s+(?:stop|onestop)$`)},
 	{"update-rc.d", regexp.MustCompile(`^[a-z][\w@.-]+\s+disable$`)},
 	{"usermod", regexp.MustCompile(`^-p\s+\S*\s*root$`)},
-	{"apt", regexp.MustCompile(`^(?:purge|remove|autoremove)\s+(?:-\w+\s+)*[a-z]`)},
+	{"dpkg", regexp.MustCompile(`^(?:-r|-P|--purge|--remove)\s+[a-z][\w.-]+$`)},
+	{"chattr", regexp.MustCompile(`^[+-][iau]\s+[~/]`)},
+	{"crontab", regexp.MustCompile(`^-u\s+\w+\s+-$`)},
+	{"ssh", regexp.MustCompile(`(?:^|\s)ProxyCommand=`)},
+	{"lwp-download", regexp.MustCompile(`^(?:https?|ftp)://\S+\s+[/~.]\S+$`)},
+	{"apt", regexp.MustCompile(`^(?:-\w+\s+)*(?:purge|remove|autoremove)\s+(?:-\w+\s+)*[a-z]`)},
 	{"rpm", regexp.MustCompile(`^-e\s+(?:--nodeps\s+)?[a-z][\w-]+$`)},
 	{"pkill", regexp.MustCompile(`^-(?:9|KILL|SIGKILL|STOP)(?:\s+-[fx])*(?:\s+[a-z][\w-]+)+$`)},
 	{"mail", regexp.MustCompile(`^-s\s+.*\s[\w.]+@[\w.-]+$`)},
-	{"scp", regexp.MustCompile(`^(?:-\w+\s+)*(?:[~/]\S*\s+)+\w+@[\w.-]+:`)},
+	{"scp", regexp.MustCompile(`^(?:-\w+\s+(?:\w+=\S+\s+)?)*(?:[~/]\S*\s+)+\w+@[\w.-]+:`)},
 	{"cp", regexp.MustCompile(`^-[arRpfd]+\s+[~/]\S+\s+[~/]\S+$`)},
 	{"gdb", regexp.MustCompile(`(?:^|\s)--?(?:batch|ex|nx)\s`)},
 	{"openssl", regexp.MustCompile(`^(?:enc|s_client|s_server|base64|des3|aes-\S+)\s+-`)},
@@ -261,20 +274,20 @@ var shapes = []struct {
 	{"rclone", regexp.MustCompile(`^(?:copy|sync)\s+[~/]\S+\s+\w+:`)},
 	{"setenforce", regexp.MustCompile(`^[Pp]ermissive$`)},
 	{"sysctl", regexp.MustCompile(`^(?:-w\s+)?(?:kernel|net|vm|fs)(?:\.\w+)+=`)},
-	{"chmod", regexp.MustCompile(`^(?:-R )?(?:0?[0-7]{3,4}|(?:[ugoa]*[+=]|[ugoa]+-)[rwxst]+)\s+[^-\s]`)},
+	{"chmod", regexp.MustCompile(`^(?:-R )?(?:0?[0-7]{3,4}|(?:[ugoa]*[+=]|[ugoa]+-)[rwxst]+)\s+[^-\s]|^-x\s+/`)},
 	{"awk", regexp.MustCompile(`^(?:-F\S*\s+|-v\s+\S+\s+)*(?:BEGIN|\{|/[^/]+/\s*\{)`)},
 	{"docker", regexp.MustCompile(`^(?:run|exec)\s.*(?:--rm|-it?\b|--privileged|-v\s|--name)`)},
 	{"lxc", regexp.MustCompile(`^(?:config device add|init\s.*-c security)`)},
-	{"wget", regexp.MustCompile(`(?:^|\s)(?:-q?O\s?-?|--quiet|--post-data|--output-document|-qO\S*)\b.*(?:https?|ftp)://|^(?:https?|ftp)://\S+(?:\s+-O\s?\S+)?$`)},
+	{"wget", regexp.MustCompile(`(?:^|\s)(?:-q?O\s?-?|--quiet|--post-data|--output-document|-qO\S*)\b.*(?:https?|ftp)://|^(?:https?|ftp)://\S+(?:\s+-O\s?\S+)?$|\s-O\s?-$`)},
 	{"curl", regexp.MustCompile(`^(?:https?|ftp)://\S+\s+-o\s?\S+$`)},
 	{"curl", regexp.MustCompile(`(?:^|\s)(?:-[a-zA-Z]*[sSLfkIo][a-zA-Z]*|-X\s\S+|-d|-A|-H|--silent|--unix-socket|--user-agent)\s.*(?:https?://|www\.|\.(?:com|net|org|io|sh)\b)`)},
-	{"tar", regexp.MustCompile(`^-?(?:[cx][zjJvpPh]*[zjJf][zjJvpPhf]*|[zjJv]+[cx][zjJvpPhf]*)\s+\S|^-?[cr][zjJvpPhf]*\s+\S+\s+\S`)},
+	{"tar", regexp.MustCompile(`^-?(?:[cx][zjJvpPh]*[zjJf][zjJvpPhf]*|[zjJv]+[cx][zjJvpPhf]*)\s+\S|^-?[cr][zjJvpPhf]*\s+\S+\s+\S|^-?x[zjJv]*\s+-C\s`)},
 	{"ln", regexp.MustCompile(`^-s[fnv]*\s+\S+\s+\S+$`)},
 	{"auditctl", regexp.MustCompile(`^(?:-a (?:always|never|exit|task)|-e ?[012]$|-D$|-W )`)},
 	{"rm", regexp.MustCompile(`^-[rRfv]+\s+(?:-[rRfv]+\s+)*[~/$.]`)},
 	{"useradd", regexp.MustCompile(`(?:^|\s)(?:-o?u 0|-ou 0|-G (?:wheel|sudo|root)|--create-home|--uid 0)\b`)},
-	{"systemctl", regexp.MustCompile(`^(?:--now )?(?:stop|disable|mask|enable|start)\s+(?:--now )?[\w@.-]+$`)},
-	{"sed", regexp.MustCompile(`^(?:-i\S*|--in-place\S*)\s+\S`)},
+	{"systemctl", regexp.MustCompile(`^(?:--now )?(?:stop|disable|mask|enable|start)\s+(?:--now )?[\w@.-]+(?:\s+[\w@.-]+)*$`)},
+	{"sed", regexp.MustCompile(`^(?:-i\S*|--in-place\S*)\s+(?:-[eE]\s+)?(?:s[^\w\s]|[/\d$]\S*)`)},
 	{"grep", regexp.MustCompile(`^-\w*[rR]\w*i?\s+\S+\s+[/~]|^-[a-zA-Z]*[rR][a-zA-Z]*\s+[^-/~.\s].*\s[/~]`)},
 	{"grep", regexp.MustCompile(`^-[iEFhvnowc]*e\s+\S`)},
 	{"iptables", regexp.MustCompile(`^(?:-t \w+ )?-[ADIF]\s+(?:INPUT|OUTPUT|FORWARD)\b`)},
@@ -290,10 +303,10 @@ var shapes = []struct {
 	{"tr", regexp.MustCompile(`^\S*\w-\w\S*\s+\S*\w-\w\S*$`)},
 	{"rsync", regexp.MustCompile(`^-[avzrPuh]+\s+[~/]\S*\s.*(?:rsync://|[\w.-]+::?)\S+$`)},
 	{"dd", regexp.MustCompile(`(?:^|\s)(?:if|of)=\S`)},
-	{"base64", regexp.MustCompile(`^(?:-d|--decode|-D)(?:\s+\S+)?$`)},
+	{"base64", regexp.MustCompile(`^(?:-d|-di|-id|--decode|-D)(?:\s+\S+)?$`)},
 	{"xxd", regexp.MustCompile(`^-r -p$|^-p -r$|^-rp$`)},
 	{"ssh", regexp.MustCompile(`(?:^|\s)-[fNT]*R\s+[\w.:]+`)},
 	{"scp", regexp.MustCompile(`^(?:-\w+\s+)*\S+\s+\w+@[\w.-]+:`)},
-	{"nc", regexp.MustCompile(`^(?:-[lnvkup46]+\s+)*(?:-p\s+)?[\w.-]+\s+\d{1,5}$|^-[lnvkup]*l[lnvkup]*\s`)},
+	{"nc", regexp.MustCompile(`^(?:-[lnvkupwqN46]+\d*\s+)*(?:-p\s+)?[\w.-]+\s+\d{1,5}$|^-[lnvkup]*l[lnvkup]*\s`)},
 	{"cp", regexp.MustCompile(`^(?:-[arRpf]+\s+)?/dev/null\s+\S+$`)},
 }
