@@ -305,6 +305,19 @@ func (e *eval) procSubst(ps *syntax.ProcSubst) (string, error) {
 	return p, nil
 }
 
+// target is the word of a redirection, which may be written apart as others are.
+func (e *eval) target(w *syntax.Word) string {
+	if pieced(w) {
+		saved := e.drop
+		fs := e.apart(w, false)
+		e.drop = saved
+		if len(fs) == 1 {
+			return fs[0]
+		}
+	}
+	return e.word(w)
+}
+
 // redirs folds redirections and finds what they put on standard input.
 func (e *eval) redirs(list []*syntax.Redirect, owner *Simple) (out []Redir, stdin value, piped bool) {
 	saved := e.own
@@ -331,7 +344,7 @@ func (e *eval) redirs(list []*syntax.Redirect, owner *Simple) (out []Redir, stdi
 			x.Here = e.word(r.Word) + "\n"
 			stdin, piped = value{s: x.Here, known: true, from: e.taint, decoded: e.dec}, true
 		case r.Word != nil:
-			x.Path = e.word(r.Word)
+			x.Path = e.target(r.Word)
 			if x.Op != "<&" && x.Op != ">&" || !isDigits(x.Path) {
 				if !strings.HasPrefix(x.Path, "/dev/") && x.Path != "-" {
 					x.Path = e.abs(x.Path)

@@ -17,7 +17,7 @@ var runDecode = Detector{
 	Why:    "encoded text was decoded and handed to a shell or interpreter",
 	Detect: onCommands(decodeRun),
 	Fire: lines(coi.High,
-		"echo aWQK | base64 -d | bash", "echo aWQ= | base64 -d | xargs -I{} sh -c {}", "python3 -m base64 -d <<< aWQ= | sh", "bash -c \"$(echo aWQK | base64 --decode)\"", "eval $(printf 6964 | xxd -r -p)", "base64 -d payload.b64 | sh", "sh <<< $(base64 -d <<< aWQK)",
+		"echo aWQK | base64 -d | bash", "echo aWQK | /tmp/.a -di | /tmp/.b", "/tmp/.b -c \"$(echo 6964 | /tmp/.a -r -p)\"", "echo aWQ= | base64 -d | xargs -I{} sh -c {}", "python3 -m base64 -d <<< aWQ= | sh", "bash -c \"$(echo aWQK | base64 --decode)\"", "eval $(printf 6964 | xxd -r -p)", "base64 -d payload.b64 | sh", "sh <<< $(base64 -d <<< aWQK)",
 		"bash <(echo aWQK | base64 -d)", "echo aWQK > /tmp/a; base64 -d /tmp/a > /tmp/b; sh /tmp/b", "python3 -c \"import base64;exec(base64.b64decode('cHJpbnQoMSk='))\"",
 		"php -r 'eval(base64_decode(\"c3lzdGVtKCdpZCcpOw==\"));'", "perl -MMIME::Base64 -e 'eval(decode_base64($ARGV[0]))' x", "node -e 'eval(Buffer.from(\"MSsx\",\"base64\").toString())'",
 		"openssl enc -base64 -d -in x | bash", "echo 'di' | rev | sh", "strings img.png | tail -n 1 | base64 -d | sh", "steghide extract -sf a.jpg -p x -xf - | sh", "echo vq | tr 'A-Za-z' 'N-ZA-Mn-za-m' | bash", "printf '\\151\\144' | base64 -d | sudo bash",
