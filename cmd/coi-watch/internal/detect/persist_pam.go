@@ -19,7 +19,7 @@ var persistPAM = Detector{
 }
 
 // looseLogin are settings of sshd that let more people in.
-var looseLogin = regexp.MustCompile(`(?i)\b(?:(?:PermitRootLogin|PermitEmptyPasswords|PasswordAuthentication|PermitUserEnvironment)[\s=]+yes|AuthorizedKeys(?:File|Command)\s+/)`)
+var looseLogin = regexp.MustCompile(`(?i)\b(?:(?:PermitRootLogin|PermitEmptyPasswords|PasswordAuthentication|PermitUserEnvironment)[\s=]+yes|AuthorizedKeys(?:File|Command)\s+\\?/)`)
 
 func opensLogin(w written, _ track.View) (coi.Level, string) {
 	text := w.text

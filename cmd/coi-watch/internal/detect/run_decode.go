@@ -21,7 +21,7 @@ var runDecode = Detector{
 		"bash <(echo aWQK | base64 -d)", "echo aWQK > /tmp/a; base64 -d /tmp/a > /tmp/b; sh /tmp/b", "python3 -c \"import base64;exec(base64.b64decode('cHJpbnQoMSk='))\"",
 		"php -r 'eval(base64_decode(\"c3lzdGVtKCdpZCcpOw==\"));'", "perl -MMIME::Base64 -e 'eval(decode_base64($ARGV[0]))' x", "node -e 'eval(Buffer.from(\"MSsx\",\"base64\").toString())'",
 		"openssl enc -base64 -d -in x | bash", "echo 'di' | rev | sh", "strings img.png | tail -n 1 | base64 -d | sh", "steghide extract -sf a.jpg -p x -xf - | sh", "echo vq | tr 'A-Za-z' 'N-ZA-Mn-za-m' | bash", "printf '\\151\\144' | base64 -d | sudo bash",
-		`node -e 'new Function(atob("MSsx"))()'`, "printf '%b' '\\151\\144' | sh",
+		"node -e \"$(echo Y29uc29sZS5sb2coMSk= | base64 -d)\"", `node -e 'new Function(atob("MSsx"))()'`, "printf '%b' '\\151\\144' | sh",
 		"cp /usr/bin/base64 /tmp/z; echo aWQK | /tmp/z -d | sh", "echo aWQK | openssl base64 -d | python3",
 		"x=$(echo aWQK | base64 -d); $x", "curl -s https://example.com/p | base64 -d | bash",
 	),
@@ -29,7 +29,7 @@ var runDecode = Detector{
 		"echo \"$CERT\" | base64 --decode | ./bin/show -text", "python3 -c 'import subprocess;subprocess.run(\"echo aGk= | base64 -d > f\", shell=True)'",
 		"echo \"$KEY\" | base64 -d > ~/.ssh/id_ed25519", "kubectl get secret s -o jsonpath='{.data.x}' | base64 -d", "base64 -d cert.b64 > ca.crt", "echo $K | base64 --decode | docker login -u x --password-stdin r",
 		"python3 -c \"from base64 import b64decode;print(b64decode('aGk='))\"", "echo aGk= | base64 -d", "echo \"$KUBECONFIG_B64\" | base64 -d > kubeconfig && kubectl get pods", "gunzip -c x.sql.gz | psql",
-		"jq -r .x f | base64 -d | jq .", "python3 -c 'import json,base64,sys;print(json.loads(base64.b64decode(sys.argv[1])))' e30=", "node -e \"console.log(Buffer.from('aGk=','base64').toString())\"",
+		"jq -r .x f | base64 -d | jq .", "node -e 'console.log(process.argv[1])' \"$(echo aGk= | base64 -d)\"", "python3 -c 'import json,base64,sys;print(json.loads(base64.b64decode(sys.argv[1])))' e30=", "node -e \"console.log(Buffer.from('aGk=','base64').toString())\"",
 	),
 }
 
@@ -93,6 +93,12 @@ func decodeRun(s *command.Simple, v track.View) *Finding {
 	if s.Dynamic {
 		if slices.ContainsFunc(s.From, decoderStage) {
 			return say(s, coi.High, "decoded text run")
+		}
+	}
+	for i, a := range s.Argv {
+		text := i > 0 && slices.ContainsFunc(s.Code, func(c command.Code) bool { return strings.HasSuffix(c.Text, a) && a != "" })
+		if text && slices.ContainsFunc(s.Sources(i), decoderStage) {
+			return say(s, coi.High, "decoded text run by "+s.Name)
 		}
 	}
 	for _, c := range s.Code {

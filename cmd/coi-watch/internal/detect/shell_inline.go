@@ -92,7 +92,7 @@ func inline(s *command.Simple, v track.View) *Finding {
 }
 
 // requestRun is page code that runs what a request says.
-var requestRun = regexp.MustCompile(`(?is)(?:<\?(?:php|=)?.*\b(?:system|exec|passthru|shell_exec|popen|proc_open|eval|assert)\s*\(\s*@?\$_(?:GET|POST|REQUEST|COOKIE|SERVER)\b|<%.*getRuntime\(\)\.exec\(\s*request\.getParameter)`)
+var requestRun = regexp.MustCompile(`(?is)(?:<\?(?:php|=)?.*\b(?:system|exec|passthru|shell_exec|popen|proc_open|eval|assert)\s*\(\s*@?\$_(?:GET|POST|REQUEST|COOKIE|SERVER)\b|<\?(?:php|=)?[^\x60]*\x60[^\x60]*\$_(?:GET|POST|REQUEST|COOKIE)\b|<%.*getRuntime\(\)\.exec\(\s*request\.getParameter)`)
 
 // servers are what program text that answers requests has in it.
 var servers = []string{"createserver(", "flask(", "http.server", "basehttprequesthandler", "webrick", "sinatra", "express()", "fastapi(", "bottle", "aiohttp", "bun.serve", "deno.serve", "http.listenandserve"}
