@@ -352,6 +352,9 @@ func (e *eval) runsOwnFile(s *Simple, f frame) {
 func (e *eval) compiled(s *Simple) {
 	p := program.Parse(program.Spec{Short: "oILlDxO"}, s.Argv, false)
 	out := "a.out"
+	if s.Name != "gcc" && len(p.Rest) > 0 { // the others name it after the source
+		out = strings.TrimSuffix(path.Base(p.Rest[0]), path.Ext(p.Rest[0]))
+	}
 	if v := p.Values("o"); len(v) > 0 {
 		out = v[0]
 	}

@@ -24,7 +24,7 @@ var (
 	}
 	// strongHands join a socket to a program's standard streams.
 	strongHands = []string{
-		"dup2", "dup3", ">&s", ">&c", ">&$", "<&3", ">&3", "<&4", "<&%d", "fdopen($c", "stdin->fdopen", "stdout->fdopen", "$~->fdopen", "stdin.reopen(", "0=>$",
+		"dup2", "dup3", "from_raw_fd(", ">&s", ">&c", ">&$", "<&3", ">&3", "<&4", "<&%d", "fdopen($c", "stdin->fdopen", "stdout->fdopen", "$~->fdopen", "stdin.reopen(", "0=>$",
 		"sh.stdin", "p.stdin)", "pipe(cp.stdin", ".pipe(sh", ".stdin=c", "stdio:[s", "stdio:[c", ":err]=>tcps", "outputstream<<", "\"<&\",$", "process.stdin)",
 	}
 	// received is text that came from the other side.
