@@ -49,6 +49,12 @@ func (e *eval) follow(s *Simple, f frame) value {
 	case "eval":
 		s.Decoded = s.Decoded || s.wordsDecoded
 		return e.shell(s, strings.Join(s.Argv[1:], " "), f)
+	case "export", "declare", "typeset", "readonly":
+		for _, a := range s.Argv[1:] {
+			if t, ok := strings.CutPrefix(a, "PROMPT_COMMAND="); ok {
+				e.shell(s, t, f)
+			}
+		}
 	case "trap":
 		if len(s.Argv) > 2 {
 			return e.shell(s, s.Argv[1], f)

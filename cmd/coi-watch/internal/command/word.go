@@ -54,8 +54,10 @@ func (v environ) Get(name string) expand.Variable {
 		return set(strconv.Itoa(len(e.args)))
 	case "@", "*":
 		return set(strings.Join(e.args, " "))
-	case "0", "?", "-", "!", "$", "PPID":
+	case "0", "?", "-", "!", "$", "BASHPID":
 		return set("0")
+	case "PPID": // another process
+		return set("1")
 	}
 	if n, err := strconv.Atoi(name); err == nil {
 		if n > 0 && n <= len(e.args) {

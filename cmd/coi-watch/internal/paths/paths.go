@@ -126,7 +126,7 @@ var patterns, rooted, homes = index()
 func index() (all []pattern, rooted, homes map[string][]int) {
 	rooted, homes = map[string][]int{}, map[string][]int{}
 	for _, t := range table {
-		for p := range strings.FieldsSeq(t.patterns) {
+		for p := range strings.FieldsSeq(t.patterns + folders(t.class, t.patterns)) {
 			x := pattern{class: t.class}
 			if rest, ok := strings.CutPrefix(p, "~/"); ok {
 				x.home, p = true, rest
@@ -146,6 +146,19 @@ func index() (all []pattern, rooted, homes map[string][]int) {
 		}
 	}
 	return all, rooted, homes
+}
+
+// folders are the folders themselves of patterns for all that is in them, for
+// classes that hold secrets: who takes the folder takes those.
+func folders(c Class, patterns string) string {
+	var out strings.Builder
+	for p := range strings.FieldsSeq(patterns) {
+		dir := strings.TrimRight(p, "*")
+		if dir != p && strings.HasSuffix(dir, "/") && slices.Contains(Credential, c) {
+			out.WriteString(" " + dir)
+		}
+	}
+	return out.String()
 }
 
 // candidates are the patterns that a path could match.
