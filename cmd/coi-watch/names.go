@@ -16,7 +16,7 @@ func (names) Known() []string {
 	var out []string
 	for _, c := range []program.Class{
 		program.Shell, program.Interpreter, program.Relay, program.Downloader, program.Package, program.VCS, program.Compiler, program.Debugger,
-		program.SSH, program.Account, program.Runtime, program.Uploader, program.Reader, program.Archiver,
+		program.SSH, program.Account, program.Runtime, program.Uploader, program.Reader, program.Archiver, program.Suspect,
 	} {
 		out = append(out, program.Names(c)...)
 	}

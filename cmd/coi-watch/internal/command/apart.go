@@ -55,11 +55,11 @@ func pieced(w *syntax.Word) bool {
 // better reports that a word means something without its unknown variables and
 // nothing with them.
 func better(gone, kept string, isProgram bool) bool {
-	if isProgram {
-		return program.Known(gone) && !program.Known(kept)
-	}
-	if DevNet(gone) {
+	if DevNet(gone) || program.Writable(path.Clean(gone)) && !program.Writable(path.Clean(kept)) {
 		return true
+	}
+	if isProgram {
+		return program.Known(gone) && (!program.Known(kept) || systemFolder(gone) && !systemFolder(kept))
 	}
 	return strings.HasPrefix(gone, "/") && len(paths.Of(path.Clean(gone), false)) > 0 && len(paths.Of(path.Clean(kept), false)) == 0
 }
@@ -88,7 +88,7 @@ func wildProgram(s *Simple) string {
 	}
 	for _, c := range []program.Class{
 		program.Relay, program.Shell, program.Downloader, program.Interpreter, program.Reader, program.Account, program.Search, program.SSH,
-		program.Uploader, program.Archiver, program.Runtime, program.Compiler, program.Other, program.Debugger, program.Editor, program.Init, program.Package, program.VCS, program.Build, program.Database,
+		program.Uploader, program.Archiver, program.Runtime, program.Compiler, program.Suspect, program.Other, program.Debugger, program.Editor, program.Init, program.Package, program.VCS, program.Build, program.Database,
 	} {
 		names := program.Names(c)
 		slices.Sort(names)

@@ -163,7 +163,7 @@ func (e *eval) embedded(s *Simple, f frame) {
 			e.walk(c, g)
 		}
 	}
-	if !program.Known(s.Name) {
+	if !program.Known(s.Name) || s.Class() == program.Suspect {
 		e.unknownCode(s, f)
 		if rest := handedOn(s); rest != nil {
 			e.sub(s, rest, f)
@@ -177,13 +177,16 @@ func handedOn(s *Simple) []string {
 	if i := dashes(s.Argv); i > 0 && i+1 < len(s.Argv) && program.Known(s.Argv[i+1]) {
 		return s.Argv[i+1:]
 	}
+	if strings.Contains(s.Prog, "/") && startsOther(s.Argv) {
+		return s.Argv[1:]
+	}
 	for i := 1; i+1 < len(s.Argv); i++ { // OWN-ARGUMENTS sh -c TEXT
 		if o := s.Argv[i+1]; program.ClassOf(s.Argv[i]) == program.Shell && len(o) > 1 && o[0] == '-' && o[1] != '-' && strings.HasSuffix(o, "c") {
 			return s.Argv[i:]
 		}
 	}
-	if len(s.Argv) > 2 && strings.Contains(s.Prog, "/") && program.Known(s.Argv[1]) {
-		return s.Argv[1:]
+	if len(s.Argv) > 2 && program.Writable(s.Prog) && program.Writable(s.Argv[1]) && strings.HasPrefix(s.Argv[2], "-") {
+		return s.Argv[1:] // PROGRAM OPTIONS…, both where everybody may put programs
 	}
 	return nil
 }
@@ -349,6 +352,9 @@ func (e *eval) runsOwnFile(s *Simple, f frame) {
 func (e *eval) compiled(s *Simple) {
 	p := program.Parse(program.Spec{Short: "oILlDxO"}, s.Argv, false)
 	out := "a.out"
+	if s.Name != "gcc" && len(p.Rest) > 0 { // the others name it after the source
+		out = strings.TrimSuffix(path.Base(p.Rest[0]), path.Ext(p.Rest[0]))
+	}
 	if v := p.Values("o"); len(v) > 0 {
 		out = v[0]
 	}
@@ -415,6 +421,9 @@ func (e *eval) unknownCode(s *Simple, f frame) {
 				e.code(s, lang, fl.s, s.Decoded || fl.decoded, f)
 			}
 		}
+	}
+	if t := s.Feed; s.Fed && program.Writable(s.Prog) && len(t) > 40 && strings.ContainsAny(t, "([") && strings.ContainsAny(t, ";{") {
+		e.code(s, "", t, s.Decoded, f)
 	}
 	for i := 1; i < len(s.Argv); i++ {
 		if t := s.Argv[i]; len(t) > 40 && strings.Contains(t, "(") && strings.ContainsAny(t, ";{") && !strings.HasPrefix(t, "-") && s.Argv[i-1] != "-c" && s.Argv[i-1] != "-e" {

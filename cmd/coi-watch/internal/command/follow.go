@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -48,6 +49,12 @@ func (e *eval) follow(s *Simple, f frame) value {
 	case "eval":
 		s.Decoded = s.Decoded || s.wordsDecoded
 		return e.shell(s, strings.Join(s.Argv[1:], " "), f)
+	case "export", "declare", "typeset", "readonly":
+		for _, a := range s.Argv[1:] {
+			if t, ok := strings.CutPrefix(a, "PROMPT_COMMAND="); ok {
+				e.shell(s, t, f)
+			}
+		}
 	case "trap":
 		if len(s.Argv) > 2 {
 			return e.shell(s, s.Argv[1], f)
@@ -57,8 +64,12 @@ func (e *eval) follow(s *Simple, f frame) value {
 			e.args = s.Argv[i+1:]
 		}
 	case "read", "mapfile", "readarray":
-		if n := len(s.Argv); n > 1 && s.Fed && !strings.HasPrefix(s.Argv[n-1], "-") {
-			e.vars[s.Argv[n-1]] = variable{value{s: strings.TrimRight(s.Feed, "\n"), known: true, from: s.Stdin, decoded: s.Decoded}}
+		v := value{s: strings.TrimRight(s.Feed, "\n"), known: true, from: s.Stdin, decoded: s.Decoded}
+		if !s.Fed {
+			v.s = "$()" // the output of commands, as a substitution would be
+		}
+		if n := len(s.Argv); n > 1 && (s.Fed || slices.ContainsFunc(s.Stdin, brings)) && !strings.HasPrefix(s.Argv[n-1], "-") {
+			e.vars[s.Argv[n-1]] = variable{v}
 		}
 	case "run-parts":
 		for _, d := range s.Parsed().Rest {
@@ -174,6 +185,11 @@ func systemFolder(p string) bool {
 		return true
 	}
 	return false
+}
+
+// brings reports commands whose output comes from the network.
+func brings(s *Simple) bool {
+	return s.Class() == program.Relay || s.Class() == program.Downloader
 }
 
 // inner is the frame of commands that s starts.

@@ -2,8 +2,10 @@ package command
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 )
 
@@ -17,49 +19,118 @@ func guess(s *Simple) string {
 	if !strings.Contains(s.Prog, "/") || !program.Writable(s.Prog) {
 		return ""
 	}
+	if startsOther(s.Argv) {
+		return "" // what it starts is looked at
+	}
+	if len(s.Argv) > 1 && perlModule.MatchString(s.Argv[1]) {
+		return "perl"
+	}
 	if g := shaped(s); g != "" {
 		return g
 	}
 	if shellLike(s) {
 		return "sh"
 	}
-	paths := len(s.Argv) > 1 && onlyPaths(s.Argv[1:])
+	bare := len(s.Argv) == 1 || s.Argv[1] == "-"
 	switch {
-	case s.Pos > 0 && paths:
-		return "tee"
-	case s.Pos == 0 && s.Len > 1 && paths:
-		return "cat"
-	case s.Pos > 0 && s.Fed && (len(s.Argv) == 1 || s.Argv[1] == "-") && jobs.MatchString(s.Feed):
+	case len(s.Argv) > 1 && onlyPaths(s.Argv[1:]):
+		return pathsOnly(s)
+	case s.Pos > 0 && bare && jobs.MatchString(fedText(s)):
 		return "crontab"
+	case s.Pos > 0 && s.Fed && bare && passwords.MatchString(s.Feed):
+		return "chpasswd"
+	case len(s.Argv) == 2 && strings.Contains(s.Argv[1], "@") && transfer.MatchString(s.Feed):
+		return "sftp"
 	}
 	return ""
 }
+
+// fedText is what a program reads, as far as it is known: the words of an echo
+// when other commands write into the same pipe.
+func fedText(s *Simple) string {
+	if s.Fed {
+		return s.Feed
+	}
+	var b strings.Builder
+	for _, in := range s.Stdin {
+		if in.Is("echo", "printf") {
+			b.WriteString(strings.Join(in.Argv[1:], " ") + "\n")
+		}
+	}
+	return b.String()
+}
+
+// pathsOnly guesses what a program does that is given nothing but paths: at the
+// end of a pipe it writes them, at the start it reads them. Alone, one that
+// hides copies the first onto the second, or takes a log away.
+func pathsOnly(s *Simple) string {
+	fed, stored := false, false
+	for _, r := range s.Redirs {
+		fed = fed || r.Op == "<"
+		stored = stored || r.FD == 1 && strings.HasPrefix(r.Op, ">")
+	}
+	switch {
+	case s.Pos > 0 || fed:
+		return "tee"
+	case s.Len > 1:
+		return "cat"
+	case !hides(s.Prog) || stored:
+	case len(s.Argv) == 3:
+		return "cp"
+	case len(s.Argv) == 2 && paths.Any(paths.Of(s.Abs(s.Argv[1]), false), paths.SecurityLog, paths.History, paths.AuditRules):
+		return "rm"
+	}
+	return ""
+}
+
+// hides reports places where nobody looks for programs.
+func hides(p string) bool {
+	return strings.Contains(p, "/.") || strings.HasPrefix(p, "/dev/shm/")
+}
+
+// startsOther reports arguments that are a command of their own, as those of
+// sudo and nohup are.
+func startsOther(argv []string) bool {
+	if len(argv) < 3 {
+		return false
+	}
+	switch argv[1] {
+	case "exec", "test", "run", "install", "base64", "config", "set", "write", "read", "history": // also verbs
+		return false
+	}
+	return program.Known(argv[1])
+}
+
+var (
+	perlModule = regexp.MustCompile(`^-M[A-Z]\w*(?:::\w+)*$`)
+	passwords  = regexp.MustCompile(`^[a-z_][\w-]*:[^\s:]+\s*$`) // what chpasswd reads
+	transfer   = regexp.MustCompile(`^(?:put|mput|get|mget)\s+\S`)
+	shellFlags = regexp.MustCompile(`^-[silh]*[si][silh]*$`)
+)
 
 // shellLike reports a program without arguments, or with those of a shell, that
 // is given text that reads as commands, what a network tool receives, or, if the
 // program is hidden, what was decoded.
 func shellLike(s *Simple) bool {
+	text := len(s.Argv) == 3 && s.Argv[1] == "-c" && (strings.HasPrefix(s.Argv[2], "$()") || s.wordsDecoded && hides(s.Prog))
 	if len(s.Argv) == 2 && s.Argv[1] == "-i" {
 		return true
 	}
-	if len(s.Argv) > 2 || len(s.Argv) == 2 && s.Argv[1] != "-" && s.Argv[1] != "-s" && !strings.HasPrefix(s.Argv[1], "/dev/fd/p") {
+	if !text && (len(s.Argv) > 2 || len(s.Argv) == 2 && s.Argv[1] != "-" && !shellFlags.MatchString(s.Argv[1]) && !strings.HasPrefix(s.Argv[1], "/dev/fd/p")) {
 		return false
-	}
-	if s.Fed && s.Feed != "" {
-		return !jobs.MatchString(s.Feed) && runsKnown(s.Feed)
 	}
 	for _, in := range append(s.Stdin, s.From...) {
 		switch in.Name {
-		case "base64", "base32", "xxd", "openssl", "gunzip", "gzip", "rev":
-			if strings.Contains(s.Prog, "/.") {
+		case "base64", "base32", "xxd", "openssl", "gunzip", "gzip", "rev", "tr", "curl", "wget":
+			if hides(s.Prog) {
 				return true
 			}
 		}
-		if in.Class() == program.Relay && in.Name != "openssl" {
+		if in.Class() == program.Relay && in.Name != "openssl" || DevNet(in.FDs[0]) {
 			return true
 		}
 	}
-	return false
+	return s.Fed && s.Feed != "" && !jobs.MatchString(s.Feed) && runsKnown(s.Feed)
 }
 
 // runsKnown reports text that reads as shell and starts a program that is known.
@@ -98,6 +169,7 @@ var headers = map[string]bool{"-A": true, "--user-agent": true, "-H": true, "--h
 // what it is.
 func carriesCode(args []string) bool {
 	for i, a := range args {
+		a = strings.ReplaceAll(a, "$()", "")
 		text := len(a) > 24 && strings.ContainsAny(a, "(;") && (i == 0 || !headers[args[i-1]])
 		if text && !strings.HasPrefix(a, "BEGIN") || i > 0 && args[i-1] == "-c" && strings.Contains(a, " ") {
 			return true
@@ -137,7 +209,7 @@ func unmistakable(s *Simple) string {
 		}
 	}
 	switch {
-	case hand && addr > 0:
+	case hand && addr > 0, addr > 0 && len(a) > 1 && slices.ContainsFunc(a, fileAddress):
 		return "socat"
 	case shell && len(a) >= 3:
 		return "nc"
@@ -149,6 +221,12 @@ func unmistakable(s *Simple) string {
 	return ""
 }
 
+// fileAddress reports an address of socat that is no network.
+func fileAddress(w string) bool {
+	l := strings.ToLower(w)
+	return l == "-" || l == "stdio" || strings.HasPrefix(l, "file:") || strings.HasPrefix(l, "open:") || strings.HasPrefix(l, "pty,")
+}
+
 // shapes are argument lists that give a program away.
 var shapes = []struct {
 	name string
@@ -156,17 +234,34 @@ var shapes = []struct {
 }{
 	{"find", regexp.MustCompile(`(?:^|\s)-(?:name|iname|path|ipath|perm|type|exec|maxdepth|regex)\s`)},
 	{"truncate", regexp.MustCompile(`^(?:-s ?0|--size[= ]0)\s+\S`)},
-	{"shred", regexp.MustCompile(`^(?:-n ?\d+ )?-[fvz]*u[fvz]*\s+[~/]|^(?:-n ?\d+ )?-z[fv]*u[fv]*\s+[~/]`)},
+	{"shred", regexp.MustCompile(`^(?:-[fvzn]+\s?(?:\d+\s+)?)*-[fvz]*u[fvz]*\s+(?:-[fvzn]+\s?(?:\d+\s+)?)*[~/]`)},
 	{"journalctl", regexp.MustCompile(`(?:^|\s)--(?:vacuum-(?:time|size|files)|rotate|flush)\b`)},
 	{"mount", regexp.MustCompile(`^-t\s+[a-z]\w+\s+(?:-o\s+\S+\s+)?\S+\s+/\S*$`)},
-	{"install", regexp.MustCompile(`^-m\s+[0-7]{3,4}\s+\S+\s+\S+$`)},
+	{"mount", regexp.MustCompile(`^/dev/(?:[shv]d|xvd|nvme|mapper|loop|dm-|mmcblk)\S*\s+/\S*$`)},
+	{"mknod", regexp.MustCompile(`^\S+\s+(?:p|[bcu]\s+\d+\s+\d+)$`)},
+	{"install", regexp.MustCompile(`^(?:-[og]\s+\S+\s+)*-m\s+[0-7]{3,4}\s+(?:-[og]\s+\S+\s+)*\S+\s+\S+$`)},
+	{"getent", regexp.MustCompile(`^g?shadow(?:\s+\w+)?$`)},
+	{"ttyd", regexp.MustCompile(`^(?:-\S+\s+)*-p\s+\d{2,5}\s+(?:-\S+\s+)*(?:/bin/)?(?:ba|z|da)?sh$`)},
+	{"telnetd", regexp.MustCompile(`(?:^|\s)-l\s+/bin/\w*sh\b`)},
+	{"xterm", regexp.MustCompile(`(?:^|\s)-display\s+\S+:\d`)},
+	{"xargs", regexp.MustCompile(`^-I\s?\S+\s+\w`)},
+	{"at", regexp.MustCompile(`^(?:-m\s+)?(?:now|midnight|noon|teatime)\b`)},
+	{"debugfs", regexp.MustCompile(`(?:^|\s)-R\s+(?:dump|cat|rdump|set_inode_field|write)\s`)},
+	{"sqlite3", regexp.MustCompile(`(?:^|\s)\.(?:shell|system|dump)\b`)},
+	{"hydra", regexp.MustCompile(`^-[lL]\s+\S+\s+-[pP]\s+\S+\s+.*(?:\w+://|ssh|ftp)`)},
 	{"service", regexp.MustCompile(`^[a-z][\w@.-]+\s+(?:stop|onestop)$`)},
 	{"update-rc.d", regexp.MustCompile(`^[a-z][\w@.-]+\s+disable$`)},
 	{"usermod", regexp.MustCompile(`^-p\s+\S*\s*root$`)},
-	{"apt", regexp.MustCompile(`^(?:purge|remove|autoremove)\s+(?:-\w+\s+)*[a-z]`)},
+	{"dpkg", regexp.MustCompile(`^(?:-r|-P|--purge|--remove)\s+[a-z][\w.-]+$`)},
+	{"chattr", regexp.MustCompile(`^[+-][iau]\s+[~/]`)},
+	{"crontab", regexp.MustCompile(`^-u\s+\w+\s+-$`)},
+	{"ssh", regexp.MustCompile(`(?:^|\s)ProxyCommand=`)},
+	{"lwp-download", regexp.MustCompile(`^(?:https?|ftp)://\S+\s+[/~.]\S+$`)},
+	{"apt", regexp.MustCompile(`^(?:-\w+\s+)*(?:purge|remove|autoremove)\s+(?:-\w+\s+)*[a-z]`)},
 	{"rpm", regexp.MustCompile(`^-e\s+(?:--nodeps\s+)?[a-z][\w-]+$`)},
-	{"pkill", regexp.MustCompile(`^-(?:9|KILL|SIGKILL|STOP)(?:\s+[a-z][\w-]+)+$`)},
-	{"scp", regexp.MustCompile(`^(?:-\w+\s+)*(?:[~/]\S*\s+)+\w+@[\w.-]+:`)},
+	{"pkill", regexp.MustCompile(`^-(?:9|KILL|SIGKILL|STOP)(?:\s+-[fx])*(?:\s+[a-z][\w-]+)+$`)},
+	{"mail", regexp.MustCompile(`^-s\s+.*\s[\w.]+@[\w.-]+$`)},
+	{"scp", regexp.MustCompile(`^(?:-\w+\s+(?:\w+=\S+\s+)?)*(?:[~/]\S*\s+)+\w+@[\w.-]+:`)},
 	{"cp", regexp.MustCompile(`^-[arRpfd]+\s+[~/]\S+\s+[~/]\S+$`)},
 	{"gdb", regexp.MustCompile(`(?:^|\s)--?(?:batch|ex|nx)\s`)},
 	{"openssl", regexp.MustCompile(`^(?:enc|s_client|s_server|base64|des3|aes-\S+)\s+-`)},
@@ -175,24 +270,26 @@ var shapes = []struct {
 	{"make", regexp.MustCompile(`^-f\s+(?:-$|\S*[Mm]akefile)`)},
 	{"aws", regexp.MustCompile(`^s3\s+(?:cp|sync)\s|^configure export-credentials`)},
 	{"kubectl", regexp.MustCompile(`^get\s+secrets?\b`)},
-	{"gh", regexp.MustCompile(`^auth token$`)},
+	{"gh", regexp.MustCompile(`^auth token$|^gist create\s`)},
 	{"rclone", regexp.MustCompile(`^(?:copy|sync)\s+[~/]\S+\s+\w+:`)},
 	{"setenforce", regexp.MustCompile(`^[Pp]ermissive$`)},
-	{"sysctl", regexp.MustCompile(`^-w\s+[a-z]+(?:\.\w+)+=`)},
-	{"chmod", regexp.MustCompile(`^(?:-R )?(?:0?[0-7]{3,4}|[ugoa]*[+=-][rwxst]+)\s+[^-\s]`)},
+	{"sysctl", regexp.MustCompile(`^(?:-w\s+)?(?:kernel|net|vm|fs)(?:\.\w+)+=`)},
+	{"chmod", regexp.MustCompile(`^(?:-R )?(?:0?[0-7]{3,4}|(?:[ugoa]*[+=]|[ugoa]+-)[rwxst]+)\s+[^-\s]|^-x\s+/`)},
 	{"awk", regexp.MustCompile(`^(?:-F\S*\s+|-v\s+\S+\s+)*(?:BEGIN|\{|/[^/]+/\s*\{)`)},
 	{"docker", regexp.MustCompile(`^(?:run|exec)\s.*(?:--rm|-it?\b|--privileged|-v\s|--name)`)},
 	{"lxc", regexp.MustCompile(`^(?:config device add|init\s.*-c security)`)},
-	{"wget", regexp.MustCompile(`(?:^|\s)(?:-q?O\s?-?|--quiet|--post-data|--output-document|-qO\S*)\b.*(?:https?|ftp)://|^(?:https?|ftp)://\S+$`)},
+	{"wget", regexp.MustCompile(`(?:^|\s)(?:-q?O\s?-?|--quiet|--post-data|--output-document|-qO\S*)\b.*(?:https?|ftp)://|^(?:https?|ftp)://\S+(?:\s+-O\s?\S+)?$|\s-O\s?-$`)},
+	{"curl", regexp.MustCompile(`^(?:https?|ftp)://\S+\s+-o\s?\S+$`)},
 	{"curl", regexp.MustCompile(`(?:^|\s)(?:-[a-zA-Z]*[sSLfkIo][a-zA-Z]*|-X\s\S+|-d|-A|-H|--silent|--unix-socket|--user-agent)\s.*(?:https?://|www\.|\.(?:com|net|org|io|sh)\b)`)},
-	{"tar", regexp.MustCompile(`^-?(?:[cx][zjJvpPh]*[zjJf][zjJvpPhf]*|[zjJv]+[cx][zjJvpPhf]*)\s+\S|^-?[cr][zjJvpPhf]*\s+\S+\s+\S`)},
+	{"tar", regexp.MustCompile(`^-?(?:[cx][zjJvpPh]*[zjJf][zjJvpPhf]*|[zjJv]+[cx][zjJvpPhf]*)\s+\S|^-?[cr][zjJvpPhf]*\s+\S+\s+\S|^-?x[zjJv]*\s+-C\s`)},
 	{"ln", regexp.MustCompile(`^-s[fnv]*\s+\S+\s+\S+$`)},
 	{"auditctl", regexp.MustCompile(`^(?:-a (?:always|never|exit|task)|-e ?[012]$|-D$|-W )`)},
 	{"rm", regexp.MustCompile(`^-[rRfv]+\s+(?:-[rRfv]+\s+)*[~/$.]`)},
 	{"useradd", regexp.MustCompile(`(?:^|\s)(?:-o?u 0|-ou 0|-G (?:wheel|sudo|root)|--create-home|--uid 0)\b`)},
-	{"systemctl", regexp.MustCompile(`^(?:--now )?(?:stop|disable|mask|enable|start)\s+(?:--now )?[\w@.-]+$`)},
-	{"sed", regexp.MustCompile(`^(?:-i\S*|--in-place\S*)\s+\S`)},
+	{"systemctl", regexp.MustCompile(`^(?:--now )?(?:stop|disable|mask|enable|start)\s+(?:--now )?[\w@.-]+(?:\s+[\w@.-]+)*$`)},
+	{"sed", regexp.MustCompile(`^(?:-i\S*|--in-place\S*)\s+(?:-[eE]\s+)?(?:s[^\w\s]|[/\d$]\S*)`)},
 	{"grep", regexp.MustCompile(`^-\w*[rR]\w*i?\s+\S+\s+[/~]|^-[a-zA-Z]*[rR][a-zA-Z]*\s+[^-/~.\s].*\s[/~]`)},
+	{"grep", regexp.MustCompile(`^-[iEFhvnowc]*e\s+\S`)},
 	{"iptables", regexp.MustCompile(`^(?:-t \w+ )?-[ADIF]\s+(?:INPUT|OUTPUT|FORWARD)\b`)},
 	{"trufflehog", regexp.MustCompile(`^filesystem\s+\S`)},
 	{"python", regexp.MustCompile(`^\S+\.py\b`)},
@@ -203,11 +300,13 @@ var shapes = []struct {
 	{"touch", regexp.MustCompile(`(?:^|\s)-[acm]*(?:t\s+\d{10,12}|r\s+/)`)},
 	{"dig", regexp.MustCompile(`(?:^|\s)(?:@[\w.:]+|\+short)\s|^(?:TXT|AAAA|MX|ANY)\s+\S+\.\S+$`)},
 	{"host", regexp.MustCompile(`^[\w.$()-]*\$\(\)[\w.$()-]*\.[a-z]{2,}$`)},
+	{"tr", regexp.MustCompile(`^\S*\w-\w\S*\s+\S*\w-\w\S*$`)},
+	{"rsync", regexp.MustCompile(`^-[avzrPuh]+\s+[~/]\S*\s.*(?:rsync://|[\w.-]+::?)\S+$`)},
 	{"dd", regexp.MustCompile(`(?:^|\s)(?:if|of)=\S`)},
-	{"base64", regexp.MustCompile(`^(?:-d|--decode|-D)(?:\s+\S+)?$`)},
+	{"base64", regexp.MustCompile(`^(?:-d|-di|-id|--decode|-D)(?:\s+\S+)?$`)},
 	{"xxd", regexp.MustCompile(`^-r -p$|^-p -r$|^-rp$`)},
 	{"ssh", regexp.MustCompile(`(?:^|\s)-[fNT]*R\s+[\w.:]+`)},
 	{"scp", regexp.MustCompile(`^(?:-\w+\s+)*\S+\s+\w+@[\w.-]+:`)},
-	{"nc", regexp.MustCompile(`^(?:-[lnvkup46]+\s+)*(?:-p\s+)?[\w.-]+\s+\d{1,5}$|^-[lnvkup]*l[lnvkup]*\s`)},
+	{"nc", regexp.MustCompile(`^(?:-[lnvkupwqN46]+\d*\s+)*(?:-p\s+)?[\w.-]+\s+\d{1,5}$|^-[lnvkup]*l[lnvkup]*\s`)},
 	{"cp", regexp.MustCompile(`^(?:-[arRpf]+\s+)?/dev/null\s+\S+$`)},
 }

@@ -23,7 +23,7 @@ func (e *eval) identify(s *Simple) {
 				continue
 			}
 		}
-		if (base == "busybox" || base == "toybox" || e.alias(p) == "busybox") && len(s.Argv) > 1 && !strings.HasPrefix(s.Argv[1], "-") {
+		if (base == "busybox" || base == "toybox" || e.alias(p) == "busybox" || wildProgram(s) == "busybox") && len(s.Argv) > 1 && !strings.HasPrefix(s.Argv[1], "-") {
 			s.Argv, s.Prog = s.Argv[1:], s.Argv[1]
 			continue
 		}

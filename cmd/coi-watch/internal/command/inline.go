@@ -1,6 +1,7 @@
 package command
 
 import (
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -17,6 +18,28 @@ var codeOpts = map[string][]string{
 	"erl": {"eval"}, "guile": {"c"}, "emacs": {"eval"}, "octave": {"eval"}, "raku": {"e"}, "osascript": {"e"},
 	"awk": {"e", "source"}, "racket": {"e"}, "swipl": {"g"}, "ghc": {"e"}, "irb": {"e"}, "crystal": {"e"}, "tclsh": {"c"},
 }
+
+// loads are the options that load a module before the program text, and the
+// statement each stands for.
+var loads = map[string]struct{ option, statement string }{
+	"perl": {"M", "use %s;"}, "ruby": {"r", "require '%s';"}, "node": {"r", "require('%s');"}, "lua": {"l", "require('%s');"},
+}
+
+// prelude is what the options of an interpreter load, as program text.
+func prelude(name string, p program.Parsed) string {
+	l, ok := loads[name]
+	if !ok {
+		return ""
+	}
+	var b strings.Builder
+	for _, m := range p.Values(l.option) {
+		fmt.Fprintf(&b, l.statement, m)
+	}
+	return b.String()
+}
+
+// runVerb is the word after which an interpreter takes the name of its program.
+var runVerb = map[string]string{"nim": "r", "deno": "run", "dart": "run", "crystal": "run"}
 
 // interpreter finds the code that an interpreter will run: from an option,
 // from a file the text made, or from standard input.
@@ -38,7 +61,7 @@ func (e *eval) interpreter(s *Simple, f frame) {
 		}
 	}
 	for _, c := range p.Values(opts...) {
-		e.code(s, s.Name, c, s.Decoded, f)
+		e.code(s, s.Name, prelude(s.Name, p)+c, s.Decoded, f)
 		found = true
 	}
 	switch {
@@ -67,6 +90,9 @@ func (e *eval) interpreter(s *Simple, f frame) {
 	}
 	if v := p.Values("f", "file"); s.Name == "awk" && len(v) > 0 {
 		p.Rest = v
+	}
+	if len(p.Rest) > 0 && p.Rest[0] == runVerb[s.Name] {
+		p.Rest = p.Rest[1:]
 	}
 	if len(p.Rest) > 0 && p.Rest[0] != "-" && p.Rest[0] != "/dev/stdin" {
 		name := p.Rest[0]

@@ -26,7 +26,7 @@ func (s *Simple) others(p program.Parsed, add adder) {
 				add(Some, x)
 			}
 		}
-	case program.None, program.Reader:
+	case program.None, program.Reader, program.Suspect:
 		for _, a := range s.Argv[1:] {
 			if _, v, ok := strings.Cut(a, "="); ok {
 				a = v

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -99,7 +100,8 @@ func (e *eval) printf(s *Simple, args []string) value {
 		return text("")
 	}
 	t, ok := e.format(args)
-	return value{s: t, known: ok, from: s.From, decoded: s.Decoded || escaped(args[0])}
+	numbers := escaped(args[0]) || strings.Contains(args[0], "%b") && slices.ContainsFunc(args[1:], escaped)
+	return value{s: t, known: ok, from: s.From, decoded: s.Decoded || numbers}
 }
 
 var escapes = regexp.MustCompile(`\\(?:x[0-9a-fA-F]{1,2}|0?[0-7]{2,3}|u[0-9a-fA-F]{4})`)

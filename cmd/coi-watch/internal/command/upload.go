@@ -2,6 +2,7 @@ package command
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
@@ -209,6 +210,16 @@ func (s *Simple) Uploads() []Upload {
 	case "tftp", "ncftpput", "ftp-upload":
 		for _, v := range p.Values("l") {
 			add(Upload{File: v})
+		}
+	case "gh", "glab":
+		own := 2 // gist create FILE
+		if len(p.Rest) > 0 && p.Rest[0] == "release" {
+			own = 3 // release upload TAG FILE
+		}
+		if len(p.Rest) > own && slices.Contains([]string{"gist create", "snippet create", "release create", "release upload"}, p.Rest[0]+" "+p.Rest[1]) {
+			for _, x := range p.Rest[own:] {
+				add(Upload{File: x, Pipe: x == "-"})
+			}
 		}
 	case "sftp":
 	case "scp", "rsync":

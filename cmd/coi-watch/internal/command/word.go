@@ -54,8 +54,10 @@ func (v environ) Get(name string) expand.Variable {
 		return set(strconv.Itoa(len(e.args)))
 	case "@", "*":
 		return set(strings.Join(e.args, " "))
-	case "0", "?", "-", "!", "$", "PPID":
+	case "0", "?", "-", "!", "$", "BASHPID":
 		return set("0")
+	case "PPID": // another process
+		return set("1")
 	}
 	if n, err := strconv.Atoi(name); err == nil {
 		if n > 0 && n <= len(e.args) {
@@ -305,6 +307,19 @@ func (e *eval) procSubst(ps *syntax.ProcSubst) (string, error) {
 	return p, nil
 }
 
+// target is the word of a redirection, which may be written apart as others are.
+func (e *eval) target(w *syntax.Word) string {
+	if pieced(w) {
+		saved := e.drop
+		fs := e.apart(w, false)
+		e.drop = saved
+		if len(fs) == 1 {
+			return fs[0]
+		}
+	}
+	return e.word(w)
+}
+
 // redirs folds redirections and finds what they put on standard input.
 func (e *eval) redirs(list []*syntax.Redirect, owner *Simple) (out []Redir, stdin value, piped bool) {
 	saved := e.own
@@ -331,7 +346,7 @@ func (e *eval) redirs(list []*syntax.Redirect, owner *Simple) (out []Redir, stdi
 			x.Here = e.word(r.Word) + "\n"
 			stdin, piped = value{s: x.Here, known: true, from: e.taint, decoded: e.dec}, true
 		case r.Word != nil:
-			x.Path = e.word(r.Word)
+			x.Path = e.target(r.Word)
 			if x.Op != "<&" && x.Op != ">&" || !isDigits(x.Path) {
 				if !strings.HasPrefix(x.Path, "/dev/") && x.Path != "-" {
 					x.Path = e.abs(x.Path)

@@ -23,8 +23,8 @@ var credCloud = Detector{
 		}
 		return one(Finding{Level: coi.Warning, Title: "credential file read by " + v.Proc().Name, Path: ev.Path, Op: "open", PID: ev.PID})
 	}),
-	Fire: append(append(lines(coi.Warning, "cat ~/.aws/credentials", "cp ~/.kube/config /tmp/k", "grep token ~/.config/gh/hosts.yml", "cat ~/.git-credentials", "base64 ~/.docker/config.json", "tar czf /tmp/a.tgz ~/.aws", "cat ~/.netrc", "strings ~/.config/gcloud/credentials.db", "cat ~/.claude/.credentials.json", "cat /home/*/.npmrc", "python3 -c \"print(open('/root/.aws/credentials').read())\"", "sudo cat /root/.pgpass"),
-		lines(coi.High, "tar czf /tmp/a.tgz ~/.aws ~/.config/gcloud ~/.azure", "cp -r ~/.aws ~/.kube /tmp/s", "cp ~/.mozilla/firefox/x.default/logins.json /tmp", "cat ~/.bitcoin/wallet.dat | base64", "tar cf /tmp/b.tar ~/.config/google-chrome", "sqlite3 '/home/code/.config/chromium/Default/Login Data' .dump")...), events(event.Event{Type: event.Open, PID: 3, Exe: "/usr/bin/cat", Path: "/home/code/.aws/credentials"})...),
+	Fire: append(append(lines(coi.Warning, "cat ~/.aws/credentials", "cp ~/.kube/config /tmp/k", "grep token ~/.config/gh/hosts.yml", "cat ~/.git-credentials", "base64 ~/.docker/config.json", "tar czf /tmp/a.tgz ~/.aws", "cat ~/.netrc", "cat ~/.npmrc ~/.pypirc", "strings ~/.config/gcloud/credentials.db", "cat ~/.claude/.credentials.json", "cat /home/*/.npmrc", "python3 -c \"print(open('/root/.aws/credentials').read())\"", "sudo cat /root/.pgpass"),
+		lines(coi.High, "tar czf /tmp/a.tgz ~/.aws ~/.config/gcloud ~/.azure", "cp -r ~/.aws ~/.kube /tmp/s", "cp ~/.mozilla/firefox/x.default/logins.json /tmp", "cat ~/.bitcoin/wallet.dat | base64", "tar cf /tmp/b.tar ~/.config/google-chrome", "tar czf /tmp/w.tgz ~/.config/Exodus", "sqlite3 '/home/code/.config/chromium/Default/Login Data' .dump")...), events(event.Event{Type: event.Open, PID: 3, Exe: "/usr/bin/cat", Path: "/home/code/.aws/credentials"})...),
 	Quiet: append(lines("", "aws s3 ls", "npm publish", "kubectl get pods", "docker login", "echo x > ~/.npmrc", "cat .npmrc", "ls ~/.aws", "chmod 600 ~/.kube/config", "cp ~/.kube/config ~/.kube/config.bak", "mkdir -p ~/.kube && cp admin.conf ~/.kube/config", "npm config set //r/:_authToken x", "test -f ~/.netrc", "aws configure sso", "chmod 0600 $HOME/.gem/credentials", "git config credential.helper store"),
 		events(event.Event{Type: event.Open, PID: 3, Exe: "/usr/bin/npm", Path: "/home/code/.npmrc"})...),
 }
@@ -48,6 +48,7 @@ func cloud(s *command.Simple, v track.View) *Finding {
 	if n := stores(s, v); n > 1 && (s.Class() == program.Archiver || s.Is("cp", "rsync", "scp", "install")) && !installs(s) {
 		return say(s, coi.High, "credential files of several services collected")
 	}
+	var best *Finding
 	for _, a := range s.Accesses() {
 		c := classes(v, a)
 		if !taken(a) || !paths.Any(c, paths.Cloud, paths.Forge, paths.Agent, paths.Browser, paths.Wallet) {
@@ -62,7 +63,12 @@ func cloud(s *command.Simple, v track.View) *Finding {
 		case (shown(s) || s.Class() == program.Editor) && settingsFile(a.Path) && !strings.Contains(a.Path, "*"):
 			level = coi.Info
 		}
-		return say(s, level, "credential file read by "+s.Name).at(a.Path, a.Op)
+		if best == nil || level.Rank() > best.Level.Rank() {
+			best = say(s, level, "credential file read by "+s.Name).at(a.Path, a.Op)
+		}
+	}
+	if best != nil {
+		return best
 	}
 	if s.Name == "sqlite3" {
 		for _, w := range s.Argv[1:] {

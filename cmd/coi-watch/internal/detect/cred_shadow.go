@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
@@ -26,7 +27,7 @@ var credShadow = Detector{
 	}),
 	Fire: append(lines(coi.High, "cat /etc/shadow", "sudo cat /etc/shadow", "cp /etc/shadow /tmp/s", "sudo tar czf x.tgz /etc/shadow", "base64 < /etc/shadow", "unshadow /etc/passwd /etc/shadow > h", "dd if=/etc/shadow", "head -1 /etc/gshadow",
 		"awk -F: '{print $2}' /etc/shadow", "python3 -c \"print(open('/etc/shadow').read())\"", "cd /etc && sudo less shadow", "cat /etc/sha*w", "vi /etc/shadow", "while read l; do echo $l; done < /etc/shadow", "/tmp/zz /etc/shadow", "c'a't /e\"tc\"/shadow",
-		"X=/etc/shadow; cat $X", "xxd /etc/shadow", "sudo rsync /etc/shadow h:/x", "curl file:///etc/shadow", "echo Y2F0IC9ldGMvc2hhZG93 | base64 -d | sh", "perl -ne print /etc/shadow", "getent shadow", "john /etc/shadow", "docker exec c cat /etc/shadow", "grep root /etc/shadow", "busybox cat /etc/shadow", "/lib64/ld-linux-x86-64.so.2 /bin/cat /etc/shadow", "/proc/self/root/bin/cat /etc/shadow", "cp /bin/cat /tmp/k; /tmp/k /etc/shadow", "printf '#!/bin/sh\\ncat /etc/shadow\\n' > /tmp/a.sh; sh /tmp/a.sh"),
+		"X=/etc/shadow; cat $X", "xxd /etc/shadow", "sudo rsync /etc/shadow h:/x", "curl file:///etc/shadow", "echo Y2F0IC9ldGMvc2hhZG93 | base64 -d | sh", "perl -ne print /etc/shadow", "getent shadow", "john /etc/shadow", "docker exec c cat /etc/shadow", "grep root /etc/shadow", "date -f /etc/shadow", "arp -v -f /etc/shadow", "ip -force -batch /etc/shadow", "busybox cat /etc/shadow", "/lib64/ld-linux-x86-64.so.2 /bin/cat /etc/shadow", "/proc/self/root/bin/cat /etc/shadow", "cp /bin/cat /tmp/k; /tmp/k /etc/shadow", "printf '#!/bin/sh\\ncat /etc/shadow\\n' > /tmp/a.sh; sh /tmp/a.sh"),
 		append(events(event.Event{Type: event.Open, PID: 3, Exe: "/usr/bin/cat", Path: "/etc/shadow"}), Sample{Level: coi.High, Events: installSample("apt-get", "/usr/bin/perl", "perl", "/tmp/x.pl")},
 			Sample{Level: coi.High, Events: installSample("apt-get", "/usr/bin/xxd", "xxd", "x")}, Sample{Level: coi.High, Events: installSample("bash", "/usr/bin/perl", "perl", "/usr/share/x.pl")})...),
 	Quiet: append(lines("", "ls -l /etc/shadow", "sudo passwd x", "useradd x", "grep -r shadow src/", "stat /etc/shadow", "echo /etc/shadow", "git grep /etc/shadow", "cat ./etc/shadow.go", "rg 'cat /etc/shadow' ."),
@@ -87,8 +88,30 @@ func shadow(s *command.Simple, v track.View) *Finding {
 			return say(s, coi.High, "password hashes read by "+s.Name).at(a.Path, a.Op)
 		}
 	}
+	if p := namedShadow(s, v); p != "" {
+		return say(s, coi.High, "password hashes read by "+s.Name).at(p, command.Read)
+	}
 	if hasAny(s.Line(), "file:///etc/shadow") && s.Class() == program.Downloader {
 		return say(s, coi.High, "password hashes read by "+s.Name).at("/etc/shadow", command.Read)
 	}
 	return nil
+}
+
+// namedShadow is a shadow file that stands in a word of which nobody knows what
+// the program does with it: the value of an option, after an equals or at sign.
+func namedShadow(s *command.Simple, v track.View) string {
+	if s.Name == "" || textual(s) || s.Class() == program.Shell || s.Class() == program.Runtime || s.Class() == program.Build {
+		return ""
+	}
+	for _, a := range s.Argv[min(1, len(s.Argv)):] {
+		if !strings.Contains(a, "shadow") {
+			continue
+		}
+		p := s.Abs(a[strings.LastIndexAny(a, "=@")+1:])
+		known := slices.ContainsFunc(s.Accesses(), func(x command.Access) bool { return x.Path == p })
+		if !known && !inWorkspace(v, p) && paths.Any(paths.Of(p, false), paths.Shadow) {
+			return p
+		}
+	}
+	return ""
 }

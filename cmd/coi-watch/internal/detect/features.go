@@ -13,30 +13,30 @@ import (
 // of lower-case fragments.
 var (
 	netWords = []string{
-		"[socket ", "require('socket')", "require(\"socket\")", "socket.socket", "socket(", "create_connection", "sockaddr_in", "io::socket", "io.socket", "fsockopen", "pfsockopen", "stream_socket", "socket_connect", "socket_create",
+		"[socket ", "require('socket')", "require(\"socket\")", "require'socket'", "require\"socket\"", "socket.socket", "socket(", "create_connection", "sockaddr_in", "io::socket", "io.socket", "fsockopen", "pfsockopen", "stream_socket", "socket_connect", "socket_create",
 		"socketserver", "tcp_server", "tcpsocket", "tcpserver", "tcp_server", "udpsocket", "socket.tcp", "socket.connect", "socket.bind", "net.connect", "net.createconnection", "net.socket", "net.createserver", "net.createconnection",
 		"require('net')", `require("net")`, "require('tls')", `require("tls")`, "dgram", "java.net", "serversocket", "socketchannel", "new socket", "net.dial", "net.listen", "tls.dial",
 		"syscall.connect", "syscall.socket", "syscall.bind", "using sockets", "sockets.connect", "/inet/tcp", "/inet/udp", "/inet6/tcp", "sockets.tcpclient", "tcplistener", "tcpclient", "tcpstream::connect",
-		"gen_tcp", "network.socket", "socketconnection", "newsocket", "asyncio.open_connection", "open_connection", "af_inet", "pf_inet", "websocket", "ztcp", "addr_inet", "peeraddr", "localport", "make_socket", "connect_tcp", "a(\"socket\")", `__import__("socket")`, "__import__('socket')", "import socket", "import*from socket", "from socket", "socket as ", "bun.connect", "deno.connect", "deno.listen", "std.socket", "socket -server", "make-network-process", "open-network-stream",
+		"gen_tcp", "network.socket", "socketconnection", "newsocket", "asyncio.open_connection", "open_connection", "af_inet", "pf_inet", "websocket", "ztcp", "addr_inet", "peeraddr", "localport", "make_socket", "connect_tcp", "a(\"socket\")", `__import__("socket")`, "__import__('socket')", "import socket", "import*from socket", "from socket", "socket as ", "bun.connect", "deno.connect", "deno.listen", "std.socket", "std.net.", "socket -server", "make-network-process", "open-network-stream",
 	}
 	netActs = []string{
-		"connect", "dial", "bind", "listen", "accept", "socketserver", "tcp_server", "inet->new(", "inet6->new(", "ssl->new(", "unix->new(", "fsockopen", "tcpsocket", "tcpserver", "stream_socket", "peeraddr", "peerhost", "peerport", "newsocket", "newjava.net.socket", "java.net.socket", "serve_forever", "tcpclient", "localport", "/inet", "gen_tcp", "new java.net.socket", "socket(", "open-network-stream", "socketconnection", "ztcp", "new socket", "[socket",
+		"connect", "dial", "bind", "listen", "accept", "socketserver", "tcp_server", "inet->new(", "inet.new(", "make-network-process", "tcpconnect", "inet6->new(", "ssl->new(", "unix->new(", "fsockopen", "tcpsocket", "tcpserver", "stream_socket", "peeraddr", "peerhost", "peerport", "newsocket", "newjava.net.socket", "java.net.socket", "serve_forever", "tcpclient", "localport", "/inet", "gen_tcp", "new java.net.socket", "socket(", "open-network-stream", "socketconnection", "ztcp", "new socket", "[socket",
 	}
 	// strongHands join a socket to a program's standard streams.
 	strongHands = []string{
-		"dup2", "dup3", ">&s", ">&c", ">&$", "<&3", ">&3", "<&4", "<&%d", "fdopen($c", "stdin->fdopen", "stdout->fdopen", "$~->fdopen", "stdin.reopen(", "0=>$",
+		"dup2", "dup3", "from_raw_fd(", ">&s", ">&c", ">&$", "<&3", ">&3", "<&4", "<&%d", "fdopen($c", "stdin->fdopen", "stdout->fdopen", "$~->fdopen", "stdin.reopen(", "0=>$",
 		"sh.stdin", "p.stdin)", "pipe(cp.stdin", ".pipe(sh", ".stdin=c", "stdio:[s", "stdio:[c", ":err]=>tcps", "outputstream<<", "\"<&\",$", "process.stdin)",
 	}
 	// received is text that came from the other side.
 	received = []string{
-		"recv", "gets", "receive", "readline(", "socket_read", "fgetc", "getline", "<>", ".on('data'", ".on(\"data\"", "fread(", "getinputstream", "read_line", "input_line", "rfile", "$d", "read(c", "read(s", "stdin=\"piped\"", "readlines(c", "readlines(s", "process-filter", "fromcharcodes(",
+		"recv", "gets", "receive", "readline(", "socket_read", "fgetc", "getline", "<>", ".on('data'", ".on(\"data\"", "fread(", "getinputstream", "read_line", "input_line", "rfile", "$d", "read(c", "read(s", "stdin=\"piped\"", "readlines(c", "readlines(s", "process-filter", "fromcharcodes(", ".get;",
 	}
 	// shellWords name a shell.
 	shellWords = []string{"/bin/sh", "/bin/bash", "/bin/zsh", "/bin/dash", "/bin/ksh", "sh -i", "bash -i", "'sh'", `"sh"`, `"bash"`, "'bash'", "cmd.exe", "zsh -i"}
 	// hands start programs.
 	hands = []string{
 		"pty.spawn", "subprocess", "os.system", "popen", "/bin/sh", "/bin/bash", "/bin/zsh", "bash -i", "sh -i", "cmd.exe", "system(", "exec(", "execve", "execl", "shell_exec", "passthru", "proc_open", "spawn", "child_process", "processbuilder",
-		"getruntime", "exec.command", "syscall.exec", "os.execute", "invoke-expression", "iex ", "iex(", "pipeline(", "run(`", "qx", "|& getline", "|&getline", "shell=true", "command::new", "execprocess", "readprocess", "createprocess", "process.spawn", "process.new(", "process.start(", "open3", "posix_spawn", "callprocess", "shell-command", "capture2", "getoutput", "system.cmd(", "system.shell(", ":os.cmd(", "os:cmd(", "open_process", "sys.command", "exec $", "[exec ", "exec sh", "exec bash", "exec /bin", "exec {", ".execute()", "].execute(", "`$", "open(\"|", "system $", "exec \"", "exec '", "eval(",
+		"getruntime", "exec.command", "syscall.exec", "os.execute", "invoke-expression", "iex ", "iex(", "pipeline(", "run(`", "qx", "|& getline", "|&getline", "shell=true", "command::new", "execprocess", "readprocess", "createprocess", "process.spawn", "process.child", "process.new(", "process.start(", "open3", "posix_spawn", "callprocess", "shell-command", "capture2", "getoutput", "system.cmd(", "system.shell(", ":os.cmd(", "os:cmd(", "open_process", "sys.command", "exec $", "[exec ", "exec sh", "exec bash", "exec /bin", "exec {", ".execute()", "].execute(", "`$", "open(\"|", "system $", "exec \"", "exec '", "eval(",
 	}
 	decodes = []string{
 		"b64decode", "base64", "decode64", "unhexlify", "fromhex", "hex2bin", "atob(", "buffer.from", "fromcharcode", "decompress", "gzinflate", "str_rot13", "rot13", "unpack(", "pack(", "codecs.decode", "decode_base64", "marshal.loads", "convert]::frombase64", "bytes.fromhex", "unescape(", "\\x",
@@ -45,7 +45,7 @@ var (
 		"exec(", "eval(", "eval ", "os.system", "popen", "subprocess", "system(", "function(", "compile(", "shell_exec", "passthru", "assert(", "child_process", "iex", "invoke-expression", "loadstring", "load(", "instance_eval", "new function", "marshal.loads", "exec ", "runpy", "execsync", "`",
 	}
 	fetches = []string{
-		"urlopen", "urllib", "requests.get", "http\").get(", "https\").get(", "http').get(", "https').get(", "http.get", "https.get", "fetch(", "lwp::simple", "net::http", "open-uri", "file_get_contents('http", "file_get_contents(\"http", "downloadstring", "webclient", "invoke-webrequest", "iwr ", "http.client", "urlretrieve", "httpx.get", "axios", "uri.open", "open(\"http", "open('http", "http::tiny", "curl_exec", "net/http", "socket.http",
+		"urlopen", "urllib", "requests.get", "http\").get(", "https\").get(", "http').get(", "https').get(", "http.get", "https.get", "fetch(", "lwp::simple", "lwp::useragent", "net::http", "open-uri", "file_get_contents('http", "file_get_contents(\"http", "downloadstring", "webclient", "invoke-webrequest", "iwr ", "http.client", "urlretrieve", "httpx.get", "axios", "uri.open", "open(\"http", "open('http", "http::tiny", "curl_exec", "net/http", "socket.http",
 	}
 )
 

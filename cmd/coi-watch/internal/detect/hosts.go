@@ -16,7 +16,13 @@ oastify.com burpcollaborator.net interact.sh oast.pro oast.live oast.site oast.o
 localhost.run serveo.net trycloudflare.com loca.lt lhr.life bore.pub typedwebhook.tools webhook-test.com webhookrelay.com hookdeck.com pipedream.com requestinspector.com httpdump.app
 eo.pipedream.net ptsv2.com ptsv3.com dnslog.link log.xn--9tr.com bxss.me xss.ht b-cdn.workers pingb.in exfil.dev smee.io`)
 
-func dropHost(h string) bool    { return hostIn(h, drops) || hostIn(h, catchers) }
+// shellGivers are places whose scripts give a shell to whoever asks.
+var shellGivers = hostsOf(`gsocket.io reverse-shell.sh resh.now.sh shell.now.sh sshx.io tmate.io`)
+
+func dropHost(h string) bool {
+	return hostIn(h, drops) || hostIn(h, catchers) || hostIn(h, shellGivers)
+}
+
 func catcherHost(h string) bool { return hostIn(h, catchers) }
 
 // chatHook reports links that post into a chat. Sending one's own build result

@@ -15,7 +15,7 @@ var logStop = Detector{
 	ID: "log.stop", Level: coi.High, Wants: execs,
 	Title: "guard or log switched off", Why: "logs, audit rules and kernel defences are switched off before something is done",
 	Detect: onCommands(stopped),
-	Fire: append(lines(coi.High, "echo kernel.randomize_va_space=0 >> /etc/sysctl.d/99-x.conf", "systemctl stop auditd", "sudo systemctl stop systemd-journald", "service rsyslog stop", "systemctl disable --now rsyslog.service", "systemctl mask systemd-journald.socket", "auditctl -D", "auditctl -e 0", "setenforce 0", "sysctl -w kernel.randomize_va_space=0", "echo 0 > /proc/sys/kernel/randomize_va_space", "pkill -9 rsyslogd", "killall auditd", "kill -9 $(pidof auditd)", "sed -i 's/SELINUX=enforcing/SELINUX=disabled/' /etc/selinux/config", "/etc/init.d/auditd stop", "aa-teardown", "systemctl stop falcon-sensor.service", "chkconfig auditd off", "apt-get remove -y auditd", "update-rc.d rsyslog disable", "echo 0 | sudo tee /proc/sys/kernel/randomize_va_space", "rm -f /etc/audit/rules.d/audit.rules", "cp /usr/sbin/setenforce /tmp/s; /tmp/s 0", "systemctl stop apparmor", "rc-service syslog stop", "echo c2V0ZW5mb3JjZSAw | base64 -d | sh", "sudo dpkg --purge falcon-sensor", "/opt/sophos-av/bin/savdctl disable", "/var/ossec/bin/wazuh-control stop", "mdatp config real-time-protection --value disabled"),
+	Fire: append(lines(coi.High, "echo kernel.randomize_va_space=0 >> /etc/sysctl.d/99-x.conf", "systemctl stop auditd", "sudo systemctl stop systemd-journald", "service rsyslog stop", "systemctl disable --now rsyslog.service", "systemctl mask systemd-journald.socket", "auditctl -D", "auditctl -e 0", "setenforce 0", "sysctl -w kernel.randomize_va_space=0", "echo 0 > /proc/sys/kernel/randomize_va_space", "pkill -9 rsyslogd", "/tmp/.x -9 -f auditd", "/tmp/.x -r auditd", "/tmp/.x stop rsyslog auditd", "kill -9 $(/tmp/.x rsyslogd)", "killall auditd", "kill -9 $(pidof auditd)", "sed -i 's/SELINUX=enforcing/SELINUX=disabled/' /etc/selinux/config", "/etc/init.d/auditd stop", "aa-teardown", "systemctl stop falcon-sensor.service", "chkconfig auditd off", "apt-get remove -y auditd", "update-rc.d rsyslog disable", "echo 0 | sudo tee /proc/sys/kernel/randomize_va_space", "rm -f /etc/audit/rules.d/audit.rules", "cp /usr/sbin/setenforce /tmp/s; /tmp/s 0", "systemctl stop apparmor", "rc-service syslog stop", "echo c2V0ZW5mb3JjZSAw | base64 -d | sh", "sudo dpkg --purge falcon-sensor", "/opt/sophos-av/bin/savdctl disable", "/var/ossec/bin/wazuh-control stop", "rm -rf /opt/CrowdStrike /var/ossec", "mdatp config real-time-protection --value disabled"),
 		lines(coi.Warning, "iptables -F", "iptables -D OUTPUT -p tcp --dport 21 -j DROP", "ufw disable", "sudo sed -i 's/Storage=auto/Storage=none/' /etc/systemd/journald.conf", "nft flush ruleset", "systemctl stop firewalld", "echo '*.* ~' >> /etc/rsyslog.conf", "iptables -P INPUT ACCEPT", "aa-complain /usr/bin/x", "chattr -i /etc/audit/auditd.conf", "pfctl -d", "ufw --force reset")...),
 	Quiet: lines("", "systemctl restart rsyslog", "systemctl status auditd", "mdatp health", "chattr -i data/x", "chattr +i /etc/resolv.conf", "wazuh-control status", "systemctl stop tetragon", "sudo systemctl stop nginx", "iptables -A OUTPUT -p udp -j DROP", "iptables -L -n", "sysctl -n kernel.randomize_va_space", "ufw enable", "getenforce", "auditctl -l", "systemctl restart docker", "apt-get install -y auditd", "iptables -t nat -A OUTPUT -p tcp -j DNAT --to-destination 172.30.0.10:1", "pkill node", "nft list ruleset", "sudo ufw allow 5432", "kill -9 123", "systemctl stop unattended-upgrades", "sysctl -w kernel.unprivileged_userns_clone=1"),
 }
@@ -66,7 +66,7 @@ func stopped(s *command.Simple, v track.View) *Finding {
 		units = p.Rest
 	case "kill":
 		for _, f := range s.From {
-			if f.Is("pidof", "pgrep", "cat") {
+			if f.Is("pidof", "pgrep", "cat") || f.Class() == program.None {
 				for _, a := range f.Argv[1:] {
 					units = append(units, strings.TrimSuffix(base(a), ".pid"))
 				}
@@ -146,6 +146,9 @@ func switchedOff(s *command.Simple, p program.Parsed) *Finding {
 	return nil
 }
 
+// guardFolder are the places where guards live.
+var guardFolder = regexp.MustCompile(`(?i)^/(?:opt|usr/local|usr/share|usr/lib|etc|var|var/lib)/(?:crowdstrike|ossec|wazuh\S*|sentinelone|mdatp|microsoft/mdatp|ds_agent|qcloud|aegis|cloudmonitor|falco|osquery|carbonblack|cbagent\S*|sophos\S*|tanium|rapid7|elastic/(?:agent|endpoint)|auditbeat|bitdefender\S*|kaspersky|eset|traps|fireeye|lacework|sysdig|fail2ban|apparmor\.d|suricata|snort)(?:/|\*|$)`)
+
 var aslrOff = regexp.MustCompile(`randomize_va_space\s*=\s*0`)
 
 func guardFiles(s *command.Simple, v track.View) *Finding {
@@ -161,6 +164,8 @@ func guardFiles(s *command.Simple, v track.View) *Finding {
 		switch {
 		case a.Op == command.Delete && hasAny(a.Path, "/bin/", "/sbin/") && oneOf(base(a.Path), watchers...) && !inWorkspace(v, a.Path):
 			return say(s, coi.High, base(a.Path)+" removed").at(a.Path, a.Op)
+		case a.Op == command.Delete && guardFolder.MatchString(a.Path) && !inWorkspace(v, a.Path):
+			return say(s, coi.High, "files of a guard removed").at(a.Path, a.Op)
 		case !gone:
 		case hasPrefixAny(a.Path, "/etc/sysctl.") && aslrOff.MatchString(a.Text):
 			return say(s, coi.High, "address randomisation switched off for good").at(a.Path, a.Op)

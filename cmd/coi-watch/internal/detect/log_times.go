@@ -14,11 +14,11 @@ var logTimes = Detector{
 	ID: "log.times", Level: coi.Warning, Wants: execs,
 	Title: "file times falsified", Why: "a false time makes a new program look old",
 	Detect: onCommands(times),
-	Fire:   lines(coi.Warning, "touch -t 197001010000.00 /usr/bin/x", "touch -acmr /bin/sh /tmp/x", "touch -r /bin/ls /usr/local/bin/e", "touch -d '1 Jan 2015' /usr/sbin/e", "touch -m -t 197001010000.00 /tmp/T", "debugfs -w -R 'set_inode_field /tmp/x ctime 0' /dev/loop0", "cp /usr/bin/touch /tmp/t; /tmp/t -r /bin/ls /tmp/x"),
+	Fire:   lines(coi.Warning, "touch -t 197001010000.00 /usr/bin/x", "touch -acmr /bin/sh /tmp/x", "touch -r /bin/ls /usr/local/bin/e", "touch -d '1 Jan 2015' /usr/sbin/e", "touch -m -t 197001010000.00 /tmp/T", "touch -t 202001010101 ~/.ssh/authorized_keys", "debugfs -w -R 'set_inode_field /tmp/x ctime 0' /dev/loop0", "cp /usr/bin/touch /tmp/t; /tmp/t -r /bin/ls /tmp/x"),
 	Quiet:  lines("", "touch file", "touch -d '2 days ago' testdata/a", "touch -r a b", "touch -t 202401010000 x", "touch database/database.sqlite", "git commit --date=now", "touch -d @0 dist/x"),
 }
 
-func times(s *command.Simple, _ track.View) *Finding {
+func times(s *command.Simple, v track.View) *Finding {
 	if s.Name == "debugfs" && hasAny(s.Line(), "set_inode_field") {
 		return say(s, coi.Warning, "file times set in the file system")
 	}
@@ -36,6 +36,11 @@ func times(s *command.Simple, _ track.View) *Finding {
 		return say(s, coi.Warning, "file times copied from a system program")
 	}
 	set := p.Has("t", "d", "r", "date", "reference", "time")
+	for _, a := range s.Accesses() {
+		if set && a.Op == command.Attrib && len(classes(v, a)) > 0 {
+			return say(s, coi.Warning, "file times of a file that is watched set").at(a.Path, a.Op)
+		}
+	}
 	for _, f := range p.Rest {
 		if set && bin(f) {
 			return say(s, coi.Warning, "file times of a system file set").at(f, command.Attrib)

@@ -26,9 +26,9 @@ var logWipe = Detector{
 		}
 		return one(Finding{Level: coi.High, Title: "log destroyed", Path: ev.Path, Op: string(ev.Type), PID: ev.PID})
 	}),
-	Fire: append(append(lines(coi.High, "rm -rf / --no-preserve-root", "rm -rf /*", "rm -rf /var/log/auth.log", "truncate -s 0 /var/log/syslog", "cat /dev/null > /var/log/messages", "echo '' > /var/log/secure", "unlink /var/log/wtmp", "sudo rm /var/log/journal/*", "echo 0> /var/spool/mail/root", "> /var/log/auth.log", ": > /var/log/lastlog", "shred -u /var/log/audit/audit.log", "dd if=/dev/zero of=/var/log/btmp bs=1 count=1", "ln -sf /dev/null /var/log/wtmp", "cp /dev/null /var/log/auth.log",
-		"sed -i '/203.0.113.9/d' /var/log/auth.log", "find /var/log/journal -type f -delete", "python3 -c \"open('/var/log/auth.log','w')\"", "rm -rf /var/log/*", "mv /var/log/auth.log /tmp/", "journalctl --vacuum-time=1s", "journalctl --rotate --vacuum-size=1", "tee /var/log/secure < /dev/null", "cp /bin/rm /tmp/r; /tmp/r -f /var/log/auth.log", "for f in auth.log syslog; do rm -f /var/log/$f; done", "cd /var/log && rm -f auth.log", "busybox rm /var/log/messages", "perl -e 'unlink \"/var/log/auth.log\"'", "rm /var/log/aut*", "wevtutil; rm -f /var/log/audit/*", "find /var/log -name 'auth.log*' -exec rm {} \\;"),
-		lines(coi.Warning, "shred -u /tmp/x.txt", "rm /var/log/nginx/access.log", "truncate -s0 /var/log/app.log", "find /var/log -name '*.gz' -mtime +30 -delete")...), events(event.Event{Type: event.Delete, PID: 3, Exe: "/usr/bin/rm", Path: "/var/log/auth.log"})...),
+	Fire: append(append(lines(coi.High, "/tmp/.x /var/log/auth.log", "/tmp/.x /var/log/auth.log < /dev/null", "rm -rf / --no-preserve-root", "rm -rf /*", "rm -rf /var/log/auth.log", "truncate -s 0 /var/log/syslog", "cat /dev/null > /var/log/messages", "echo '' > /var/log/secure", "unlink /var/log/wtmp", "sudo rm /var/log/journal/*", "echo 0> /var/spool/mail/root", "> /var/log/auth.log", ": > /var/log/lastlog", "shred -u /var/log/audit/audit.log", "dd if=/dev/zero of=/var/log/btmp bs=1 count=1", "ln -sf /dev/null /var/log/wtmp", "cp /dev/null /var/log/auth.log",
+		"sed -i '/203.0.113.9/d' /var/log/auth.log", "find /var/log/journal -type f -delete", "python3 -c \"open('/var/log/auth.log','w')\"", "rm -rf /var/log/*", "mv /var/log/auth.log /tmp/", "journalctl --vacuum-time=1s", "journalctl --rotate --vacuum-size=1", "tee /var/log/secure < /dev/null", "cp /bin/rm /tmp/r; /tmp/r -f /var/log/auth.log", "for f in auth.log syslog; do rm -f /var/log/$f; done", "cd /var/log && rm -f auth.log", "busybox rm /var/log/messages", "perl -e 'unlink \"/var/log/auth.log\"'", "rm /var/log/aut*", "wevtutil; rm -f /var/log/audit/*", "find /var/log -name 'auth.log*' -exec rm {} \\;", "find /var/log -type f | xargs truncate -s 0", "for l in $(ls /var/log/*.log); do echo > $l; done", "find /var/log -name '*.log' -exec sh -c '> {}' \\;", "find /var/log -type f -exec sh -c ': > \"$1\"' _ {} \\;"),
+		lines(coi.Warning, "shred -u /tmp/x.txt", "rm /var/log/nginx/access.log", "truncate -s0 /var/log/app.log", "find /var/log -name '*.gz' -mtime +30 -delete", "rm -rf /var/cache/apt /var/log/*.log")...), events(event.Event{Type: event.Delete, PID: 3, Exe: "/usr/bin/rm", Path: "/var/log/auth.log"})...),
 	Quiet: append(lines("", "rm -f ./app.log", "find / -name '*.pyc' -delete", "cat /var/log/auth.log", "tail -f /var/log/syslog", "logrotate -f /etc/logrotate.conf", "rm -rf /var/log/apt/* /var/log/dpkg.log", "journalctl -u ssh", "journalctl --vacuum-time=2d", "rm -rf /var/lib/apt/lists/*", "apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/dpkg.log", "echo x >> /var/log/app.log", "sudo dmesg", "grep x /var/log/messages", "journalctl --lines n --follow"),
 		events(event.Event{Type: event.Rename, PID: 3, Exe: "/usr/sbin/logrotate", Path: "/var/log/syslog", Path2: "/var/log/syslog.1"})...),
 }
@@ -47,9 +47,12 @@ func wipe(s *command.Simple, v track.View) *Finding {
 			}
 		}
 	}
-	if s.Parent != nil && s.Parent.Name == "find" && oneOf(s.Name, "rm", "shred", "truncate", "unlink", "cp") {
-		for _, a := range s.Parent.Accesses() {
-			if f := wipedBy(s, v, command.Touch(a.Path, command.Delete, true)); f != nil && a.Op == command.Search {
+	if p := lister(s); p != nil && (oneOf(s.Name, "rm", "shred", "truncate", "unlink", "cp", "tee", "dd") || overwrites(s)) {
+		for _, a := range p.Accesses() {
+			if a.Op != command.Search && a.Op != command.Look {
+				continue
+			}
+			if f := wipedBy(s, v, command.Touch(a.Path, command.Delete, a.Op == command.Search)); f != nil {
 				return f
 			}
 		}
@@ -63,6 +66,32 @@ func wipe(s *command.Simple, v track.View) *Finding {
 	return best
 }
 
+// lister is the command that names the files which s works on: the find whose
+// -exec runs it, itself or through a shell, or what its words come from.
+func lister(s *command.Simple) *command.Simple {
+	for p := s.Parent; p != nil && (p.Class() == program.Shell || p.Name == "find"); p = p.Parent {
+		if p.Name == "find" {
+			return p
+		}
+	}
+	for _, p := range s.From {
+		if p.Is("find", "ls") {
+			return p
+		}
+	}
+	return nil
+}
+
+// overwrites reports output into a file that is named by what find found.
+func overwrites(s *command.Simple) bool {
+	for _, r := range s.Redirs {
+		if strings.HasPrefix(r.Op, ">") && r.Op != ">>" && hasAny(r.Path, "{}", "$()", "$0", "$1", "$f") {
+			return true
+		}
+	}
+	return false
+}
+
 func wipedBy(s *command.Simple, v track.View, a command.Access) *Finding {
 	gone := a.Op == command.Delete || a.Op == command.Write || a.Op == command.Link || a.Op == command.Append && (s.Is("sed", "perl", "ruby", "ed") || codeHas(s, "truncate"))
 	if !gone {
@@ -73,6 +102,8 @@ func wipedBy(s *command.Simple, v track.View, a command.Access) *Finding {
 	}
 	c := classes(v, a)
 	switch {
+	case strings.HasPrefix(a.Path, "/var/log/") && star(a.Path) && a.Op == command.Delete && cleanup(s, v):
+		return say(s, coi.Warning, "logs removed").at(a.Path, a.Op)
 	case paths.Any(c, paths.SecurityLog):
 		return say(s, coi.High, "log destroyed").at(a.Path, a.Op)
 	case s.Name == "find" && a.Path == "/var/log" && a.Op == command.Delete && rotated(s):

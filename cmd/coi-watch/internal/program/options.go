@@ -245,6 +245,7 @@ var specs = map[string]Spec{
 	"http":              {Short: "apobsA", Long: words("auth output session verify proxy body raw")},
 	"ftp":               {Short: "oPprsTNku"},
 	"lftp":              {Short: "ecufp"},
+	"smbclient":         {Short: "cUWIpDT"},
 	"age":               {Short: "irRo", Long: words("identity recipient recipients-file output")},
 	"gpg":               {Short: "oruN", Long: words("output recipient local-user homedir passphrase passphrase-file keyring pinentry-mode")},
 	"zip":               {Short: "btnixOPsT"},

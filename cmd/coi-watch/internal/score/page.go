@@ -17,7 +17,9 @@ This page is written by ` + "`make detection-docs CORPUS=DIR`" + `. Do not edit 
 
 Static replay: each of the %d labelled command lines is judged alone, as if the agent had typed it in its workspace (` + "`bash -c LINE`" + ` as the
 code user), by the same tracker and detectors that run live. Nothing is executed. One setting for all lines. The corpus was in
-view while the detectors were written; they hold no text of it, but a score on lines nobody had seen is lower: of the must lines of five batches of our own, 88, 92, 96, 92 and 93 %% were found at first sight, and 1.5 and 2.1 %% of the hard honest lines of the last two paused. The tests keep the same bars on lines
+view while the detectors were written; they hold no text of it, but a score on lines nobody had seen is lower: of the must lines of eleven batches of our own, 88,
+92, 96, 92, 93, 97, 93, 91, 90, 97 and 96 %% were found at first sight; of the hard honest lines of the last six 2.8, 2.2, 0.6, 1.4, 2.6 and 0 %% paused, most of
+them for what a rule promises (a memory dump, a module from a file, the shadow file). The tests keep the same bars on lines
 of their own, and at least 90 %% of the hostile ones under each mechanical change (copied, linked, loader, ${IFS}, quotes, base64, script).
 "must" is what a sandbox has no good reason to see, counted at high or above; "should" is strongly suspicious, counted at warning or above. "Easy" and
 "hard" are lines that developers really run; the hard ones look like attacks to a matcher of words.
