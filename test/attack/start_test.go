@@ -3,13 +3,18 @@
 package attack
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/code-on-incus/coi/pkg/home"
 	"github.com/code-on-incus/coi/pkg/run"
 	"github.com/code-on-incus/coi/test/internal/house"
 )
@@ -102,6 +107,64 @@ func attached(t *testing.T, dir, container, line string) string {
 		t.Errorf("%v: %v\n%s", argv, err, out)
 	}
 	return string(out)
+}
+
+// A guard that stops between the start of the container and its policy (step 16)
+// ends the launch in restricted mode: exit 1, and no container.
+//
+// session §3.
+func TestGuardStopsWhileASessionStarts(t *testing.T) {
+	configure(t, strict)
+	dir := workspace(t)
+	other := launched(t, dir) // so the guard runs
+	guard := home.Holder(the.Home.Run(run.NetguardLock))
+	if guard <= 1 {
+		t.Fatal("no guard runs")
+	}
+	cmd := the.Command(t.Context(), house.Call{Dir: dir, Args: []string{"shell", "--background", "--debug"}})
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan error, 1)
+	go func() {
+		tick := time.NewTicker(2 * time.Millisecond)
+		defer tick.Stop()
+		for range tick.C {
+			names, _ := run.Names(the.Home.Run(), run.NetFile)
+			for _, n := range names {
+				var s run.Net
+				if n == other || run.Read(the.Home.Run(n+run.NetFile), &s) != nil || s.Phase != run.NetHold {
+					continue
+				}
+				if _, err := os.Stat("/sys/class/net/" + s.Veth); err == nil {
+					stopped <- syscall.Kill(guard, syscall.SIGSTOP)
+					return
+				}
+			}
+			if t.Context().Err() != nil {
+				return
+			}
+		}
+	}()
+	err := cmd.Wait()
+	select {
+	case err := <-stopped:
+		if err != nil {
+			t.Fatal(err)
+		}
+	default:
+		t.Fatalf("the guard was not stopped in time: %v, %s; the instrument does not work", err, errs.String())
+	}
+	t.Cleanup(func() { _ = syscall.Kill(guard, syscall.SIGCONT) })
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(errs.String(), "guard") || !strings.Contains(errs.String(), "hint: ") {
+		t.Errorf("start with a guard that stopped: %v, %q, %q; want exit 1 and why", err, out.String(), errs.String())
+	}
+	names, err := the.Containers()
+	if err != nil || !slices.Equal(names, []string{other}) {
+		t.Errorf("containers: %v, %v; want only the one before", names, err)
+	}
 }
 
 // R-REG-16: every way to a running session has the same network, limits, locks
