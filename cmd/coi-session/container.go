@@ -263,6 +263,9 @@ func (m *containerMount) Run(c *cli.Context, p *containerCmd) error {
 	if err != nil {
 		return cli.Fail(coi.ExitFailed, "%w", err)
 	}
+	if !inst.Running() { // its next start sets all devices anew
+		return cli.Fail(coi.ExitFailed, "%s is not running, and its next start would drop the mount", inst.Name).Hint("coi container start %s, or [[mounts.default]] in the configuration for every start", inst.Name)
+	}
 	if _, taken := inst.Devices[m.Device]; taken {
 		return cli.Fail(coi.ExitFailed, "%s has a device %s", inst.Name, cli.Escape(m.Device)).Hint("choose another name")
 	}
@@ -276,7 +279,7 @@ func (m *containerMount) Run(c *cli.Context, p *containerCmd) error {
 	if m.Shift && inst.Config["raw.idmap"] == "" {
 		dev["shift"] = "true"
 	}
-	if inside := inst.Devices["workspace"]["path"]; dev["shift"] == "" && inst.Running() && inside != "" && under(m.Path, inside) {
+	if inside := inst.Devices["workspace"]["path"]; dev["shift"] == "" && inside != "" && under(m.Path, inside) {
 		// liblxc removes what is at the place of a disk that it plugs in.
 		return cli.Fail(coi.ExitFailed, "a mount at %s would replace a file of the workspace", cli.Escape(m.Path)).Hint("choose a path outside of %s", cli.Escape(inside))
 	}
@@ -293,7 +296,12 @@ func (m *containerMount) Run(c *cli.Context, p *containerCmd) error {
 	}
 	defer func() { _ = held.Close() }()
 	if err := d.door.Update(c, inst, inst.Config, devices); err != nil {
-		return fmt.Errorf("mount in %s: %w", inst.Name, err)
+		err = fmt.Errorf("mount in %s: %w", inst.Name, err)
+		if !m.Shift {
+			// Newer kernels refuse liblxc to move it to its place (move_mount, EINVAL).
+			return cli.Fail(coi.ExitFailed, "%w", err).Hint("leave --no-shift out: this kernel lets a running container have shifted mounts only")
+		}
+		return err
 	}
 	if err := same(held, source); err != nil {
 		err = errors.Join(err, d.unmount(inst, m.Device, covers))

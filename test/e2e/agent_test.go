@@ -71,7 +71,7 @@ func (a agent) goesOn(t *testing.T) {
 		c := strings.TrimSpace(must(t, dir, "shell", "--background", "--tool", a.tool, start).Stdout)
 		discard(t, dir, c)
 		word := map[bool]string{true: "onwards", false: "anew"}[knows]
-		err := house.Eventually(t.Context(), time.Minute, func() error {
+		err := house.Eventually(t.Context(), 2*time.Minute, func() error {
 			r := do(t, dir, "tmux", "capture", c)
 			switch {
 			case m.Heard(word):
