@@ -93,7 +93,7 @@ func (b *begin) chooseSlot() (*home.Lock, error) {
 		// Read again under the lock: a supervisor may just have changed it.
 		inst, err := b.door.Instance(b.c, b.container)
 		if err == nil {
-			err = pick.Away(b.c.Verb, inst)
+			err = pick.Away(inst)
 		}
 		if err != nil {
 			lock.Unlock()
@@ -222,7 +222,7 @@ func (b *begin) takeName() (*home.Lock, error) {
 	inst, err := b.door.Instance(b.c, b.container)
 	switch {
 	case err == nil && inst.Away != "":
-		return nil, pick.Away(b.c.Verb, inst)
+		return nil, pick.Away(inst)
 	case b.old == nil && err == nil:
 		return nil, cli.Fail(coi.ExitFailed, "%s exists", inst.Name).Hint("choose another name, or coi container delete %s", inst.Name)
 	case b.old != nil && err == nil:

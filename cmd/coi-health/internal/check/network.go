@@ -64,7 +64,12 @@ func netguard(f *facts.Facts) Result {
 	case len(f.Netguard.Problems) > 0:
 		return warn(strings.Join(f.Netguard.Problems, "; "), "coi netguard check")
 	case f.Netguard.Version != "" && f.Netguard.Version != own.Number:
-		return warn("version "+f.Netguard.Version+" runs, "+own.Number+" is installed", "sudo systemctl restart coi-netguard@$USER: rules stay in force meanwhile")
+		const hint = "sudo systemctl restart coi-netguard@$USER: rules stay in force meanwhile"
+		r := failed("version "+f.Netguard.Version+" runs, "+own.Number+" is installed, and the network mode is "+mode(f), hint)
+		if mode(f) == "open" {
+			r = warn("version "+f.Netguard.Version+" runs, "+own.Number+" is installed", hint)
+		}
+		return r
 	}
 	r := ok("pid %d, %s", f.Netguard.PID, f.Netguard.Version).with("pid", f.Netguard.PID)
 	if byHand(f, "coi-netguard") {
@@ -120,6 +125,12 @@ func guardTables(f *facts.Facts) Result {
 	for _, p := range f.Netguard.Problems {
 		if strings.HasPrefix(p, "rules ") || strings.HasPrefix(p, "shared rules ") {
 			return failed(p, "coi netguard check").remedy(Remedy{Why: "the guard reads its rules back and repairs what differs", Command: []string{"coi", "netguard", "check"}})
+		}
+	}
+	for _, p := range f.Netguard.Problems {
+		if strings.HasPrefix(p, "latch: ") {
+			return warn("what closes the network when the table is gone cannot be put back: "+p, "coi netguard check").
+				remedy(Remedy{Why: "the guard puts it back", Command: []string{"coi", "netguard", "check"}})
 		}
 	}
 	if len(f.Netguard.Missing) > 0 {

@@ -146,11 +146,11 @@ func TestFind(t *testing.T) {
 // The error of a container on another machine says where to go.
 func TestAway(t *testing.T) {
 	var e *cli.Error
-	err := Away("kill", incus.Instance{Name: "coi-x-1", Away: "node2"})
-	if !errors.As(err, &e) || e.Code != 1 || len(e.Hints) != 1 || e.Hints[0] != "log in on node2 and run coi kill coi-x-1 there" {
+	err := Away(incus.Instance{Name: "coi-x-1", Away: "node2"})
+	if !errors.As(err, &e) || e.Code != 1 || len(e.Hints) != 1 || e.Hints[0] != "log in on node2 and run the same command there" {
 		t.Errorf("Away = %v; want exit 1 and the way there", err)
 	}
-	if err := Away("kill", incus.Instance{Name: "coi-x-1"}); err != nil {
+	if err := Away(incus.Instance{Name: "coi-x-1"}); err != nil {
 		t.Errorf("Away of one here = %v", err)
 	}
 }

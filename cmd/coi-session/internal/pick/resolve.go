@@ -48,12 +48,12 @@ func Here(all []incus.Instance) []incus.Instance {
 
 // Away is the error of a command about a container on another machine of the
 // cluster, nil for one on this machine.
-func Away(verb string, i incus.Instance) error {
+func Away(i incus.Instance) error {
 	if i.Away == "" {
 		return nil
 	}
 	return cli.Fail(coi.ExitFailed, "%s is on the cluster member %s, and so are its guards", cli.Escape(i.Name), cli.Escape(i.Away)).
-		Hint("log in on %s and run coi %s %s there", cli.Escape(i.Away), verb, cli.Escape(i.Name))
+		Hint("log in on %s and run the same command there", cli.Escape(i.Away))
 }
 
 // Find resolves a query by the steps that all verbs share: name or alias,
@@ -83,7 +83,7 @@ func nearest(q Query, all []incus.Instance, resolve func(Query, []incus.Instance
 		return i, err
 	}
 	if far, ferr := resolve(q, all); ferr == nil {
-		return far, Away(q.Verb, far)
+		return far, Away(far)
 	}
 	return i, err
 }
@@ -124,7 +124,7 @@ func Several(verb, what string, list []incus.Instance) error {
 
 func named(ctx context.Context, door Door, q Query, name string) (incus.Instance, error) {
 	if strings.HasPrefix(name, q.Home.Prefix) {
-		return literal(ctx, door, q, name)
+		return literal(ctx, door, name)
 	}
 	all, err := door.Instances(ctx)
 	if err != nil {
@@ -161,7 +161,7 @@ func byAlias(q Query, all []incus.Instance) (incus.Instance, error) {
 	return incus.Instance{}, e
 }
 
-func literal(ctx context.Context, door Door, q Query, name string) (incus.Instance, error) {
+func literal(ctx context.Context, door Door, name string) (incus.Instance, error) {
 	if !coi.ValidContainer(name) {
 		return incus.Instance{}, cli.Fail(coi.ExitNoContainer, "%q is no container name", cli.Escape(name)).Hint("coi list --all")
 	}
@@ -175,7 +175,7 @@ func literal(ctx context.Context, door Door, q Query, name string) (incus.Instan
 	if err := foreign(i); err != nil {
 		return i, err
 	}
-	return i, Away(q.Verb, i)
+	return i, Away(i)
 }
 
 // foreign refuses what coi did not make.
