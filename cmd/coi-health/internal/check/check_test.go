@@ -408,7 +408,10 @@ var cases = []judged{
 	{"forward_policy", Warning, map[string]string{"proc/net/ip_tables_names": "filter\n"}, nil},
 	{"foreign_rules", Skipped, nil, nil},
 	{"foreign_rules", Skipped, nil, running(nil)},
-	{"foreign_rules", Warning, nil, guarding(func(g *facts.Guard) { g.Problems = []string{"the mark 0x1 is used by table x"} })},
+	{"foreign_rules", OK, nil, guarding(func(g *facts.Guard) { g.ForeignSeen = true })},
+	{"foreign_rules", Warning, nil, guarding(func(g *facts.Guard) {
+		g.ForeignSeen, g.Conflicts = true, []string{"table x, chain y uses the mark bit 0x02000000: z"}
+	})},
 	{"dns_upstream", OK, map[string]string{"etc/resolv.conf": "nameserver 192.0.2.1\n"}, nil},
 	{"dns_upstream", Warning, nil, nil},
 	{"conntrack", OK, map[string]string{"proc/sys/net/netfilter/nf_conntrack_count": "1", "proc/sys/net/netfilter/nf_conntrack_max": "100"}, nil},

@@ -266,17 +266,22 @@ func forwardPolicy(f *facts.Facts) Result {
 }
 
 // foreignRules can only repeat what the guard found: reading the rules of others
-// needs its right. It does not look for all of them, so nothing found is no proof.
+// needs its right. Where it could not read all of them, nothing found is no proof.
 func foreignRules(f *facts.Facts) Result {
 	if f.Netguard == nil || !f.Netguard.Alive(f.Now) {
 		return skipped("only the guard can read the rules")
 	}
-	for _, p := range f.Netguard.Problems {
-		if strings.Contains(p, "mark") {
-			return warn(p, "set network.mark to a free bit")
+	if c := f.Netguard.Conflicts; len(c) > 0 {
+		hint := "set network.mark to a free bit"
+		if !strings.Contains(strings.Join(c, " "), "mark bit") {
+			hint = "move that chain behind coi's, or let it leave interfaces coi+ alone"
 		}
+		return warn(strings.Join(c, "; "), hint)
 	}
-	return skipped("the guard names no rule that is in its way; it does not read every rule of others")
+	if !f.Netguard.ForeignSeen {
+		return skipped("not all rules of others can be read: iptables-legacy is in use, or a rule is of a kind that the guard does not know")
+	}
+	return ok("no rule of others uses coi's mark bit or translates addresses first")
 }
 
 // Servers are the name servers that sessions are answered from: those of the

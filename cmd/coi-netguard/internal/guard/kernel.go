@@ -134,6 +134,15 @@ func (g *Guard) neighbours() {
 	}
 }
 
+// conflicts looks for rules of others that are in the way of ours. They are told,
+// not changed.
+func (g *Guard) conflicts() {
+	var err error
+	if g.state.Conflicts, g.state.ForeignSeen, err = foreign.Conflicts(g.read, g.env.Mark, policy.FirstNAT); err != nil {
+		g.o.Recorder.Log("", true, "rules of others: "+err.Error())
+	}
+}
+
 // relook reads everything again after a lost message.
 func (g *Guard) relook(why string) {
 	g.o.Recorder.Log("", true, "messages of the kernel were lost, everything is read again: "+why)
