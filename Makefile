@@ -81,7 +81,7 @@ package: build docs ## deb and rpm, SBOM and checksums in ./dist
 
 check: lint build test e2e attack fuzz ## every check there is, as CI runs it
 
-clean-machine: ## the README's first commands on clean Debian machines; CLEAN='--packages trixie' for parts (root)
+clean-machine: ## the README's first commands on clean Debian machines; CLEAN='--packages trixie' for parts, CLEAN=--cluster for two as a cluster (root)
 	tools/clean-machine $(CLEAN)
 
 clean: ## remove what the targets above made

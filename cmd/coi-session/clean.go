@@ -13,6 +13,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/build"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/guard"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/pick"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/plan"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/protect"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
@@ -226,12 +227,12 @@ func (d *desk) copiesGroup() (group, error) {
 			return nil
 		case err != nil:
 			return err
-		case inst.Running() || !study.Mine(inst.Config, d.home):
+		case inst.Running() || inst.Away != "" || !study.Mine(inst.Config, d.home):
 			return errors.New("it was started, or is another container by now: it stays")
 		}
 		return d.door.Delete(d.c, name)
 	}}
-	for _, k := range copiesOf(all, d.home) {
+	for _, k := range copiesOf(pick.Here(all), d.home) {
 		g.items = append(g.items, k.Name)
 	}
 	return g, nil

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -12,22 +12,56 @@ import (
 	"testing"
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/mount"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/pick"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/plan"
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/coi"
 	"github.com/code-on-incus/coi/pkg/config"
+	"github.com/code-on-incus/coi/pkg/home"
 )
 
-// clustered is an Incus that says where it is and nothing else.
-func clustered(t *testing.T, name string) *incus.Client {
+// clustered is an Incus that says where it is and where its containers are: a
+// name, and the member that it is on.
+func clustered(t *testing.T, name string, containers ...[2]string) *incus.Client {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "unix.socket")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { //nolint:gosec // no stranger comes to a socket of the test
-		_, _ = fmt.Fprintf(w, `{"type":"sync","status":"Success","status_code":200,"metadata":{"auth":"trusted","environment":{"server_version":"6.0.4","server_clustered":%t,"server_name":"%s"}}}`, name != "", name)
-	})}
+	one := func(c [2]string) map[string]any {
+		return map[string]any{"name": c[0], "location": c[1], "status": "Stopped", "config": map[string]string{plan.KeyVersion: "1", plan.KeyPersistent: "true"}}
+	}
+	answer := func(w http.ResponseWriter, metadata any) {
+		_ = json.NewEncoder(w).Encode(map[string]any{"type": "sync", "status": "Success", "status_code": 200, "metadata": metadata})
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/1.0", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, map[string]any{"auth": "trusted", "environment": map[string]any{"server_version": "6.0.4", "server_clustered": name != "", "server_name": name}})
+	})
+	mux.HandleFunc("/1.0/instances", func(w http.ResponseWriter, r *http.Request) {
+		all := []any{}
+		for _, c := range containers {
+			if r.FormValue("recursion") == "" {
+				all = append(all, "/1.0/instances/"+c[0])
+			} else {
+				all = append(all, one(c))
+			}
+		}
+		answer(w, all)
+	})
+	mux.HandleFunc("/1.0/instances/{name}", func(w http.ResponseWriter, r *http.Request) {
+		for _, c := range containers {
+			if c[0] == r.PathValue("name") {
+				answer(w, one(c))
+				return
+			}
+		}
+		w.WriteHeader(http.StatusNotFound)
+		_ = json.NewEncoder(w).Encode(map[string]any{"type": "error", "error": "Instance not found", "error_code": 404})
+	})
+	srv := &http.Server{Handler: mux} //nolint:gosec // no stranger comes to a socket of the test
 	go func() { _ = srv.Serve(l) }()
 	t.Cleanup(func() { _ = srv.Close() })
 	door, err := incus.Connect(t.Context(), socket, "")
@@ -70,24 +104,59 @@ func TestRemoteIsRefused(t *testing.T) {
 
 // Without --all-members a list is of this machine; outside a cluster it is whole.
 func TestListOfThisMember(t *testing.T) {
-	names := func(all []incus.Instance) (out []string) {
-		for _, i := range all {
-			out = append(out, i.Name)
-		}
-		return out
-	}
-	c := &cli.Context{Context: t.Context()}
 	for _, tt := range []struct {
 		here string
-		all  []incus.Instance
+		all  [][2]string
 		want []string
 	}{
-		{"node1", []incus.Instance{{Name: "a", Location: "node1"}, {Name: "b", Location: "node2"}}, []string{"a"}},
-		{"", []incus.Instance{{Name: "a", Location: "none"}, {Name: "b"}}, []string{"a", "b"}},
+		{"node1", [][2]string{{"a", "node1"}, {"b", "node2"}}, []string{"a"}},
+		{"", [][2]string{{"a", "none"}, {"b", ""}}, []string{"a", "b"}},
 	} {
-		got, err := onThisMember(c, &desk{c: c, door: clustered(t, tt.here)}, tt.all)
-		if err != nil || !slices.Equal(names(got), tt.want) {
-			t.Errorf("onThisMember(here %q) = %v, %v; want %v", tt.here, names(got), err, tt.want)
+		all, err := clustered(t, tt.here, tt.all...).Instances(t.Context())
+		var got []string
+		for _, i := range pick.Here(all) {
+			got = append(got, i.Name)
 		}
+		if err != nil || !slices.Equal(got, tt.want) {
+			t.Errorf("containers here (%q) = %v, %v; want %v", tt.here, got, err, tt.want)
+		}
+	}
+}
+
+// What guards of another machine do is not known here, so it is not said.
+func TestViewOfAnotherMember(t *testing.T) {
+	d := &desk{home: home.Home{Dir: t.TempDir()}}
+	far := d.view(incus.Instance{Name: "coi-aaaaaaaa-1", Status: "Running", Location: "node2", Away: "node2"})
+	if far.Guarded != nil || far.Watched != nil || far.Status != "running (on node2)" || far.Member != "node2" {
+		t.Errorf("view of one on another machine = %+v", far)
+	}
+	near := d.view(incus.Instance{Name: "coi-aaaaaaaa-1", Status: "Running", Location: "node1"})
+	if near.Guarded == nil || *near.Guarded || near.Status != "running (unguarded)" {
+		t.Errorf("view of one here without a guard = %+v", near)
+	}
+}
+
+// A stopped persistent container on another machine of the cluster is not used
+// again from here, where its guards would not be asked: its slot is taken.
+func TestSlotOfAnotherMember(t *testing.T) {
+	h := home.Home{Dir: t.TempDir(), Prefix: "coi-"}
+	if _, err := h.Ensure(h.Run()); err != nil {
+		t.Fatal(err)
+	}
+	slot1 := coi.ContainerName(h.Prefix, "/ws", 1)
+	for at, want := range map[string]int{"node1": 1, "node2": 2} {
+		b := &begin{
+			c: &cli.Context{Context: t.Context(), Verb: "run"}, home: h, identity: "/ws", flags: &sessionFlags{}, ws: &mount.Workspace{Path: "/ws"},
+			cfg: &config.Config{Container: config.Container{Persistent: true}}, door: clustered(t, "node1", [2]string{slot1, at}),
+		}
+		lock, err := b.chooseSlot()
+		if err != nil || b.slot != want || (b.old != nil) != (want == 1) {
+			t.Errorf("slot when the stopped container is on %s = %d, used again %v, %v; want %d", at, b.slot, b.old != nil, err, want)
+		}
+		lock.Unlock()
+	}
+	b := &begin{c: &cli.Context{Context: t.Context(), Verb: "container"}, home: h, container: slot1, door: clustered(t, "node1", [2]string{slot1, "node2"})}
+	if _, err := b.takeName(); exitOf(err) != coi.ExitFailed || !strings.Contains(err.Error(), "node2") {
+		t.Errorf("takeName of one on node2 = %v; want exit 1 that names it", err)
 	}
 }

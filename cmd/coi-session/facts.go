@@ -85,7 +85,7 @@ func (f *fact) ask(ctx context.Context, c *cli.Context) error {
 		return err
 	}
 	all, err := door.Instances(ctx)
-	for _, i := range all {
+	for _, i := range pick.Here(all) {
 		if pick.Ours(i) {
 			f.Containers = append(f.Containers, factContainer{i.Name, i.Status, i.ExpandedConfig, i.ExpandedDevices, some(i.Profiles)})
 		}

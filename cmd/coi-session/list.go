@@ -76,9 +76,7 @@ func (l *listCmd) Run(c *cli.Context) error {
 		return incusError(err, d.cfg.Incus.Group)
 	}
 	if !l.AllMembers {
-		if all, err = onThisMember(c, d, all); err != nil {
-			return err
-		}
+		all = pick.Here(all)
 	}
 	out := view.List{Schema: 1, Active: []view.Container{}, Ended: view.Ended(d.home, l.All, l.Tool)}
 	for _, i := range all {
@@ -98,19 +96,10 @@ func (l *listCmd) Run(c *cli.Context) error {
 	return l.print(c, out, want)
 }
 
-// onThisMember leaves out what runs on other machines of a cluster.
-func onThisMember(c *cli.Context, d *desk, all []incus.Instance) ([]incus.Instance, error) {
-	elsewhere := func(here string) func(incus.Instance) bool {
-		return func(i incus.Instance) bool { return i.Location != "" && i.Location != "none" && i.Location != here }
-	}
-	if !slices.ContainsFunc(all, elsewhere("")) {
-		return all, nil // no cluster
-	}
-	here, err := d.door.Member(c)
-	return slices.DeleteFunc(all, elsewhere(here)), err
-}
-
 func (d *desk) view(i incus.Instance) view.Container {
+	if i.Away != "" {
+		return view.Of(d.home, i, record.Record{}) // a record here is of an earlier one of that name
+	}
 	rec, _ := record.Read(d.home, i.Name)
 	return view.Of(d.home, i, rec)
 }

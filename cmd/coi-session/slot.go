@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,11 +31,14 @@ func (b *begin) chooseSlot() (*home.Lock, error) {
 	if err != nil {
 		return nil, incusError(err, b.cfg.Incus.Group)
 	}
-	slots := pick.Slots{}
+	slots, err := b.slotsAway(prefix)
+	if err != nil {
+		return nil, err
+	}
 	found := map[int]incus.Instance{}
 	for _, name := range names {
 		_, n, ok := coi.SplitName(b.home.Prefix, name)
-		if !ok {
+		if !ok || slots[n].State == pick.Busy {
 			continue
 		}
 		inst, err := b.door.Instance(b.c, name)
@@ -88,6 +92,9 @@ func (b *begin) chooseSlot() (*home.Lock, error) {
 	if slots[slot].State == pick.Stopped {
 		// Read again under the lock: a supervisor may just have changed it.
 		inst, err := b.door.Instance(b.c, b.container)
+		if err == nil {
+			err = pick.Away(inst)
+		}
 		if err != nil {
 			lock.Unlock()
 			return nil, err
@@ -95,6 +102,28 @@ func (b *begin) chooseSlot() (*home.Lock, error) {
 		b.old = &inst
 	}
 	return lock, nil
+}
+
+// slotsAway are the slots whose names are taken on other machines of a cluster.
+// What is there is not asked: it belongs to the session of that machine, and the
+// machine may be down.
+func (b *begin) slotsAway(prefix string) (pick.Slots, error) {
+	slots := pick.Slots{}
+	if here, err := b.door.Member(b.c); err != nil || here == "" {
+		return slots, err
+	}
+	all, err := b.door.Instances(b.c)
+	if err != nil {
+		return nil, incusError(err, b.cfg.Incus.Group)
+	}
+	for _, i := range all {
+		if _, n, ok := coi.SplitName(b.home.Prefix, i.Name); ok && i.Away != "" && strings.HasPrefix(i.Name, prefix) {
+			s := slots[n]
+			s.State, s.Words = pick.Busy, fmt.Sprintf("%s on the cluster member %s", i.Name, i.Away)
+			slots[n] = s
+		}
+	}
+	return slots, nil
 }
 
 // elsewhere keeps one session name from being in two places: a container that
@@ -192,6 +221,8 @@ func (b *begin) finishLeftover() error {
 func (b *begin) takeName() (*home.Lock, error) {
 	inst, err := b.door.Instance(b.c, b.container)
 	switch {
+	case err == nil && inst.Away != "":
+		return nil, pick.Away(inst)
 	case b.old == nil && err == nil:
 		return nil, cli.Fail(coi.ExitFailed, "%s exists", inst.Name).Hint("choose another name, or coi container delete %s", inst.Name)
 	case b.old != nil && err == nil:

@@ -68,14 +68,14 @@ func (d *desk) find(name string, slot int, useEnv bool) (incus.Instance, error) 
 	return i, incusError(err, d.cfg.Incus.Group)
 }
 
-// mine lists the containers of this user and this ~/.coi.
+// mine lists the containers of this user and this ~/.coi on this machine.
 func (d *desk) mine() ([]incus.Instance, error) {
 	all, err := d.door.Instances(d.c)
 	if err != nil {
 		return nil, incusError(err, d.cfg.Incus.Group)
 	}
 	var out []incus.Instance
-	for _, i := range all {
+	for _, i := range pick.Here(all) {
 		if pick.Mine(i, d.home) {
 			out = append(out, i)
 		}

@@ -93,7 +93,7 @@ var hostRows = []Row{
 	{Key: "paths.preserve_workspace_path", Kind: Bool, Default: false, Scope: Refuse, Merge: Last, Doc: "Mount the workspace at its host path instead of /workspace."},
 	{Key: "incus.project", Kind: Text, Default: "default", Rule: Rule{Words: "an Incus project", Pattern: namePattern}, Scope: Refuse, Merge: Last, Doc: "Incus project."},
 	{Key: "incus.remote", Kind: Text, Default: "", Rule: Rule{Words: "a remote of your Incus client", Pattern: `^$|` + namePattern}, Scope: Refuse, Merge: Last, Doc: "Incus remote; empty is the local socket."},
-	{Key: "incus.member", Kind: Text, Default: "", Rule: Rule{Words: "a cluster member", Pattern: `^$|` + namePattern}, Scope: Refuse, Merge: Last, Doc: "Cluster member; empty is any."},
+	{Key: "incus.member", Kind: Text, Default: "", Rule: Rule{Words: "a cluster member", Pattern: `^$|` + namePattern}, Scope: Refuse, Merge: Last, Doc: "Cluster member that this machine must be; empty is whichever it is."},
 	{Key: "incus.group", Kind: Text, Default: "incus-admin", Rule: Rule{Words: "a group name", Pattern: userPattern}, Scope: Refuse, Merge: Last, Doc: "Group that is named in hints."},
 	{Key: "incus.code_uid", Kind: Int, Default: int64(1000), Rule: between(1, 60000), Scope: Refuse, Merge: Last, Doc: "uid of the code user inside."},
 	{Key: "incus.code_user", Kind: Text, Default: "code", Rule: Rule{Words: "a user name", Pattern: userPattern}, Scope: Refuse, Merge: Last, Doc: "Name of the code user inside."},

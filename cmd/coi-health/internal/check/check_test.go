@@ -214,7 +214,11 @@ var cases = []judged{
 		f.Incus.Pools = []facts.Pool{{Name: "p", Driver: "lvm", Thick: true, Total: 100, Used: 1}}
 	}},
 	{"incus_storage_pools", Skipped, nil, func(f *facts.Facts) { f.Incus.Reachable = false }},
-	{"netguard", Warning, nil, guarding(func(g *facts.Guard) { g.Version = "0.0.1" })},
+	{"netguard", Failed, nil, guarding(func(g *facts.Guard) { g.Version = "0.0.1" })},
+	{"netguard", Warning, nil, func(f *facts.Facts) {
+		guarding(func(g *facts.Guard) { g.Version = "0.0.1" })(f)
+		f.Config.Network.Mode = "open"
+	}},
 	{"netguard", Warning, nil, guarding(func(g *facts.Guard) { g.Problems = []string{"x"} })},
 	{"netguard", Warning, map[string]string{"run/systemd/system/x": ""}, func(f *facts.Facts) { running(nil)(f); asUser(f) }},
 	{"netguard", OK, map[string]string{"run/systemd/system/x": "", "etc/systemd/system/multi-user.target.wants/coi-netguard@dev.service": ""}, func(f *facts.Facts) {
@@ -223,6 +227,7 @@ var cases = []judged{
 	}},
 	{"guard_tables", Failed, nil, guarding(func(g *facts.Guard) { g.Problems = []string{"rules differ and could not be repaired: x"} })},
 	{"guard_tables", Failed, nil, guarding(func(g *facts.Guard) { g.Problems = []string{"shared rules were not applied: x"} })},
+	{"guard_tables", Warning, nil, guarding(func(g *facts.Guard) { g.Problems = []string{"latch: policy rule for coix: no"} })},
 	{"guard_tables", Warning, nil, guarding(func(g *facts.Guard) { g.Missing = []string{"owner,persist (Linux 6.9)"} })},
 	{"network_pool", Warning, nil, guarding(func(g *facts.Guard) { g.Pool = "100.127.0.0/24" })},
 	{"network_pool", OK, nil, func(f *facts.Facts) { running(nil)(f); f.Netguard.Pool = f.Config.Network.Pool.String() }},
@@ -403,7 +408,10 @@ var cases = []judged{
 	{"forward_policy", Warning, map[string]string{"proc/net/ip_tables_names": "filter\n"}, nil},
 	{"foreign_rules", Skipped, nil, nil},
 	{"foreign_rules", Skipped, nil, running(nil)},
-	{"foreign_rules", Warning, nil, guarding(func(g *facts.Guard) { g.Problems = []string{"the mark 0x1 is used by table x"} })},
+	{"foreign_rules", OK, nil, guarding(func(g *facts.Guard) { g.ForeignSeen = true })},
+	{"foreign_rules", Warning, nil, guarding(func(g *facts.Guard) {
+		g.ForeignSeen, g.Conflicts = true, []string{"table x, chain y uses the mark bit 0x02000000: z"}
+	})},
 	{"dns_upstream", OK, map[string]string{"etc/resolv.conf": "nameserver 192.0.2.1\n"}, nil},
 	{"dns_upstream", Warning, nil, nil},
 	{"conntrack", OK, map[string]string{"proc/sys/net/netfilter/nf_conntrack_count": "1", "proc/sys/net/netfilter/nf_conntrack_max": "100"}, nil},
@@ -574,7 +582,7 @@ func TestGuardIsWatched(t *testing.T) {
 		"well":    {nil, func(*facts.Guard) {}, map[string]Status{"netguard": OK, "guard_rules": OK, "guard_tables": OK}},
 		"stopped": {since, func(g *facts.Guard) { g.HeartbeatAt = now.Add(-time.Minute) }, map[string]Status{"netguard": Failed, "guard_rules": Failed, "guard_tables": Skipped}},
 		"killed":  {since, func(g *facts.Guard) { g.PID = 1 << 30 }, map[string]Status{"netguard": Failed, "guard_rules": Failed, "guard_tables": Skipped}},
-		"version": {nil, func(g *facts.Guard) { g.Version = "0.0.1" }, map[string]Status{"netguard": Warning, "guard_rules": OK, "guard_tables": OK}},
+		"version": {nil, func(g *facts.Guard) { g.Version = "0.0.1" }, map[string]Status{"netguard": Failed, "guard_rules": OK, "guard_tables": OK}},
 		"flushed": {
 			func(g *facts.Guarded) {
 				g.Status.State, g.Status.Problems = run.NetDegraded, []string{"rules differ and could not be repaired: no"}

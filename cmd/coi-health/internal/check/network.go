@@ -64,7 +64,12 @@ func netguard(f *facts.Facts) Result {
 	case len(f.Netguard.Problems) > 0:
 		return warn(strings.Join(f.Netguard.Problems, "; "), "coi netguard check")
 	case f.Netguard.Version != "" && f.Netguard.Version != own.Number:
-		return warn("version "+f.Netguard.Version+" runs, "+own.Number+" is installed", "sudo systemctl restart coi-netguard@$USER: rules stay in force meanwhile")
+		const hint = "sudo systemctl restart coi-netguard@$USER: rules stay in force meanwhile"
+		r := failed("version "+f.Netguard.Version+" runs, "+own.Number+" is installed, and the network mode is "+mode(f), hint)
+		if mode(f) == "open" {
+			r = warn("version "+f.Netguard.Version+" runs, "+own.Number+" is installed", hint)
+		}
+		return r
 	}
 	r := ok("pid %d, %s", f.Netguard.PID, f.Netguard.Version).with("pid", f.Netguard.PID)
 	if byHand(f, "coi-netguard") {
@@ -120,6 +125,12 @@ func guardTables(f *facts.Facts) Result {
 	for _, p := range f.Netguard.Problems {
 		if strings.HasPrefix(p, "rules ") || strings.HasPrefix(p, "shared rules ") {
 			return failed(p, "coi netguard check").remedy(Remedy{Why: "the guard reads its rules back and repairs what differs", Command: []string{"coi", "netguard", "check"}})
+		}
+	}
+	for _, p := range f.Netguard.Problems {
+		if strings.HasPrefix(p, "latch: ") {
+			return warn("what closes the network when the table is gone cannot be put back: "+p, "coi netguard check").
+				remedy(Remedy{Why: "the guard puts it back", Command: []string{"coi", "netguard", "check"}})
 		}
 	}
 	if len(f.Netguard.Missing) > 0 {
@@ -255,17 +266,22 @@ func forwardPolicy(f *facts.Facts) Result {
 }
 
 // foreignRules can only repeat what the guard found: reading the rules of others
-// needs its right. It does not look for all of them, so nothing found is no proof.
+// needs its right. Where it could not read all of them, nothing found is no proof.
 func foreignRules(f *facts.Facts) Result {
 	if f.Netguard == nil || !f.Netguard.Alive(f.Now) {
 		return skipped("only the guard can read the rules")
 	}
-	for _, p := range f.Netguard.Problems {
-		if strings.Contains(p, "mark") {
-			return warn(p, "set network.mark to a free bit")
+	if c := f.Netguard.Conflicts; len(c) > 0 {
+		hint := "set network.mark to a free bit"
+		if !strings.Contains(strings.Join(c, " "), "mark bit") {
+			hint = "move that chain behind coi's, or let it leave interfaces coi+ alone"
 		}
+		return warn(strings.Join(c, "; "), hint)
 	}
-	return skipped("the guard names no rule that is in its way; it does not read every rule of others")
+	if !f.Netguard.ForeignSeen {
+		return skipped("not all rules of others can be read: iptables-legacy is in use, or a rule is of a kind that the guard does not know")
+	}
+	return ok("no rule of others uses coi's mark bit or translates addresses first")
 }
 
 // Servers are the name servers that sessions are answered from: those of the

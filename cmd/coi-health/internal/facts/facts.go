@@ -63,12 +63,14 @@ type Incus struct {
 // Guard is the firewall's own record, ~/.coi/run/netguard.json.
 type Guard struct {
 	run.Daemon
-	Missing  []string `json:"missing"` // what this kernel does not have
-	Uplinks  []string `json:"uplinks"` // interfaces that the rules take for the way out
-	Pool     string   `json:"pool"`
-	Tag      string   `json:"tag"`     // names of interfaces begin with coi and this
-	Foreign  []string `json:"foreign"` // other firewalls and what was done about them
-	Upstream struct {
+	Missing     []string `json:"missing"` // what this kernel does not have
+	Uplinks     []string `json:"uplinks"` // interfaces that the rules take for the way out
+	Pool        string   `json:"pool"`
+	Tag         string   `json:"tag"`          // names of interfaces begin with coi and this
+	Foreign     []string `json:"foreign"`      // other firewalls and what was done about them
+	Conflicts   []string `json:"conflicts"`    // rules of others that use the mark bit or translate addresses first
+	ForeignSeen bool     `json:"foreign_seen"` // all rules of others were read
+	Upstream    struct {
 		AnsweredAt time.Time `json:"answered_at"`
 		FailedAt   time.Time `json:"failed_at"`
 		Error      string    `json:"error"`

@@ -254,7 +254,7 @@ func (g *Guard) enforce(b *box, p *policy.Policy, gens generations) {
 		err = g.repoint(b)
 	}
 	if err == nil {
-		err = g.net.Latch(p.Veth, g.env.Mark)
+		err = g.latch(b, same)
 	}
 	if err == nil && p.IPv6 {
 		err = g.net.Forward6(g.facts.Uplinks)

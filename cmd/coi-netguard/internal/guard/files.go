@@ -13,22 +13,24 @@ import (
 // State is netguard.json: the daemon's sign of life and what it found.
 type State struct {
 	run.Daemon
-	Kernel   string         `json:"kernel"`
-	Features []string       `json:"features"`
-	Missing  []string       `json:"missing"`
-	Uplinks  []string       `json:"uplinks"`
-	Pool     string         `json:"pool"`
-	Pool6    string         `json:"pool6"`
-	DNSPort  uint16         `json:"dns_port"`
-	Table    string         `json:"table"`
-	Tag      string         `json:"tag"`
-	Mark     uint32         `json:"mark"`
-	Group    uint16         `json:"log_group"`
-	Foreign  []string       `json:"foreign"`  // other firewalls and what was done about them
-	Lost     uint64         `json:"lost"`     // kernel log messages that did not arrive
-	Upstream resolve.Asked  `json:"upstream"` // name servers of the host and of policies
-	Numbers  map[string]int `json:"numbers"`
-	Last     int            `json:"last_number"`
+	Kernel      string         `json:"kernel"`
+	Features    []string       `json:"features"`
+	Missing     []string       `json:"missing"`
+	Uplinks     []string       `json:"uplinks"`
+	Pool        string         `json:"pool"`
+	Pool6       string         `json:"pool6"`
+	DNSPort     uint16         `json:"dns_port"`
+	Table       string         `json:"table"`
+	Tag         string         `json:"tag"`
+	Mark        uint32         `json:"mark"`
+	Group       uint16         `json:"log_group"`
+	Foreign     []string       `json:"foreign"`      // other firewalls and what was done about them
+	Conflicts   []string       `json:"conflicts"`    // rules of others that use the mark bit or translate addresses first
+	ForeignSeen bool           `json:"foreign_seen"` // all rules of others were read
+	Lost        uint64         `json:"lost"`         // kernel log messages that did not arrive
+	Upstream    resolve.Asked  `json:"upstream"`     // name servers of the host and of policies
+	Numbers     map[string]int `json:"numbers"`
+	Last        int            `json:"last_number"`
 }
 
 // load reads what an earlier guard left: the numbers of containers and the port

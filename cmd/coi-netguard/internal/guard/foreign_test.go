@@ -8,7 +8,10 @@ import (
 
 	"github.com/code-on-incus/coi/pkg/run"
 
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/foreign"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/lab"
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/nft"
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/policy"
 )
 
 // TestOtherFirewall (R-NET-14): a table as Docker and ufw make it drops forwarded packets;
@@ -108,4 +111,66 @@ func TestUFW(t *testing.T) {
 	w.eventually(through)
 	w.end("coi-ufw-1", c)
 	ufw(t, files, "disable")
+}
+
+// TestConflicts (health: foreign_rules): of the rules of others those are named
+// that the mark bit or the addresses of containers would not survive, and no others.
+func TestConflicts(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	r, err := nft.OpenReader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Close() }()
+	const bit = 0x02000000
+	for script, want := range map[string]string{
+		"table ip a { chain c { type filter hook prerouting priority -150; meta mark set 0x1; }; }":                                          "uses the mark bit",
+		"table ip6 a { chain c { type filter hook prerouting priority -150; meta l4proto udp meta mark set ct mark; }; }":                    "uses the mark bit",
+		"table inet a { chain c { meta mark set meta mark or 0x02000000; }; }":                                                               "uses the mark bit",
+		"table inet a { chain c { meta mark set meta mark and 0xfdffffff; }; }":                                                              "uses the mark bit",
+		"table inet a { chain c { type filter hook forward priority 0; meta mark and 0x02000000 == 0 drop; }; }":                             "uses the mark bit",
+		"table inet a { chain c { type filter hook forward priority 0; meta mark 0x02000001 drop; }; }":                                      "uses the mark bit",
+		"table ip a { chain c { type nat hook prerouting priority -150; udp dport 53 redirect to :5353; }; }":                                "translates addresses",
+		"table ip a { chain c { type nat hook prerouting priority -100; tcp dport 80 redirect to :8080; }; }":                                "",
+		"table inet a { chain c { type filter hook prerouting priority -150; meta mark set meta mark and 0xff00ffff or 0x40000; }; }":        "",
+		"table inet a { chain c { type filter hook forward priority 0; meta mark and 0xff0000 == 0x40000 accept; meta mark 0x1 accept; }; }": "",
+		"table inet a { chain c { type filter hook output priority 0; meta mark set 0x1; }; }":                                               "",
+		"table inet a { chain c { type filter hook prerouting priority 0; ct mark set meta mark; }; }":                                       "",
+	} {
+		if out, err := nftRun(t, script); err != nil {
+			t.Fatalf("%s: %v %s", script, err, out)
+		}
+		got, all, err := foreign.Conflicts(r, bit, policy.FirstNAT)
+		if text := strings.Join(got, "; "); err != nil || !all || (want == "") != (text == "") || !strings.Contains(text, want) {
+			t.Errorf("%s: conflicts %q, all %v, %v; want %q", script, text, all, err, want)
+		}
+		family := strings.Fields(script)[1]
+		if out, err := nftRun(t, "delete table "+family+" a"); err != nil {
+			t.Fatal(err, out)
+		}
+	}
+	for _, tt := range []struct {
+		rule string
+		want bool
+	}{
+		{"-t mangle -A PREROUTING -j MARK --set-mark 1", true},
+		{"-t mangle -A PREROUTING -j MARK --or-mark 0x02000000", true},
+		{"-t mangle -A PREROUTING -j CONNMARK --restore-mark", true},
+		{"-t mangle -A FORWARD -m mark --mark 0x02000000/0x02000000 -j ACCEPT", true},
+		{"-t mangle -A PREROUTING -j MARK --set-mark 0x4000/0x4000", false},
+		{"-t mangle -A FORWARD -m mark --mark 0x1 -j ACCEPT", false},
+		{"-t mangle -A FORWARD -m comment --comment x -p tcp --dport 80 -j ACCEPT", false},
+	} {
+		if out, err := exec.Command("iptables-nft", strings.Fields(tt.rule)...).CombinedOutput(); err != nil {
+			t.Fatalf("iptables %s: %v %s", tt.rule, err, out)
+		}
+		got, _, err := foreign.Conflicts(r, bit, policy.FirstNAT)
+		if err != nil || len(got) > 0 != tt.want {
+			t.Errorf("iptables %s: conflicts %q, %v; want %v", tt.rule, got, err, tt.want)
+		}
+		if out, err := exec.Command("iptables-nft", "-t", "mangle", "-F").CombinedOutput(); err != nil {
+			t.Fatalf("%v %s", err, out)
+		}
+	}
 }

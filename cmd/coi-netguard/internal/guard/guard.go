@@ -269,6 +269,7 @@ func (g *Guard) Run(ctx context.Context) error {
 	g.rescan()
 	g.sweep()
 	g.neighbours()
+	g.conflicts()
 	g.verify("start")
 	g.beat()
 	g.ready()
@@ -306,6 +307,7 @@ func (g *Guard) loop(ctx context.Context, files *fsnotify.Watcher) {
 			g.rescan()
 			g.sweep()
 			g.neighbours()
+			g.conflicts()
 			g.verify("regular check")
 		case <-beat.C:
 			g.beat()

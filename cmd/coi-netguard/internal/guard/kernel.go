@@ -134,6 +134,15 @@ func (g *Guard) neighbours() {
 	}
 }
 
+// conflicts looks for rules of others that are in the way of ours. They are told,
+// not changed.
+func (g *Guard) conflicts() {
+	var err error
+	if g.state.Conflicts, g.state.ForeignSeen, err = foreign.Conflicts(g.read, g.env.Mark, policy.FirstNAT); err != nil {
+		g.o.Recorder.Log("", true, "rules of others: "+err.Error())
+	}
+}
+
 // relook reads everything again after a lost message.
 func (g *Guard) relook(why string) {
 	g.o.Recorder.Log("", true, "messages of the kernel were lost, everything is read again: "+why)
@@ -188,6 +197,7 @@ func (g *Guard) verify(why string) {
 		return
 	}
 	g.solve("verify")
+	g.latches()
 	if len(diff) == 0 && err == nil {
 		now := time.Now().UTC()
 		for _, b := range g.boxes {
@@ -203,6 +213,35 @@ func (g *Guard) verify(why string) {
 		diff = []string{"- table " + g.env.Table + " is gone"}
 	}
 	g.repair(why, diff)
+}
+
+// latches puts back policy rules that another program took away. While the table
+// stands nothing passes without them; without the table they are all there is.
+func (g *Guard) latches() {
+	var failed []string
+	for _, b := range g.boxes {
+		if b.policy == nil {
+			continue
+		}
+		if err := g.latch(b, true); err != nil {
+			failed = append(failed, err.Error())
+		}
+	}
+	if len(failed) > 0 {
+		g.problem("latch", "latch: "+strings.Join(failed, "; "))
+		return
+	}
+	g.solve("latch")
+}
+
+// latch makes the policy rules of a container be there. Where they should have
+// been already, and were not, somebody else took them away.
+func (g *Guard) latch(b *box, again bool) error {
+	put, err := g.net.Latch(b.veth(), g.env.Mark)
+	if put && again {
+		g.found(b.name, "net.ruleset-changed", coi.Warning, "another program removed the policy rule that closes the network when the firewall's rules are gone", "it is put back", map[string]any{"veth": b.veth(), "repaired": err == nil})
+	}
+	return err
 }
 
 func (g *Guard) compare() ([]string, error) {
@@ -347,7 +386,7 @@ func (g *Guard) rewrite(old *nft.Table) error {
 				b.mu.Lock()
 				werr = errors.Join(werr, g.remap(b, b.policy, true))
 				b.mu.Unlock()
-				werr = errors.Join(werr, g.net.Latch(b.veth(), g.env.Mark))
+				werr = errors.Join(werr, g.latch(b, false))
 			}
 		}
 	}

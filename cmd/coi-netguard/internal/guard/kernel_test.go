@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -23,6 +24,7 @@ import (
 	"github.com/code-on-incus/coi/pkg/run"
 
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/guard"
+	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/host"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/lab"
 	"github.com/code-on-incus/coi/cmd/coi-netguard/internal/packets"
 )
@@ -298,6 +300,34 @@ func TestLatch(t *testing.T) {
 	}
 	if !c.Reaches(lab.Public + ":80") {
 		t.Error("control: without the latch the packet must pass")
+	}
+}
+
+// TestLatchIsPutBack (T-H-03): a latch that goes while the table stands is not seen
+// in the table, and found all the same.
+func TestLatchIsPutBack(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	c := w.launch("coi-latch-2", nil)
+	n, err := host.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := n.Latched(w.opts.Settings.Mark)
+	if err != nil || len(before[c.Veth]) == 0 {
+		t.Fatalf("latches before = %v, %v", before, err)
+	}
+	w.rec.clear()
+	for _, f := range []string{"-4", "-6"} {
+		_ = exec.Command("ip", f, "rule", "del", "pref", "5200").Run()
+	}
+	if gone, err := n.Latched(w.opts.Settings.Mark); err != nil || len(gone) != 0 {
+		t.Fatalf("latches after their deletion = %v, %v", gone, err)
+	}
+	w.local("coi-latch-2", guard.Local{}) // as coi netguard check asks
+	w.rec.find(t, func(r audit.Record) bool { return r.Rule == "net.ruleset-changed" && r.Level == coi.Warning })
+	if after, err := n.Latched(w.opts.Settings.Mark); err != nil || !maps.EqualFunc(after, before, slices.Equal) {
+		t.Errorf("latches after the guard looked = %v, %v; want %v", after, err, before)
 	}
 }
 

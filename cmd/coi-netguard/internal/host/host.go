@@ -297,21 +297,25 @@ func latch(veth string, mark uint32, family int) *netlink.Rule {
 var families = []int{unix.AF_INET, unix.AF_INET6}
 
 // Latch makes forwarded packets of a veth that do not carry the mark bit meet
-// a blackhole, for both families. It may be called before the veth exists.
-func (n *Net) Latch(veth string, mark uint32) error {
+// a blackhole, for both families. It may be called before the veth exists. put
+// says that a rule was not there yet.
+func (n *Net) Latch(veth string, mark uint32) (put bool, err error) {
 	have, err := n.Latched(mark)
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, fam := range families {
 		if slices.Contains(have[veth], fam) {
 			continue
 		}
-		if err := n.h.RuleAdd(latch(veth, mark, fam)); err != nil && !errors.Is(err, unix.EEXIST) && !(fam == unix.AF_INET6 && errors.Is(err, unix.EAFNOSUPPORT)) {
-			return fmt.Errorf("policy rule for %s: %w", veth, err)
+		switch err := n.h.RuleAdd(latch(veth, mark, fam)); {
+		case err == nil:
+			put = true
+		case !errors.Is(err, unix.EEXIST) && !(fam == unix.AF_INET6 && errors.Is(err, unix.EAFNOSUPPORT)):
+			return put, fmt.Errorf("policy rule for %s: %w", veth, err)
 		}
 	}
-	return nil
+	return put, nil
 }
 
 // Unlatch takes the rules of Latch away. Those that are not there are no error.

@@ -404,7 +404,10 @@ func exprs(data []byte) (out []expr.Any, err error) {
 					out = append(out, ct)
 					return decodeCt(ct, data)
 				}
-				if err := expr.Unmarshal(famInet, data, e); err != nil {
+				if err := expr.Unmarshal(famInet, data, e); err != nil && (name == "target" || name == "match") {
+					out = append(out, &expr.Notrack{}) // an extension of iptables in a form that the library does not know
+					return nil
+				} else if err != nil {
 					return fmt.Errorf("expression %s: %w", name, err)
 				}
 				out = append(out, e)
@@ -467,6 +470,10 @@ func newExpr(name string, data []byte) expr.Any {
 		return &expr.Masq{}
 	case "redir":
 		return &expr.Redir{}
+	case "target":
+		return &expr.Target{}
+	case "match":
+		return &expr.Match{}
 	case "immediate":
 		if verdict(data) {
 			return &expr.Verdict{}

@@ -44,6 +44,7 @@ const (
 	Prerouting  = 0
 	Input       = 1
 	Forward     = 2
+	Output      = 3
 	Postrouting = 4
 )
 

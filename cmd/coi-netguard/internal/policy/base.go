@@ -31,9 +31,11 @@ const (
 	prioPre     = -190
 	prioForward = -10
 	prioInput   = -10
-	prioDNS     = -101
-	prioSNI     = -100
-	prioMasq    = 101
+	// FirstNAT is the priority of the first of our chains that translates addresses.
+	FirstNAT = prioDNS
+	prioDNS  = -101
+	prioSNI  = -100
+	prioMasq = 101
 )
 
 // silent are the rules that drop without an answer.

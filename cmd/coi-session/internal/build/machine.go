@@ -74,7 +74,7 @@ func (b *builder) start(ctx context.Context, fingerprint string) (*machine, erro
 	err = b.Machines.Create(ctx, incus.Request{
 		Name: name, Source: incus.Source{Fingerprint: fingerprint},
 		Config: map[string]string{
-			"user.coi.version": "1", "user.coi.kind": "build", "boot.autostart": "false", "security.privileged": "false",
+			"user.coi.version": "1", "user.coi.kind": "build", "boot.autostart": "false", "cluster.evacuate": "stop", "security.privileged": "false",
 			"security.nesting": "false", "security.guestapi": "false", "security.idmap.isolated": "true",
 		},
 		Devices: map[string]incus.Device{"root": {"type": "disk", "path": "/", "pool": pool}, "eth0": nic},

@@ -156,6 +156,33 @@ func (c *Client) Member(ctx context.Context) (string, error) {
 	return s.Environment.ServerName, nil
 }
 
+// away is the location of an instance when that is another machine than this
+// one. Who cannot say where it is gets an error: guards of another machine know
+// nothing of what is wanted here.
+func (c *Client) away(ctx context.Context, location string) (string, error) {
+	if location == "" || location == "none" {
+		return "", nil
+	}
+	here, err := c.Member(ctx)
+	if err == nil && here == "" {
+		c.forget() // this machine joined a cluster since it was asked
+		here, err = c.Member(ctx)
+	}
+	if err != nil {
+		return "", fmt.Errorf("which member of the cluster is this: %w", err)
+	}
+	if location == here {
+		return "", nil
+	}
+	return location, nil
+}
+
+func (c *Client) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.here = nil
+}
+
 // Supported reports whether a version is at least MinMajor.
 func Supported(version string) bool {
 	major, _, _ := strings.Cut(version, ".")

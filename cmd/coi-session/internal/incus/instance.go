@@ -20,7 +20,8 @@ type Device = map[string]string
 type Instance struct {
 	Name         string
 	Status       string // Running, Stopped, Frozen, Error …
-	Location     string
+	Location     string // member of the cluster, "none" without one
+	Away         string // that member when it is another machine than this one, else empty
 	Project      string
 	Architecture string
 	Ephemeral    bool
@@ -80,20 +81,28 @@ func (c *Client) Instances(ctx context.Context) ([]Instance, error) {
 	all, err := query(ctx, func() ([]api.Instance, error) { return c.c.GetInstances(api.InstanceTypeContainer) })
 	out := make([]Instance, 0, len(all))
 	for _, i := range all {
-		out = append(out, fromAPI(i, ""))
+		inst := fromAPI(i, "")
+		if err == nil {
+			inst.Away, err = c.away(ctx, inst.Location)
+		}
+		out = append(out, inst)
 	}
 	return out, err
 }
 
 // Instance reads one container. The error wraps ErrNotFound if there is none.
 func (c *Client) Instance(ctx context.Context, name string) (Instance, error) {
-	return query(ctx, func() (Instance, error) {
+	inst, err := query(ctx, func() (Instance, error) {
 		i, tag, err := c.c.GetInstance(name)
 		if err != nil {
 			return Instance{}, err
 		}
 		return fromAPI(*i, tag), nil
 	})
+	if err == nil {
+		inst.Away, err = c.away(ctx, inst.Location)
+	}
+	return inst, err
 }
 
 // Create makes a stopped instance from one request, without Incus profiles. In a

@@ -39,6 +39,9 @@ func own(key string) bool {
 // Compare says what of a container differs from the wanted config and devices.
 // Profiles and everything that Incus would add from elsewhere count.
 func Compare(got incus.Instance, config map[string]string, devices map[string]incus.Device) error {
+	if got.Away != "" {
+		return fmt.Errorf("it is on the cluster member %s, and the guards that were asked are here", got.Away)
+	}
 	if len(got.Profiles) > 0 {
 		return fmt.Errorf("Incus profile %s is attached", strings.Join(got.Profiles, ", "))
 	}

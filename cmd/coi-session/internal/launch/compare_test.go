@@ -25,6 +25,7 @@ func TestCompare(t *testing.T) {
 		t.Fatalf("Compare of what was asked for: %v", err)
 	}
 	for want, change := range map[string]func(*incus.Instance){
+		"member node2":        func(i *incus.Instance) { i.Away = "node2" },
 		"profile":             func(i *incus.Instance) { i.Profiles = []string{"default"} },
 		"raw.lxc":             func(i *incus.Instance) { i.ExpandedConfig["raw.lxc"] = "x" },
 		"raw.apparmor":        func(i *incus.Instance) { i.ExpandedConfig["raw.apparmor"] = "x" },

@@ -90,6 +90,16 @@ func TestFind(t *testing.T) {
 		{Name: "coi-foreign", Status: "Running", Config: map[string]string{}},
 		{Name: "plain", Status: "Running", Config: map[string]string{}},
 	}
+	// The same ~/.coi and user on another machine of a cluster: never found in the
+	// place of one here, and when nothing here is meant, refused by its name.
+	for _, i := range []incus.Instance{
+		instance(h, "coi-aaaaaaaa-3", "Running", "/a", "web", 3),
+		instance(h, "coi-cccccccc-2", "Running", "/c", "", 2),
+		instance(h, "coi-eeeeeeee-1", "Running", "/e", "far", 1),
+	} {
+		i.Away = "node2"
+		door = append(door, i)
+	}
 	if err := alias.Set(h, "see", alias.Entry{Workspace: "/c"}); err != nil {
 		t.Fatal(err)
 	}
@@ -114,6 +124,11 @@ func TestFind(t *testing.T) {
 		{Query{Name: "coi-../../x"}, "", 4},
 		{Query{Name: "coi-foreign"}, "", 1},
 		{Query{Name: "plain"}, "", 1},
+		{Query{Name: "coi-aaaaaaaa-3"}, "", 1},
+		{Query{Name: "web-3"}, "", 1},
+		{Query{Name: "far"}, "", 1},
+		{Query{Identity: "/e"}, "", 1},
+		{Query{Identity: "/a", Slot: 3}, "", 1},
 	} {
 		x.q.Home, x.q.Verb = h, "logs"
 		got, err := Find(t.Context(), door, x.q)
@@ -125,6 +140,18 @@ func TestFind(t *testing.T) {
 		if code != x.code || code == 0 && got.Name != x.name {
 			t.Errorf("Find(%+v) = %s, %v; want %s, exit %d", x.q, got.Name, err, x.name, x.code)
 		}
+	}
+}
+
+// The error of a container on another machine says where to go.
+func TestAway(t *testing.T) {
+	var e *cli.Error
+	err := Away(incus.Instance{Name: "coi-x-1", Away: "node2"})
+	if !errors.As(err, &e) || e.Code != 1 || len(e.Hints) != 1 || e.Hints[0] != "log in on node2 and run the same command there" {
+		t.Errorf("Away = %v; want exit 1 and the way there", err)
+	}
+	if err := Away(incus.Instance{Name: "coi-x-1"}); err != nil {
+		t.Errorf("Away of one here = %v", err)
 	}
 }
 

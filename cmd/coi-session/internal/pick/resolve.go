@@ -40,8 +40,25 @@ func Mine(i incus.Instance, h home.Home) bool {
 	return Ours(i) && i.Config[plan.KeyOwner] == strconv.Itoa(h.UID) && i.Config[plan.KeyHome] == h.Dir
 }
 
+// Here leaves out what is on other machines of a cluster: its guards, its session
+// and its record are there, and a ~/.coi of the same path there is another one.
+func Here(all []incus.Instance) []incus.Instance {
+	return slices.DeleteFunc(slices.Clone(all), func(i incus.Instance) bool { return i.Away != "" })
+}
+
+// Away is the error of a command about a container on another machine of the
+// cluster, nil for one on this machine.
+func Away(i incus.Instance) error {
+	if i.Away == "" {
+		return nil
+	}
+	return cli.Fail(coi.ExitFailed, "%s is on the cluster member %s, and so are its guards", cli.Escape(i.Name), cli.Escape(i.Away)).
+		Hint("log in on %s and run the same command there", cli.Escape(i.Away))
+}
+
 // Find resolves a query by the steps that all verbs share: name or alias,
-// COI_CONTAINER, then the containers of the workspace.
+// COI_CONTAINER, then the containers of the workspace. One on another machine of
+// the cluster is found only to be refused, and only when none here is meant.
 func Find(ctx context.Context, door Door, q Query) (incus.Instance, error) {
 	name := q.Name
 	if name == "" {
@@ -54,6 +71,24 @@ func Find(ctx context.Context, door Door, q Query) (incus.Instance, error) {
 	if err != nil {
 		return incus.Instance{}, err
 	}
+	return nearest(q, all, ofWorkspace)
+}
+
+// nearest resolves a query among the containers of this machine, and when there
+// is none among all.
+func nearest(q Query, all []incus.Instance, resolve func(Query, []incus.Instance) (incus.Instance, error)) (incus.Instance, error) {
+	i, err := resolve(q, Here(all))
+	var e *cli.Error
+	if !errors.As(err, &e) || e.Code != coi.ExitNoContainer {
+		return i, err
+	}
+	if far, ferr := resolve(q, all); ferr == nil {
+		return far, Away(far)
+	}
+	return i, err
+}
+
+func ofWorkspace(q Query, all []incus.Instance) (incus.Instance, error) {
 	var here, running []incus.Instance
 	for _, i := range all {
 		if !Mine(i, q.Home) || i.Config[plan.KeyIdentity] != q.Identity || q.Slot != 0 && i.Config[plan.KeySlot] != strconv.Itoa(q.Slot) {
@@ -95,6 +130,12 @@ func named(ctx context.Context, door Door, q Query, name string) (incus.Instance
 	if err != nil {
 		return incus.Instance{}, err
 	}
+	q.Name = name
+	return nearest(q, all, byAlias)
+}
+
+func byAlias(q Query, all []incus.Instance) (incus.Instance, error) {
+	name := q.Name
 	word, slot := alias.Split(name)
 	match := aliased(all, q, name, 0)
 	if len(match) == 0 && slot != 0 {
@@ -131,7 +172,10 @@ func literal(ctx context.Context, door Door, name string) (incus.Instance, error
 	if err != nil {
 		return i, err
 	}
-	return i, foreign(i)
+	if err := foreign(i); err != nil {
+		return i, err
+	}
+	return i, Away(i)
 }
 
 // foreign refuses what coi did not make.

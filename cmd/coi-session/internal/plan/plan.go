@@ -168,7 +168,8 @@ func incusConfig(in Input) map[string]string {
 		KeyVersion: "1", KeyOwner: strconv.Itoa(in.Home.UID), KeyHome: in.Home.Dir, KeyWorkspace: in.Workspace.Path, KeyIdentity: in.Identity,
 		KeySlot: strconv.Itoa(in.Slot), KeyTool: in.Tool.Name, KeySession: in.SessionID, KeyPersistent: strconv.FormatBool(c.Container.Persistent),
 		KeyImage: in.Image.Alias, "user.coi.dns": GuardDNS,
-		"boot.autostart": "false", "security.privileged": "false", "security.idmap.isolated": "true", "security.guestapi": "false",
+		// No other member of a cluster may take it over: nobody asks the guards there.
+		"boot.autostart": "false", "cluster.evacuate": "stop", "security.privileged": "false", "security.idmap.isolated": "true", "security.guestapi": "false",
 		"security.nesting": docker, "security.syscalls.intercept.mknod": docker, "security.syscalls.intercept.setxattr": docker,
 		"security.syscalls.deny": denied(c), "environment." + launch.InitVariable: "wait",
 	}

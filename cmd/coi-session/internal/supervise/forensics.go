@@ -128,7 +128,7 @@ func (s *Supervisor) expire(ctx context.Context) {
 			continue
 		}
 		inst, ierr := s.door.Instance(ctx, n)
-		if ierr == nil && study.Mine(inst.Config, s.Home) && !inst.Running() {
+		if ierr == nil && inst.Away == "" && study.Mine(inst.Config, s.Home) && !inst.Running() {
 			s.Log.Info("session", "a copy for study is older than %d days and goes: %s", days, n)
 			ierr = s.door.Delete(ctx, n)
 		}

@@ -107,11 +107,15 @@ func TestForensicsExpire(t *testing.T) {
 	}
 	gone := fmt.Sprintf("coi-other-1%s%d", study.Mark, old)
 	put(gone, study.Keys("coi-other-1", s.home), "Stopped")
-	stay := []string{fmt.Sprintf("coi-other-1%s%d", study.Mark, young), fmt.Sprintf("coi-other-2%s%d", study.Mark, old), fmt.Sprintf("coi-other-3%s%d", study.Mark, old), fmt.Sprintf("coi-other-4%s%d", study.Mark, old)}
+	stay := []string{fmt.Sprintf("coi-other-1%s%d", study.Mark, young), fmt.Sprintf("coi-other-2%s%d", study.Mark, old), fmt.Sprintf("coi-other-3%s%d", study.Mark, old), fmt.Sprintf("coi-other-4%s%d", study.Mark, old), fmt.Sprintf("coi-other-5%s%d", study.Mark, old)}
 	put(stay[0], study.Keys("coi-other-1", s.home), "Stopped")
 	put(stay[1], study.Keys("coi-other-2", other), "Stopped")
 	put(stay[2], map[string]string{"user.kind": "mine"}, "Stopped")
 	put(stay[3], study.Keys("coi-other-4", s.home), "Running") // somebody looks into it
+	put(stay[4], study.Keys("coi-other-5", s.home), "Stopped")
+	door.mu.Lock()
+	door.copies[stay[4]].Away = "node2" // of the same user and path, on another machine of the cluster
+	door.mu.Unlock()
 	if err := door.init.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

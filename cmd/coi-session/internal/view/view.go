@@ -51,8 +51,8 @@ type Container struct {
 	SessionID   string     `json:"session_id"`
 	Profile     string     `json:"profile"`
 	NetworkMode string     `json:"network_mode"`
-	Guarded     bool       `json:"guarded"`
-	Watched     bool       `json:"watched"`
+	Guarded     *bool      `json:"guarded"` // nil: its guards are on another machine, and only they know
+	Watched     *bool      `json:"watched"`
 	FrozenBy    string     `json:"frozen_by"`
 	Killed      bool       `json:"killed"`
 	Deadline    *time.Time `json:"deadline"`
@@ -77,11 +77,18 @@ func Of(h home.Home, i incus.Instance, rec record.Record) Container {
 	if v.Warnings == nil {
 		v.Warnings = []string{}
 	}
+	if i.Away == "" {
+		v.Guarded, v.Watched = new(bool), new(bool)
+	}
 	if !i.Running() {
 		v.Status = v.State
 		if v.Killed {
 			v.Status = "stopped (killed by monitor)"
 		}
+		return v
+	}
+	if i.Away != "" {
+		v.Status = v.State + " (on " + i.Away + ")"
 		return v
 	}
 	v.Deadline = rec.Deadline
@@ -103,21 +110,21 @@ func (v *Container) guards(h home.Home) {
 	var net run.NetStatus
 	netErr := run.Read(h.Run(v.Name+run.NetStatusFile), &net)
 	netAlive := home.Held(h.Run(run.NetguardLock))
-	v.Guarded = netErr == nil && netAlive && (net.State == run.NetEnforcing || net.State == run.NetDegraded)
+	*v.Guarded = netErr == nil && netAlive && (net.State == run.NetEnforcing || net.State == run.NetDegraded)
 	var watch run.WatchStatus
 	watchErr := run.Read(h.Run(v.Name+run.WatchStatusFile), &watch)
-	v.Watched = watchErr == nil && watch.Armed && home.Held(h.Run(run.WatchLock))
+	*v.Watched = watchErr == nil && watch.Armed && home.Held(h.Run(run.WatchLock))
 	reason := ""
 	switch {
 	case watchErr == nil && watch.Frozen != nil:
 		v.State, v.FrozenBy, reason = "frozen", "monitor", "monitor: "+watch.FrozenTitle
 	case v.State == "frozen":
 		v.FrozenBy, reason = "user", "you"
-	case !v.Guarded:
+	case !*v.Guarded:
 		reason = "unguarded"
 	case net.State == run.NetDegraded:
 		reason = "guard degraded"
-	case !v.Watched:
+	case !*v.Watched:
 		reason = "unwatched"
 	case len(watch.Problems) > 0:
 		reason = "watch degraded"

@@ -1,9 +1,6 @@
 package detect
 
 import (
-	"strconv"
-	"strings"
-
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
@@ -25,23 +22,22 @@ var escapeDevice = Detector{
 		return one(Finding{Level: coi.High, Title: "raw device opened", Path: ev.Path, Op: string(ev.Type), PID: ev.PID})
 	}),
 	Fire: append(append(lines(coi.High, "dd if=/dev/sda of=/tmp/d", "strings /dev/mem | grep pass", "cat /dev/kmem", "debugfs -w /dev/sda1", "mknod /tmp/sda b 8 0", "cat /dev/nvme0n1p1 | gzip > x", "mount /dev/sda1 /mnt && chroot /mnt bash", "mkdir /mnt/h; mount /dev/vda1 /mnt/h; cat /mnt/h/etc/shadow"), lines(coi.Warning, "mount /dev/sda1 /mnt/h")...),
-		append(events(event.Event{Type: event.Open, PID: 3, Path: "/dev/sda1"}),
-			events(event.Event{Type: event.Syscall, Op: "mknod", Mode: 0o060000, UID: new(1000), Path: "/run/user/0/systemd/inaccessible/blk"})...)...),
+		append(append(events(event.Event{Type: event.Open, PID: 3, Path: "/dev/sda1"}),
+			events(event.Event{Type: event.Syscall, Op: "mknod", Mode: 0o060000, UID: new(1000), Path: "/tmp/sda", N: map[string]float64{"dev": 0x800}})...),
+			events(event.Event{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 1, Path: "/run/systemd/inaccessible/blk", N: map[string]float64{"dev": 0x800}})...)...),
 	Quiet: append(lines("", "dd if=/dev/zero of=x bs=1M count=1", "dd if=/dev/urandom of=k bs=32 count=1", "mknod p p", "ls -l /dev/kvm", "lsblk", "losetup -f x.img", "mount -o loop x.iso /mnt", "cat /dev/null", "chmod 666 /dev/kvm"),
-		Sample{Events: []event.Event{{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 1, Path: inaccessible}}},
-		Sample{Events: []event.Event{{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 98, UID: new(1000), Path: "/run/user/1000/systemd/inaccessible/blk"}}}),
+		Sample{Events: []event.Event{{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 1, Path: "/run/systemd/inaccessible/blk", N: map[string]float64{"dev": 0}}}},
+		Sample{Events: []event.Event{{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 1, Path: "blk", N: map[string]float64{"dev": 0}}}}, // of systemd 257
+		Sample{Events: []event.Event{{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 98, UID: new(1000), Path: "/run/user/1000/systemd/inaccessible/blk", N: map[string]float64{"dev": 0}}}}),
 }
 
-// placeholder reports whether a block node is the one that systemd tries to
-// make for itself: as init at boot, and as the manager of a user when one logs
-// in (su, sudo -i). Neither has the right to, so nothing comes of it.
+// placeholder reports whether a block node is one of no device, as systemd makes
+// them to hide others behind: as init at boot, and as the manager of a user when
+// one logs in (su, sudo -i). No driver has the number 0:0, so nothing can be read
+// through it, whoever makes it and by what name.
 func placeholder(ev event.Event) bool {
-	if ev.Path == inaccessible {
-		return ev.NSPID == 1
-	}
-	uid, ok := strings.CutPrefix(ev.Path, "/run/user/")
-	uid, own := strings.CutSuffix(uid, "/systemd/inaccessible/blk")
-	return ok && own && ev.UID != nil && uid == strconv.Itoa(*ev.UID)
+	dev, known := ev.N["dev"]
+	return known && dev == 0
 }
 
 func device(s *command.Simple, v track.View) *Finding {

@@ -88,7 +88,3 @@ func kernelFile(s *command.Simple, _ track.View) *Finding {
 	}
 	return nil
 }
-
-// inaccessible is the node that systemd as init tries to make at every boot, to
-// hide other nodes behind; its device number is 0:0 and opens nothing.
-const inaccessible = "/run/systemd/inaccessible/blk"
