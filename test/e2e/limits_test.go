@@ -157,7 +157,7 @@ func TestTimeLimit(t *testing.T) {
 	if got := asRoot(t, dir, c, "cat", "/run/coi/deadline"); len(got) < 20 {
 		t.Errorf("/run/coi/deadline = %q", got)
 	}
-	logged(30*time.Second, "the session ends in 1m20s")
+	logged(30*time.Second, "the session ends in 1m(20|1[0-9])s")
 	var rec run.Session
 	if err := run.Read(the.Home.Run(c+run.SessionFile), &rec); err != nil || rec.Supervisor == nil {
 		t.Fatalf("the record of %s: %v, %+v", c, err, rec)

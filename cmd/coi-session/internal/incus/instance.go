@@ -152,7 +152,8 @@ func (c *Client) Stop(ctx context.Context, name string, force bool, timeout time
 		seconds = int(max(timeout.Seconds(), 1))
 	}
 	err := c.state(ctx, name, "stop", force, seconds)
-	if err != nil && strings.Contains(err.Error(), "already stopped") {
+	// The second is liblxc's word for one that went down while it was asked.
+	if err != nil && (strings.Contains(err.Error(), "already stopped") || strings.Contains(err.Error(), "container is not running")) {
 		return nil
 	}
 	return err
