@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"net/netip"
 	"os"
@@ -196,16 +195,7 @@ func (b *begin) existingFile(in plan.Input) func(string) ([]byte, bool) {
 		if !path.IsAbs(name) {
 			name = path.Join(in.UIDs.Home, name)
 		}
-		st, err := b.tree.Lstat(name)
-		if err != nil || !st.Mode().IsRegular() || st.Size() > maxSeed {
-			return nil, false
-		}
-		r, err := b.tree.Open(name)
-		if err != nil {
-			return nil, false
-		}
-		defer func() { _ = r.Close() }()
-		data, err := io.ReadAll(io.LimitReader(r, maxSeed+1))
+		data, err := b.tree.Head(name, maxSeed+1)
 		return data, err == nil && len(data) <= maxSeed
 	}
 }

@@ -128,7 +128,7 @@ func (c *Client) knock(ctx context.Context, name string) error {
 		return err
 	}
 	for {
-		if f.begins(knockedPath, word) {
+		if got, err := f.Head(knockedPath, int64(len(word))); err == nil && string(got) == word {
 			return nil
 		}
 		select {

@@ -74,19 +74,21 @@ func (f *Files) Open(name string) (io.ReadCloser, error) {
 	return opened{h, f}, nil
 }
 
-// begins reports whether a regular file begins with a text.
-func (f *Files) begins(name, text string) bool {
-	if st, err := f.Lstat(name); err != nil || !st.Mode().IsRegular() {
-		return false
+// Head is the beginning of a regular file, at most limit bytes of it.
+func (f *Files) Head(name string, limit int64) ([]byte, error) {
+	st, err := f.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", name)
 	}
 	r, err := f.Open(name)
 	if err != nil {
-		return false
+		return nil, err
 	}
 	defer func() { _ = r.Close() }()
-	got := make([]byte, len(text))
-	_, err = io.ReadFull(r, got)
-	return err == nil && string(got) == text
+	return io.ReadAll(io.LimitReader(r, limit))
 }
 
 // opened is a file whose calls end in time as well.

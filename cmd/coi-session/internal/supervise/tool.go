@@ -80,18 +80,8 @@ func (s *Supervisor) left(ctx context.Context, container string) (string, bool) 
 		return "", false
 	}
 	defer func() { _ = tree.Close() }()
-	st, err := tree.Lstat(StatusPath)
-	if err != nil || !st.Mode().IsRegular() {
-		return "", false
-	}
-	f, err := tree.Open(StatusPath)
-	if err != nil {
-		return "", false
-	}
-	defer func() { _ = f.Close() }()
-	var text bytes.Buffer
-	_, err = io.Copy(limited{&text}, io.LimitReader(f, 8192))
-	return text.String(), err == nil
+	text, err := tree.Head(StatusPath, maxStatus)
+	return string(text), err == nil
 }
 
 // toolEnd is how the tool in the pane ended.
@@ -109,11 +99,14 @@ func parseStatus(text string) toolEnd {
 	return toolEnd{status: n & 0xff, lines: strings.Trim(rest, "\n ")}
 }
 
+// maxStatus bounds a short answer from inside, in bytes.
+const maxStatus = 8192
+
 // limited keeps the first bytes of a short answer from inside.
 type limited struct{ b *bytes.Buffer }
 
 func (l limited) Write(p []byte) (int, error) {
-	if room := 8192 - l.b.Len(); room > 0 {
+	if room := maxStatus - l.b.Len(); room > 0 {
 		_, _ = l.b.Write(p[:min(room, len(p))])
 	}
 	return len(p), nil

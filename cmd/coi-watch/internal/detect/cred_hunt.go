@@ -54,7 +54,7 @@ func secretFolder(p string) bool {
 }
 
 var (
-	keyWords  = regexp.MustCompile(`(?i)BEGIN\b.{0,12}PRIVATE|PRIVATE.KEY|AKIA|ASIA\[|aws_secret|id_rsa|id_ed25519|gh[pousr]_|ghp_|github_pat_|glpat-|xox[a-z[]|AIza|sk-ant|sk_live|aws_access_key|client_secret`)
+	keyWords  = regexp.MustCompile(`(?i)BEGIN\b.{0,12}PRIVATE|PRIVATE.KEY|AKIA|ASIA\[|aws_secret|id_rsa|id_ed25519|gh[pousr]_|github_pat_|glpat-|xox[a-z[]|AIza|sk-ant|sk_live|aws_access_key|client_secret`)
 	passWords = regexp.MustCompile(`(?i)passw|^pass$|^pwd$|secret|token|api_?key|credential|pwd=`)
 )
 
