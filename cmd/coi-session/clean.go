@@ -19,6 +19,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/save"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/study"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/supervise"
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/coi"
 	"github.com/code-on-incus/coi/pkg/home"
@@ -238,6 +239,70 @@ func (d *desk) copiesGroup() (group, error) {
 	return g, nil
 }
 
+// reviveTime is how long clean waits for the supervisors that openDesk has
+// started again: what they bring to an end is no orphan.
+const reviveTime = 15 * time.Second
+
+// awaitRevived waits until the sessions whose container is gone have ended.
+func (d *desk) awaitRevived(exists map[string]bool) {
+	all, err := record.All(d.home)
+	if err != nil {
+		return
+	}
+	ctx, stop := context.WithTimeout(d.c, reviveTime)
+	defer stop()
+	for _, r := range all {
+		if r.Ended != nil || r.Kind == record.Build || exists[r.Container] {
+			continue
+		}
+		// One that does not come to its end is cleaned up as it is.
+		_ = run.Wait(ctx, record.Path(d.home, r.Container), func([]byte) bool {
+			now, err := record.Read(d.home, r.Container)
+			return home.Missing(err) || err == nil && now.Ended != nil
+		})
+		if l, err := home.WaitLock(ctx, record.LockPath(d.home, r.Container)); err == nil {
+			l.Unlock()
+		}
+	}
+}
+
+// clearOrphan removes a file of a container that does not exist, unless a
+// session has taken the name since it was listed.
+func (d *desk) clearOrphan(name, p string) error {
+	lock, err := home.TryLock(record.LockPath(d.home, name))
+	if errors.Is(err, home.ErrLocked) {
+		return nil // it has a supervisor again
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	if _, err := os.Lstat(record.Path(d.home, name)); errors.Is(err, os.ErrNotExist) {
+		defer func() { _ = os.Remove(record.LockPath(d.home, name)) }() // else it would stay for ever
+	}
+	if _, err := d.door.Instance(d.c, name); !errors.Is(err, incus.ErrNotFound) {
+		return err
+	}
+	files := supervise.FilesOf(d.home, d.cfg.Paths.StorageDir, name, "")
+	switch p {
+	case files.Placeholders:
+		if err := d.unlock(name); err != nil {
+			return err
+		}
+		left, err := protect.RemovePlaceholders(p, supervise.Manifests(d.home, name))
+		if _, kept := os.Lstat(p); err == nil && kept == nil {
+			err = fmt.Errorf("placeholders stay in the workspace: %s", cli.Escape(strings.Join(left, ", ")))
+		}
+		return err
+	case files.Baseline:
+		return protect.DropBaseline(p, files.Copies)
+	}
+	if err := os.Remove(p); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil // its guard was faster
+}
+
 // orphanFiles are files of containers that do not exist any more and that no
 // supervisor is about to finish.
 func (d *desk) orphanFiles(mine []incus.Instance) group {
@@ -245,24 +310,11 @@ func (d *desk) orphanFiles(mine []incus.Instance) group {
 	for _, i := range mine {
 		exists[i.Name] = true
 	}
-	g := group{title: "orphaned files", clear: func(p string) error {
-		if name, ok := strings.CutSuffix(filepath.Base(p), ".placeholders.json"); ok {
-			if err := d.unlock(name); err != nil {
-				return err
-			}
-			left, err := protect.RemovePlaceholders(p, nil)
-			if _, kept := os.Lstat(p); err == nil && kept == nil {
-				err = fmt.Errorf("placeholders stay in the workspace: %s", cli.Escape(strings.Join(left, ", ")))
-			}
-			return err
-		}
-		if err := os.Remove(p); !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		return nil // its guard was faster
-	}}
+	d.awaitRevived(exists)
+	of := map[string]string{}
+	g := group{title: "orphaned files", clear: func(p string) error { return d.clearOrphan(of[p], p) }}
 	for _, suffix := range []string{
-		run.NetFile, run.WatchFile, run.NetLocalFile, run.NetHoldFile, record.AskFile, ".agent", ".placeholders.json",
+		run.NetFile, run.WatchFile, run.NetLocalFile, run.NetHoldFile, record.AskFile, ".agent", ".placeholders.json", ".baseline.json",
 		// What guards say of a container, and do not take back when they died before it.
 		run.NetStatusFile, run.NetViewFile, run.WatchStatusFile, run.WatchViewFile, run.WatchStateFile, run.WatchEventsFile,
 	} {
@@ -274,6 +326,7 @@ func (d *desk) orphanFiles(mine []incus.Instance) group {
 			}
 			// Somebody else's container of that exact name is no orphan of ours.
 			if _, err := d.door.Instance(d.c, name); errors.Is(err, incus.ErrNotFound) {
+				of[p] = name
 				g.items = append(g.items, p)
 			}
 		}

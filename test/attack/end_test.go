@@ -282,3 +282,42 @@ func TestOrphans(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Placeholders that a running session of the workspace needs as well are not
+// taken from under it when those of a lost session are cleaned up.
+func TestOrphansBesideARunningSession(t *testing.T) {
+	dir := workspace(t)
+	stays, lost := launched(t, dir), launched(t, dir)
+	var rec run.Session
+	if err := run.Read(the.Home.Run(lost+run.SessionFile), &rec); err != nil || rec.Supervisor == nil {
+		t.Fatalf("no supervisor: %v", err)
+	}
+	if err := syscall.Kill(rec.Supervisor.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	incus(t, "delete", "-f", lost)
+	// Without a record no supervisor can finish it.
+	if err := os.Remove(the.Home.Run(lost + run.SessionFile)); err != nil {
+		t.Fatal(err)
+	}
+	r := must(t, dir, "clean", "--orphans", "--force")
+	if !strings.Contains(r.Stdout, lost+".placeholders.json") {
+		t.Errorf("%s\nwant the placeholders of %s named", r, lost)
+	}
+	if files, err := filepath.Glob(the.Home.Run(lost + ".*")); err != nil || len(files) > 0 {
+		t.Errorf("left: %q, %v", files, err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, ".coi")); err != nil {
+		t.Errorf("the placeholder of %s: %v", stays, err)
+	}
+	must(t, dir, "kill", "--force", stays)
+	err := house.Eventually(t.Context(), 10*time.Second, func() error {
+		if now, err := filepath.Glob(dir + "/.*"); err != nil || len(now) > 0 {
+			return fmt.Errorf("placeholders %q, %v", now, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

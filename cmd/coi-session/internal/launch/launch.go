@@ -202,7 +202,11 @@ func (s *start) begin(ctx context.Context) error {
 		if ctx.Err() == nil && starting.Err() != nil {
 			err = context.Cause(starting)
 		}
-		return &StartError{Name: name, Err: err, Lines: lastLines(s.Door.StartLog(context.WithoutCancel(ctx), name), 20)}
+		// An init that gives up at once ends some starts in the middle, and its
+		// last words are on the console alone.
+		after := context.WithoutCancel(ctx)
+		lines := append(lastLines(s.Door.StartLog(after, name), 20), lastLines(s.Door.ConsoleLog(after, name), 20)...)
+		return &StartError{Name: name, Err: err, Lines: lines}
 	}
 	s.mark("started")
 	s.letLook(ctx)
@@ -254,7 +258,7 @@ func (s *start) checkMounts() error {
 type StartError struct {
 	Name  string
 	Err   error
-	Lines []string // the end of its start log or console
+	Lines []string // the end of its start log and of its console
 }
 
 func (e *StartError) Error() string { return "start " + e.Name + ": " + e.Err.Error() }

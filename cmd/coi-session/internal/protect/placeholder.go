@@ -151,13 +151,13 @@ func RemovePlaceholders(file string, others []string) (left []string, err error)
 
 func removeOne(root *beneath.Root, c createdFile) (removed bool, err error) {
 	same, err := untouched(root, c, c.Path)
+	if err == nil && same {
+		err = root.Remove(c.Path)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil
+		return true, nil // gone before, or somebody was faster
 	}
-	if err != nil || !same {
-		return false, err
-	}
-	return true, root.Remove(c.Path)
+	return err == nil && same, err
 }
 
 // untouched reports whether a placeholder is as it was made.
