@@ -312,10 +312,11 @@ func TestOrphansBesideARunningSession(t *testing.T) {
 	}
 	must(t, dir, "kill", "--force", stays)
 	err := house.Eventually(t.Context(), 10*time.Second, func() error {
-		if now, err := filepath.Glob(dir + "/.*"); err != nil || len(now) > 0 {
-			return fmt.Errorf("placeholders %q, %v", now, err)
+		now, err := filepath.Glob(dir + "/.*")
+		if err == nil && len(now) > 0 {
+			err = fmt.Errorf("placeholders %q", now)
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		t.Error(err)
