@@ -100,7 +100,7 @@ func (d *desk) tmux(inst incus.Instance, args ...string) (string, error) {
 	defer stop()
 	out, errs, code, err := d.door.Output(ctx, inst.Name, user.exec("dumb", append([]string{"tmux"}, args...)), 8<<20)
 	if err != nil {
-		return "", err
+		return "", silent(inst.Name, err)
 	}
 	if code != 0 {
 		return "", cli.Fail(coi.ExitFailed, "%s has no such tmux session: %s", inst.Name, string(bytes.TrimSpace(errs))).Hint("coi tmux list")
