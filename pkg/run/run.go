@@ -276,8 +276,9 @@ type Watch struct {
 	Container     string        `json:"container"`
 	Project       string        `json:"project"`
 	SessionID     string        `json:"session_id,omitempty"`
-	Workspace     string        `json:"workspace"` // inside path
-	Source        string        `json:"source"`    // host path of the workspace
+	Workspace     string        `json:"workspace"`         // inside path
+	Source        string        `json:"source"`            // host path of the workspace
+	MadeAt        *time.Time    `json:"made_at,omitempty"` // when the container was made; what changed in it before is the image's
 	Settings      WatchSettings `json:"settings"`
 	User          string        `json:"user"`
 	UID           int           `json:"uid"`
@@ -389,20 +390,10 @@ func validStem(s string) bool {
 // done gets the raw bytes, nil while the file is missing. The last error of
 // reading is part of the error returned when the context ends.
 func Wait(ctx context.Context, path string, done func(data []byte) bool) error {
-	w, err := fsnotify.NewWatcher()
-	if err == nil {
-		defer func() { _ = w.Close() }()
-		err = w.Add(filepath.Dir(path))
-	}
-	var events chan fsnotify.Event
-	if err == nil {
-		events = w.Events
-	}
-	// The poll is the net under inotify, which network file systems and a full
-	// watch table leave without events.
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
+	c := watchFile(path)
+	defer c.close()
 	for {
+		c.arm()
 		data, rerr := home.ReadFile(path)
 		if rerr == nil && !json.Valid(data) {
 			rerr = fmt.Errorf("%s: not JSON", path)
@@ -411,14 +402,87 @@ func Wait(ctx context.Context, path string, done func(data []byte) bool) error {
 		if (rerr == nil || home.Missing(rerr)) && done(data) {
 			return nil
 		}
+		if err := c.next(ctx); err != nil {
+			if rerr != nil && !home.Missing(rerr) {
+				return fmt.Errorf("%w: %w", err, rerr)
+			}
+			return err
+		}
+	}
+}
+
+// How often a file is looked at that may have changed without an event: network
+// file systems and a full watch table leave without events. With a watch in
+// place the look is only the net under it.
+const (
+	lookBlind   = 100 * time.Millisecond
+	lookWatched = time.Second
+)
+
+// changes tells when a file may have changed. It watches the file itself, which
+// its replacement ends, and the folder only while there is no file: in the
+// folder the files of all sessions change all the time, and each would wake
+// everybody who waits for one.
+type changes struct {
+	path, dir string
+	w         *fsnotify.Watcher // nil: none to be had
+	events    chan fsnotify.Event
+	errs      chan error
+	inDir     bool
+	tick      *time.Ticker
+}
+
+func watchFile(path string) *changes {
+	c := &changes{path: filepath.Clean(path), dir: filepath.Dir(path), tick: time.NewTicker(lookBlind)}
+	if w, err := fsnotify.NewWatcher(); err == nil {
+		c.w, c.events, c.errs = w, w.Events, w.Errors
+	}
+	return c
+}
+
+func (c *changes) close() {
+	c.tick.Stop()
+	if c.w != nil {
+		_ = c.w.Close()
+	}
+}
+
+// arm watches what is there now; the file is to be read after it.
+func (c *changes) arm() {
+	if c.w == nil {
+		return
+	}
+	err := c.w.Add(c.path)
+	switch {
+	case err == nil && c.inDir:
+		c.inDir = c.w.Remove(c.dir) != nil
+	case err != nil && !c.inDir:
+		c.inDir = c.w.Add(c.dir) == nil
+		if c.inDir && c.w.Add(c.path) == nil { // it came in between
+			err = nil
+		}
+	}
+	if err == nil || c.inDir {
+		c.tick.Reset(lookWatched)
+	} else {
+		c.tick.Reset(lookBlind)
+	}
+}
+
+// next returns when the file may have changed.
+func (c *changes) next(ctx context.Context) error {
+	for {
 		select {
 		case <-ctx.Done():
-			if rerr != nil && !home.Missing(rerr) {
-				return fmt.Errorf("%w: %w", ctx.Err(), rerr)
-			}
 			return ctx.Err()
-		case <-events:
-		case <-tick.C:
+		case e := <-c.events:
+			if e.Name == c.path {
+				return nil
+			}
+		case <-c.errs: // some events were lost
+			return nil
+		case <-c.tick.C:
+			return nil
 		}
 	}
 }

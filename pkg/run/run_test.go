@@ -23,6 +23,47 @@ func TestWaitSeesGeneration(t *testing.T) {
 	}
 }
 
+// Every kind of change is told of by the watch alone, without the look that is
+// the net under it, and what happens to other files is not told of.
+func TestChangesAreTold(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "c"+NetStatusFile)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	c := watchFile(path)
+	defer c.close()
+	write := func(p string) func() error { return func() error { return Write(p, NetStatus{SchemaVersion: Schema}) } }
+	for i, change := range []func() error{write(path), write(path), write(path), func() error { return os.Remove(path) }, write(path), write(path)} {
+		c.arm()
+		c.tick.Stop()
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.next(ctx); err != nil {
+			t.Fatalf("change %d was not told: %v", i, err)
+		}
+	}
+	c.arm()
+	for quiet := false; !quiet; { // a replacement is more than one event
+		c.tick.Reset(50 * time.Millisecond)
+		select {
+		case <-c.events:
+			c.arm()
+		case <-c.tick.C:
+			quiet = true
+		}
+	}
+	c.tick.Stop()
+	if err := write(filepath.Join(dir, "d"+NetStatusFile))(); err != nil {
+		t.Fatal(err)
+	}
+	short, stop := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer stop()
+	if err := c.next(short); err == nil {
+		t.Error("the change of another file was told")
+	}
+}
+
 func TestWaitEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/code-on-incus/coi/pkg/coi"
 	"github.com/code-on-incus/coi/pkg/config"
@@ -61,7 +62,12 @@ func allowed(d config.Domain) run.Dest {
 
 func watchWanted(in Input) run.Watch {
 	c := in.Config
+	made := time.Now().UTC()
+	if in.Old != nil {
+		made = in.Old.Created
+	}
 	return run.Watch{
+		MadeAt:        &made,
 		SchemaVersion: run.Schema, Container: in.Container, Project: c.Incus.Project, SessionID: in.SessionID,
 		Workspace: in.Inside, Source: in.Workspace.Path, Settings: watchSettings(c), User: in.UIDs.User, UID: in.UIDs.UserUID, Home: in.UIDs.Home,
 		Tool: in.Tool.Argv, Locked: orEmpty(in.Locked), Watched: orEmpty(c.Security.Watched()), Secrets: orEmpty(in.Secrets),

@@ -2,6 +2,7 @@ package record
 
 import (
 	"os"
+	"time"
 
 	"github.com/code-on-incus/coi/pkg/home"
 	"github.com/code-on-incus/coi/pkg/run"
@@ -40,11 +41,17 @@ func ReadAsk(h home.Home, container string) (Ask, error) {
 	return a, nil
 }
 
-// WriteAsk asks a container's supervisor.
+// WriteAsk asks a container's supervisor, and touches the lock that it holds:
+// that is the file it watches, in a folder where the files of all sessions change.
 func WriteAsk(h home.Home, container string, a Ask) error {
 	old, _ := ReadAsk(h, container)
 	a.SchemaVersion, a.Generation = run.Schema, old.Generation+1
-	return run.Write(AskPath(h, container), a)
+	if err := run.Write(AskPath(h, container), a); err != nil {
+		return err
+	}
+	now := time.Now()
+	_ = os.Chtimes(LockPath(h, container), now, now) // without it the heartbeat sees the question
+	return nil
 }
 
 // RemoveAsk takes the question away once it has been answered.

@@ -230,26 +230,24 @@ func (s *Supervisor) killed(ctx context.Context) (next ending, killed bool) {
 	return dead("monitor", st.FrozenTitle, 137), true
 }
 
-// asked tells when the file of questions may have changed. The heartbeat looks
-// as well, for file systems without notification.
+// asked tells when the file of questions may have changed: who asks touches the
+// lock of the session. The heartbeat looks as well, for file systems without
+// notification.
 func (s *Supervisor) asked() (<-chan fsnotify.Event, func()) {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, func() {}
 	}
-	if w.Add(s.Home.Run()) != nil {
+	if w.Add(record.LockPath(s.Home, s.file.Get().Container)) != nil {
 		_ = w.Close()
 		return nil, func() {}
 	}
-	want := record.AskPath(s.Home, s.file.Get().Container)
 	out := make(chan fsnotify.Event, 1)
 	go func() {
 		for e := range w.Events {
-			if e.Name == want && e.Has(fsnotify.Create|fsnotify.Write) {
-				select {
-				case out <- e:
-				default:
-				}
+			select {
+			case out <- e:
+			default:
 			}
 		}
 	}()

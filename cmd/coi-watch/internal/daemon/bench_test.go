@@ -49,7 +49,7 @@ func BenchmarkProgram(b *testing.B) {
 		pid := 100000 + i%20000
 		c.takeRecord(&bpf.Record{Kind: bpf.KindFork, PID: 99999, Child: pid, ChildStart: uint64(i), Mono: uint64(i) * 400000})
 		c.takeRecord(&bpf.Record{
-			Kind: bpf.KindExec, PID: pid, PPID: 99999, Start: uint64(i), Mono: uint64(i) * 400000, File: "/cc1", Interp: "/cc1", Name: "cc1", TTY: -1, Ino: in.Ino, Ctime: in.Ctime, Nlink: 1, Mode: 0o100755,
+			Kind: bpf.KindExec, PID: pid, PPID: 99999, Start: uint64(i), Mono: uint64(i) * 400000, File: "/cc1", Interp: "/cc1", Name: "cc1", TTY: -1, Ino: in.Ino, Ctime: in.Changed.Unix(), Nlink: 1, Mode: 0o100755,
 			Argv: []string{"cc1", "-quiet", "-O2", fmt.Sprintf("file%d.c", i), "-o", "/tmp/x.s"},
 		})
 		c.takeRecord(&bpf.Record{Kind: bpf.KindExit, PID: pid, PPID: 99999, Start: uint64(i), Mono: uint64(i) * 400000})

@@ -306,10 +306,14 @@ func (c *container) learnPrograms() {
 		return
 	}
 	owner, init := c.scene.HostUID(0), c.scene.Init
+	var made time.Time
+	if c.cfg.MadeAt != nil {
+		made = *c.cfg.MadeAt
+	}
 	go func() {
 		defer root.Close()
 		images := scene.NewImages(c.d.Names)
-		images.Fill(root, owner)
+		images.Fill(root, owner, &c.d.sums, made)
 		c.post(context.Background(), func(c *container) {
 			if c.scene.Init == init {
 				c.scene.Images.Adopt(images)

@@ -65,6 +65,7 @@ type Daemon struct {
 	weak   string // why the sensors in force are no real watch; empty: they are
 	since  time.Time
 	looked map[string]os.FileInfo // wanted files that were read, of the loop alone
+	sums   scene.Sums             // of the programs of images
 
 	mu         sync.Mutex
 	containers map[string]*container

@@ -23,13 +23,13 @@ type Info struct {
 	Nlink    uint64
 	Size     int64
 	Mtime    time.Time
-	Ctime    int64 // seconds
+	Changed  time.Time // of the inode, which nobody inside can set
 }
 
 func infoOf(st *unix.Stat_t, name string) Info {
 	return Info{
 		Path: name, Dev: st.Dev, Ino: st.Ino, Mode: st.Mode, UID: int(st.Uid), GID: int(st.Gid), Nlink: uint64(st.Nlink), Size: st.Size, //nolint:unconvert // the type differs by architecture
-		Mtime: time.Unix(st.Mtim.Sec, st.Mtim.Nsec), Ctime: st.Ctim.Sec,
+		Mtime: time.Unix(st.Mtim.Sec, st.Mtim.Nsec), Changed: time.Unix(st.Ctim.Sec, st.Ctim.Nsec),
 	}
 }
 

@@ -204,13 +204,12 @@ func readlinkat(fd int) (string, bool) {
 // check refuses a path that lies on a file system which is not read, before
 // anything there is touched.
 func (r *Root) check(name string) error {
-	b, err := r.mounts.read(r.pid)
+	m, err := r.mounts.of(r.pid, name)
 	if err != nil {
 		return nil //nolint:nilerr // the process ended; the descriptor of its root and the time limit remain
 	}
-	kind, point := mountOf(b, name)
-	if kind != "" && !readable[kind] {
-		return fmt.Errorf("%w: %s is of type %s", ErrRefused, point, kind)
+	if m.kind != "" && !readable[m.kind] {
+		return fmt.Errorf("%w: %s is of type %s", ErrRefused, m.point, m.kind)
 	}
 	return nil
 }

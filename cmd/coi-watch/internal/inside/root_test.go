@@ -103,7 +103,7 @@ func TestSparseFileIsCapped(t *testing.T) {
 func TestFileSystemsByType(t *testing.T) {
 	table := []byte("1 0 0:1 / / rw - btrfs x rw\n2 1 0:2 / /mnt/f\\040x rw - fuse.sshfs x rw\n3 1 0:3 / /mnt/ok rw - tmpfs x rw\n")
 	for name, want := range map[string]string{"/etc/passwd": "btrfs", "/mnt/f x/a": "fuse.sshfs", "/mnt/f x": "fuse.sshfs", "/mnt/fish": "btrfs", "/mnt/ok/a": "tmpfs"} {
-		if got, _ := mountOf(table, name); got != want {
+		if got := mountOf(parseMounts(table), name).kind; got != want {
 			t.Errorf("mountOf(%s) = %s; want %s", name, got, want)
 		}
 	}
@@ -144,9 +144,8 @@ func TestHostRootIsKnown(t *testing.T) {
 func FuzzMountOf(f *testing.F) {
 	f.Add([]byte("1 0 0:1 / / rw - ext4 x rw"), "/a/b")
 	f.Fuzz(func(t *testing.T, table []byte, name string) {
-		kind, point := mountOf(table, name)
-		if kind == "" && point != "" {
-			t.Errorf("no type but mount point %q", point)
+		if m := mountOf(parseMounts(table), name); m.kind == "" && m.point != "" {
+			t.Errorf("no type but mount point %q", m.point)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -24,8 +25,13 @@ const maxImages = 8192
 type fileKey struct {
 	dev   uint64
 	ino   uint64
-	ctime int64
+	ctime int64 // seconds
 }
+
+// settled reports that a file which changed at that second and is changed once
+// more gets another one. Of a file that is younger nothing is kept: its next
+// state would have the name of this one.
+func settled(ctime int64) bool { return time.Now().Unix()-ctime > 1 }
 
 // image is what is known of a program file.
 type image struct {
@@ -66,16 +72,16 @@ var programDirs = []string{"/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/local
 
 // Fill reads the programs of the image that have a class. Files that are not
 // owned by root inside (uid rootUID on the host) are left out: their names
-// prove nothing.
-func (m *Images) Fill(root *inside.Root, rootUID int) int {
+// prove nothing. made is when the container was made, zero if that is not known.
+func (m *Images) Fill(root *inside.Root, rootUID int, sums *Sums, made time.Time) int {
 	for _, dir := range programDirs {
 		for _, name := range m.names.Known() {
 			in, err := root.Stat(path.Join(dir, name))
-			key := fileKey{in.Dev, in.Ino, in.Ctime}
-			if _, seen := m.own[key]; err != nil || seen || in.UID != rootUID || in.Size > MaxImage {
+			key := fileKey{in.Dev, in.Ino, in.Changed.Unix()}
+			if _, seen := m.own[key]; err != nil || seen || in.UID != rootUID || in.Size > MaxImage || !settled(key.ctime) {
 				continue
 			}
-			sum, _, err := root.Sum(in.Path, MaxImage)
+			sum, err := sums.of(root, in, made)
 			if err != nil {
 				continue
 			}
@@ -158,7 +164,7 @@ func (m *Images) look(ino uint64, ctime int64, name string, root *inside.Root) (
 		return im, 0, false
 	}
 	in, err := root.Stat(name)
-	if err != nil || in.Ino != ino || in.Ctime != ctime {
+	if err != nil || in.Ino != ino || in.Changed.Unix() != ctime {
 		return im, 0, false // another file has the name by now: nothing is known, nothing is kept
 	}
 	im.path = in.Path
@@ -178,6 +184,9 @@ func (m *Images) look(ino uint64, ctime int64, name string, root *inside.Root) (
 }
 
 func (m *Images) keep(key fileKey, im image) {
+	if !settled(key.ctime) {
+		return
+	}
 	if len(m.byFile) >= maxImages {
 		clear(m.byFile) // rare, and cheap to fill again
 	}

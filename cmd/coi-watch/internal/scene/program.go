@@ -116,7 +116,7 @@ func (s *Scene) behindLoader(ev *event.Event, argv []string) {
 	if err != nil {
 		return
 	}
-	im, _, _ := s.Images.look(in.Ino, in.Ctime, in.Path, s.Root)
+	im, _, _ := s.Images.look(in.Ino, in.Changed.Unix(), in.Path, s.Root)
 	ev.Exe, ev.ExeSHA, ev.ExeClass, ev.ExeIs = im.path, im.sha, im.class, im.is
 	ev.Argv = argv[i:]
 }
