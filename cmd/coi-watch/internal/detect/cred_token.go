@@ -46,8 +46,13 @@ var keyHosts = []netip.Addr{netip.MustParseAddr("169.254.170.2"), netip.MustPars
 // metaHost finds a metadata service in a text, by name or by address in any
 // spelling that programs read.
 func metaHost(text string) (host string, keys bool) {
-	if h := metaName.FindString(text); h != "" {
-		return h, false
+	if lower := strings.ToLower(text); strings.Contains(lower, "metadata") || strings.Contains(lower, "instance-data") {
+		if h := metaName.FindString(text); h != "" {
+			return h, false
+		}
+	}
+	if !mayHaveAddress(text) {
+		return "", false
 	}
 	if strings.Contains(text, "%") {
 		if plain, err := url.PathUnescape(text); err == nil {
@@ -63,6 +68,24 @@ func metaHost(text string) (host string, keys bool) {
 		}
 	}
 	return "", false
+}
+
+// mayHaveAddress is a quick look that spares most texts a search: the shortest
+// spellings have seven decimal digits, two colons in a row, or begin with 0x.
+func mayHaveAddress(text string) bool {
+	digits := 0
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c >= '0' && c <= '9':
+			digits++
+		case c >= 0x80, c == '%', i > 0 && c|0x20 == 'x' && text[i-1] == '0', i > 0 && c == ':' && text[i-1] == ':':
+			return true
+		}
+		if digits >= 7 {
+			return true
+		}
+	}
+	return false
 }
 
 func cutPort(s string) string {

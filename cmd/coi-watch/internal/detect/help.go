@@ -202,7 +202,7 @@ func base(p string) string { return path.Base(p) }
 // process, is one.
 func packaged(s *command.Simple, v track.View) bool {
 	for p := s; p != nil; p = p.Parent {
-		if oneOf(p.Name, "apt", "dpkg", "dnf", "yum", "rpm", "apk", "pacman", "zypper", "update-rc.d", "unattended-upgrade", "dpkg-deb", "ssh-keygen") && p.Name != "ssh-keygen" {
+		if oneOf(p.Name, "apt", "dpkg", "dnf", "yum", "rpm", "apk", "pacman", "zypper", "update-rc.d", "unattended-upgrade", "dpkg-deb") {
 			return true
 		}
 	}
