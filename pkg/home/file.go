@@ -229,6 +229,16 @@ var ErrLocked = errors.New("locked by another process")
 
 // TryLock takes the lock file at path without waiting and writes our pid into it.
 func TryLock(path string) (*Lock, error) {
+	for {
+		l, err := tryLock(path)
+		if err != nil || l.there(path) {
+			return l, err
+		}
+		l.Unlock() // it was removed between open and lock: the next one would lock another file
+	}
+}
+
+func tryLock(path string) (*Lock, error) {
 	f, err := open(path, os.O_RDWR|os.O_CREATE, os.Geteuid())
 	if err != nil {
 		return nil, err
@@ -244,6 +254,16 @@ func TryLock(path string) (*Lock, error) {
 		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())
 	}
 	return &Lock{f}, nil
+}
+
+// there reports whether path still names the file that is locked.
+func (l *Lock) there(path string) bool {
+	mine, err := l.f.Stat()
+	if err != nil {
+		return true // the next use of it will say so
+	}
+	now, err := os.Lstat(path)
+	return err == nil && os.SameFile(mine, now)
 }
 
 // lookers bounds the tries, a millisecond apart, at a lock that is shared.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -191,4 +192,33 @@ func TestReadRegular(t *testing.T) {
 	if _, err := ReadRegular(at("none"), 4); !Missing(err) {
 		t.Errorf("missing file: %v", err)
 	}
+}
+
+// A lock file that somebody removes while another one takes it is nobody's: two
+// would hold the same name.
+func TestLockRemovedMeanwhile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.lock")
+	var held atomic.Int32
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 2000 {
+				l, err := TryLock(path)
+				if err != nil {
+					if !errors.Is(err, ErrLocked) {
+						t.Error(err)
+						return
+					}
+					continue
+				}
+				if held.Add(1) > 1 {
+					t.Error("two hold the lock")
+				}
+				held.Add(-1)
+				_ = os.Remove(path)
+				l.Unlock()
+			}
+		})
+	}
+	wg.Wait()
 }
