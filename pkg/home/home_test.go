@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -194,31 +193,27 @@ func TestReadRegular(t *testing.T) {
 	}
 }
 
-// A lock file that somebody removes while another one takes it is nobody's: two
-// would hold the same name.
-func TestLockRemovedMeanwhile(t *testing.T) {
+// A lock file that somebody removed between open and lock is nobody's: the next
+// one would lock another file of that name.
+func TestLockOfARemovedFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.lock")
-	var held atomic.Int32
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			for range 2000 {
-				l, err := TryLock(path)
-				if err != nil {
-					if !errors.Is(err, ErrLocked) {
-						t.Error(err)
-						return
-					}
-					continue
-				}
-				if held.Add(1) > 1 {
-					t.Error("two hold the lock")
-				}
-				held.Add(-1)
-				_ = os.Remove(path)
-				l.Unlock()
-			}
-		})
+	l, err := tryLock(path)
+	if err != nil || !l.there(path) {
+		t.Fatalf("tryLock = %v, there %v", err, l.there(path))
 	}
-	wg.Wait()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if l.there(path) {
+		t.Error("the removed file counts as the lock")
+	}
+	other, err := TryLock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Unlock()
+	if l.there(path) {
+		t.Error("another file of the name counts as the one that is locked")
+	}
+	l.Unlock()
 }
