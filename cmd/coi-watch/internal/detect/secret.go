@@ -43,6 +43,9 @@ func secret(s *command.Simple, v track.View) string {
 			return "password hashes"
 		}
 	}
+	if hiddenProgram(s) {
+		return "what a hidden program says"
+	}
 	for _, a := range s.Accesses() {
 		if a.Op != command.Read && a.Op != command.Some && a.Op != command.Search {
 			continue
@@ -57,6 +60,12 @@ func secret(s *command.Simple, v track.View) string {
 		}
 	}
 	return ""
+}
+
+// hiddenProgram reports a program of a hidden name in a place that everybody may
+// write, which nobody knows and which is given nothing.
+func hiddenProgram(s *command.Simple) bool {
+	return len(s.Argv) == 1 && s.Class() == program.None && program.Writable(s.Prog) && strings.HasPrefix(base(s.Prog), ".") && len(s.Stdin) == 0
 }
 
 func secretVar(n string) bool {

