@@ -57,10 +57,23 @@ func leading(s *Simple) string {
 		return "sudo"
 	case len(a) > 1 && strings.HasPrefix(a[0], "/") && program.ClassOf(a[1]) == program.Shell:
 		return "chroot"
+	case len(a) > 2 && strings.HasPrefix(a[0], "-") && program.ClassOf(a[1]) == program.Relay:
+		return "stdbuf"
+	case s.Pos == 0 && s.Len > 1 && len(a) > 1 && a[0] == "-a" && onlyPaths(a):
+		return "cat"
+	case len(a) == 0 && s.Fed && intoSystem(s):
+		return "cat"
 	case s.Pos > 0 && len(a) > 1 && (a[0] == "-a" || a[0] == "--append") && onlyPaths(a):
 		return "tee"
 	}
 	return ""
+}
+
+// intoSystem reports output that goes into a file of the system's settings.
+func intoSystem(s *Simple) bool {
+	return slices.ContainsFunc(s.Redirs, func(r Redir) bool {
+		return r.FD == 1 && strings.HasPrefix(r.Op, ">") && strings.HasPrefix(r.Path, "/etc/")
+	})
 }
 
 // fedText is what a program reads, as far as it is known: the words of an echo
@@ -213,9 +226,10 @@ func onlyPaths(args []string) bool {
 // unmistakable are shapes that no two programs share.
 func unmistakable(s *Simple) string {
 	a := s.Argv[1:]
-	addr, hand, url, upload, shell := 0, false, false, false, false
+	addr, hand, url, upload, shell, port := 0, false, false, false, false, false
 	for i, w := range a {
 		l := strings.ToLower(w)
+		port = port || isDigits(strings.TrimLeft(w, "-lvnpk")) || strings.HasPrefix(w, "$") || strings.Contains(w, ":")
 		switch {
 		case strings.HasPrefix(l, "exec:") || strings.HasPrefix(l, "system:"):
 			hand = true
@@ -234,7 +248,7 @@ func unmistakable(s *Simple) string {
 	switch {
 	case hand && addr > 0, addr > 0 && len(a) > 1 && slices.ContainsFunc(a, fileAddress):
 		return "socat"
-	case shell && len(a) >= 3:
+	case shell && port && len(a) >= 3:
 		return "nc"
 	case url && upload:
 		return "curl"
@@ -266,12 +280,17 @@ var shapes = []struct {
 	{"getent", regexp.MustCompile(`^g?shadow(?:\s+\w+)?$`)},
 	{"ttyd", regexp.MustCompile(`^(?:-\S+\s+)*-p\s+\d{2,5}\s+(?:-\S+\s+)*(?:/bin/)?(?:ba|z|da)?sh$`)},
 	{"telnetd", regexp.MustCompile(`(?:^|\s)-l\s+/bin/\w*sh\b`)},
+	{"aria2c", regexp.MustCompile(`^-d\s+\S+\s+-o\s+\S+\s+\w+://`)},
+	{"kcat", regexp.MustCompile(`^-b\s+\S+\s+(?:\S+\s+)*-[tC]\b`)},
+	{"nats", regexp.MustCompile(`^(?:sub|pub|request)\s.*\bnats://`)},
+	{"gcore", regexp.MustCompile(`^-o\s+\S+\s+(?:\d+|\$\(\))$`)},
+	{"cp", regexp.MustCompile(`^[\w./-]+\s+/etc/(?:cron|udev|systemd|pam|sudoers|profile|init|ld\.so)\S*$`)},
 	{"git", regexp.MustCompile(`^(?:-C\s+\S+\s+)?(?:push|commit|add|init)\s+\S`)},
 	{"mosquitto_sub", regexp.MustCompile(`^-h\s+\S+\s+(?:\S+\s+)*-t\s+\S+`)},
 	{"redis-cli", regexp.MustCompile(`\bP?SUBSCRIBE\s+\S`)},
 	{"php", regexp.MustCompile(`^-S\s+[\w.]+:\d+`)},
 	{"tftp", regexp.MustCompile(`^(?:-g\s+-r|-r\s+\S+\s+-g)\b`)},
-	{"sh", regexp.MustCompile(`^[\w./-]+\.sh(?:\s+-\S*)*$`)},
+	{"sh", regexp.MustCompile(`^[\w./-]+\.sh(?:\s+[^/\s]\S*)*$`)},
 	{"cp", regexp.MustCompile(`^[~/]\S+\s+\.{1,2}/\S+$`)},
 	{"websocat", regexp.MustCompile(`^(?:-\S+\s+)*wss?://\S+$`)},
 	{"systemd-socket-activate", regexp.MustCompile(`(?:^|\s)--inetd\s(?:\S+\s)*(?:/bin/)?(?:ba|z|da)?sh\b`)},
@@ -310,17 +329,17 @@ var shapes = []struct {
 	{"chmod", regexp.MustCompile(`^(?:-R )?(?:0?[0-7]{3,4}|(?:[ugoa]*[+=]|[ugoa]+-)[rwxst]+)\s+[^-\s]|^-x\s+/`)},
 	{"awk", regexp.MustCompile(`^(?:-F\S*\s+|-v\s+\S+\s+)*(?:BEGIN|\{|/[^/]+/\s*\{)`)},
 	{"lxc", regexp.MustCompile(`^(?:config device add|init\s.*-c security)`)},
+	{"sed", regexp.MustCompile(`^(?:-i\S*|--in-place\S*)\s+(?:-[eE]\s+)?(?:s[^\w\s]|[/\d$]\S*)`)},
 	{"wget", regexp.MustCompile(`(?:^|\s)(?:-q?O\s?-?|--quiet|--post-data|--output-document|-qO\S*)\b.*(?:https?|ftp)://|^(?:https?|ftp)://\S+(?:\s+-O\s?\S+)?$|\s-O\s?-$`)},
 	{"curl", regexp.MustCompile(`^(?:https?|ftp)://\S+\s+-o\s?\S+$`)},
 	{"curl", regexp.MustCompile(`(?:^|\s)(?:-[a-zA-Z]*[sSLfkIo][a-zA-Z]*|-X\s\S+|-d|-A|-H|--silent|--unix-socket|--user-agent)\s.*(?:https?://|www\.|\.(?:com|net|org|io|sh)\b)`)},
+	{"rm", regexp.MustCompile(`^-[rRfv]+\s+(?:-[rRfv]+\s+)*[~/$.]`)},
 	{"tar", regexp.MustCompile(`^-?(?:[cx][zjJvpPh]*[zjJf][zjJvpPhf]*|[zjJv]+[cx][zjJvpPhf]*)\s+\S|^-?[cr][zjJvpPhf]*\s+\S+\s+\S|^-?x[zjJv]*\s+-C\s`)},
 	{"ln", regexp.MustCompile(`^-s[fnv]*\s+\S+\s+\S+$`)},
 	{"auditctl", regexp.MustCompile(`^(?:-a (?:always|never|exit|task)|-e ?[012]$|-D$|-W )`)},
-	{"rm", regexp.MustCompile(`^-[rRfv]+\s+(?:-[rRfv]+\s+)*[~/$.]`)},
 	{"useradd", regexp.MustCompile(`(?:^|\s)(?:-o?u 0|-ou 0|-G (?:wheel|sudo|root)|--create-home|--uid 0)\b`)},
 	{"systemctl", regexp.MustCompile(`^(?:--now )?(?:stop|disable|mask|enable|start)\s+(?:--now )?[\w@.-]+(?:\s+[\w@.-]+)*$`)},
-	{"sed", regexp.MustCompile(`^(?:-i\S*|--in-place\S*)\s+(?:-[eE]\s+)?(?:s[^\w\s]|[/\d$]\S*)`)},
-	{"grep", regexp.MustCompile(`^-\w*[rR]\w*i?\s+\S+\s+[/~]|^-[a-zA-Z]*[rR][a-zA-Z]*\s+[^-/~.\s].*\s[/~]`)},
+	{"grep", regexp.MustCompile(`^(?:-\w+\s+)*-\w*[rR]\w*\s+(?:-\w+\s+)*\S+\s+[/~]|^-[a-zA-Z]*[rR][a-zA-Z]*\s+[^-/~.\s].*\s[/~]`)},
 	{"grep", regexp.MustCompile(`^-[iEFhvnowc]*e\s+\S`)},
 	{"iptables", regexp.MustCompile(`^(?:-t \w+ )?-[ADIF]\s+(?:INPUT|OUTPUT|FORWARD)\b`)},
 	{"trufflehog", regexp.MustCompile(`^filesystem\s+\S`)},

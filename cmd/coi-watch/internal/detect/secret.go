@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
@@ -120,11 +121,27 @@ func sends(s *command.Simple) bool {
 	return s.Is("gh", "glab", "ssh", "mail", "sendmail", "mutt", "aws", "gsutil", "gcloud", "az", "ab", "sftp", "autossh", "hping3", "whois", "finger") || s.Name != "" && command.DevNet(s.FDs[1])
 }
 
+// echoesSecret is the variable of a secret that a command prints.
+func echoesSecret(s *command.Simple) bool {
+	if !s.Is("echo", "printf") {
+		return false
+	}
+	for _, a := range s.Argv[1:] {
+		if m := variable.FindStringSubmatch(a); m != nil && secretVar(m[1]) {
+			return true
+		}
+	}
+	return false
+}
+
 // stolen finds secret data on its way into s: by pipe, in its words, or in a
 // file that it sends.
 func stolen(s *command.Simple, v track.View) string {
 	for _, u := range s.Uploads() {
 		if u.Pipe {
+			if s.Class() == program.Relay && s.Name != "openssl" && slices.ContainsFunc(s.Stdin, echoesSecret) {
+				return "a secret of the environment"
+			}
 			if w := firstSecret(s.Stdin, v); w != "" {
 				return w
 			}

