@@ -28,7 +28,7 @@ func guess(s *Simple) string {
 	if g := shaped(s); g != "" {
 		return g
 	}
-	if shellLike(s) {
+	if shellLike(s) || len(s.Argv) == 1 && slices.ContainsFunc(s.Redirs, func(r Redir) bool { return r.FD == 0 && DevNet(r.Path) }) {
 		return "sh"
 	}
 	bare := len(s.Argv) == 1 || s.Argv[1] == "-"
@@ -175,7 +175,7 @@ func runsKnown(text string) bool {
 	if f == nil || !whole || foreign {
 		return false
 	}
-	for w := range strings.FieldsSeq(strings.NewReplacer(";", " ", "|", " ", "(", " ", "&", " ").Replace(text)) {
+	for w := range strings.FieldsSeq(strings.NewReplacer(";", " ", "|", " ", "(", " ", "&", " ", "{", " ", ",", " ").Replace(text)) {
 		return program.Known(w)
 	}
 	return false
@@ -280,6 +280,12 @@ var shapes = []struct {
 	{"getent", regexp.MustCompile(`^g?shadow(?:\s+\w+)?$`)},
 	{"ttyd", regexp.MustCompile(`^(?:-\S+\s+)*-p\s+\d{2,5}\s+(?:-\S+\s+)*(?:/bin/)?(?:ba|z|da)?sh$`)},
 	{"telnetd", regexp.MustCompile(`(?:^|\s)-l\s+/bin/\w*sh\b`)},
+	{"rcat", regexp.MustCompile(`^connect\s+-s\s+\S`)},
+	{"msfvenom", regexp.MustCompile(`^-p\s+\w+/\S+\s.*\bLHOST=`)},
+	{"whois", regexp.MustCompile(`^-h\s+\S+\s+-p\s+\d+\s`)},
+	{"finger", regexp.MustCompile(`^\$\(\)@[\w.-]+$`)},
+	{"smbclient", regexp.MustCompile(`^(?://|\\\\?)[\w.]\S*\s+-[cNU]`)},
+	{"rg", regexp.MustCompile(`^(?:--no-ignore|-uu+)\s`)},
 	{"aria2c", regexp.MustCompile(`^-d\s+\S+\s+-o\s+\S+\s+\w+://`)},
 	{"kcat", regexp.MustCompile(`^-b\s+\S+\s+(?:\S+\s+)*-[tC]\b`)},
 	{"nats", regexp.MustCompile(`^(?:sub|pub|request)\s.*\bnats://`)},
@@ -306,12 +312,12 @@ var shapes = []struct {
 	{"dpkg", regexp.MustCompile(`^(?:-r|-P|--purge|--remove)\s+[a-z][\w.-]+$`)},
 	{"chattr", regexp.MustCompile(`^[+-][iau]\s+[~/][\w./*-]+$`)},
 	{"crontab", regexp.MustCompile(`^-u\s+\w+\s+-$`)},
-	{"ssh", regexp.MustCompile(`(?:^|\s)ProxyCommand=`)},
+	{"ssh", regexp.MustCompile(`(?:^|\s)(?:ProxyCommand|LocalCommand)=`)},
 	{"docker", regexp.MustCompile(`^(?:run|exec)\s.*(?:--rm|-it?\b|-d\b|--privileged|-v\s|--name)`)},
 	{"lwp-download", regexp.MustCompile(`^(?:https?|ftp)://\S+\s+[/~.]\S+$`)},
 	{"apt", regexp.MustCompile(`^(?:-\w+\s+)*(?:purge|remove|autoremove)\s+(?:-\w+\s+)*[a-z]`)},
 	{"rpm", regexp.MustCompile(`^-e\s+(?:--nodeps\s+)?[a-z][\w-]+$`)},
-	{"pkill", regexp.MustCompile(`^-(?:9|KILL|SIGKILL|STOP)(?:\s+-[fx])*(?:\s+[a-z][\w-]+)+$`)},
+	{"pkill", regexp.MustCompile(`^-(?:9|KILL|SIGKILL|STOP|f)(?:\s+-[fx])*(?:\s+[a-z][\w-]+)+$`)},
 	{"mail", regexp.MustCompile(`^-s\s+.*\s[\w.]+@[\w.-]+$`)},
 	{"scp", regexp.MustCompile(`^(?:-\w+\s+(?:\w+=\S+\s+)?)*(?:[~/]\S*\s+)+\w+@[\w.-]+:`)},
 	{"cp", regexp.MustCompile(`^-[arRpfd]+\s+[~/]\S+\s+[~/]\S+$`)},

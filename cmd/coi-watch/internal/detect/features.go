@@ -29,7 +29,7 @@ var (
 	}
 	// received is text that came from the other side.
 	received = []string{
-		"recv", "gets", "receive", "readline(", "socket_read", "fgetc", "getline", "<>", ".on('data'", ".on(\"data\"", "fread(", "getinputstream", "read_line", "input_line", "rfile", "$d", "read(c", "read(s", "stdin=\"piped\"", "readlines(c", "readlines(s", "process-filter", "fromcharcodes(", ".get;", ".get->", "read-line", "onmessage",
+		"recv", "gets", "receive", "readline(", "socket_read", "fgetc", "getline", "<>", ".on('data'", ".on(\"data\"", "fread(", "getinputstream", "read_line", "input_line", "rfile", "$d", "read(c", "read(s", "stdin=\"piped\"", "readlines(c", "readlines(s", "process-filter", "fromcharcodes(", ".get;", ".get->", "read-line", "onmessage", "sysread(",
 	}
 	// shellWords name a shell.
 	shellWords = []string{"/bin/sh", "/bin/bash", "/bin/zsh", "/bin/dash", "/bin/ksh", "sh -i", "bash -i", "'sh'", `"sh"`, `"bash"`, "'bash'", "cmd.exe", "zsh -i", "executeshell("}

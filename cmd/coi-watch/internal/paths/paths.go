@@ -330,7 +330,7 @@ func HomeOrRoot(p string) bool {
 // name.
 var secretNames = []string{
 	"id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.pem", "*.ppk", "*.key", "*id_rsa*", "id_*", ".netrc", "*.kdbx", "credentials", ".aws",
-	"credentials.db", "access_tokens.db", ".git-credentials", ".gnupg", "*.gpg", "shadow", ".pgpass", "wallet.dat", "wallet*", ".npmrc", ".pypirc", "*.p12",
+	"credentials.db", "access_tokens.db", ".git-credentials", ".gnupg", "*.gpg", "*.pgp", "shadow", ".pgpass", "wallet.dat", "wallet*", ".npmrc", ".pypirc", "*.p12",
 	"*.pfx", "*.asc", "*.ovpn", "*.keystore", "*.jks", "kubeconfig", "application_default_credentials.json", "accessTokens.json", "azureProfile.json",
 	".docker", "hosts.yml", "secring.gpg", "key4.db", "logins.json", "Login Data", "keystore", "*.keytab", ".htpasswd", ".my.cnf", "*.crt.key", "private-keys-v1.d", "msal_token_cache*", ".ssh",
 	"service_account.json", "credentials.json", ".vault-token", "*.secret", "privkey*", "*_rsa", "*_ed25519", "token", "*.mnemonic", "seed.txt", ".credentials.json", ".env", ".env*", "*.env",
