@@ -60,15 +60,17 @@ func either(r rule, other func(event.Event, track.View) []Finding) func(event.Ev
 	}
 }
 
-// firstOf is the first of some detectors that has something to say.
+// firstOf is the gravest of what some detectors have to say, and of the same
+// level the first.
 func firstOf(all ...func(event.Event, track.View) []Finding) func(event.Event, track.View) []Finding {
 	return func(ev event.Event, v track.View) []Finding {
+		var best []Finding
 		for _, one := range all {
-			if f := one(ev, v); f != nil {
-				return f
+			if f := one(ev, v); f != nil && (best == nil || f[0].Level.Rank() > best[0].Level.Rank()) {
+				best = f
 			}
 		}
-		return nil
+		return best
 	}
 }
 
