@@ -441,7 +441,7 @@ func relayCommands(s *Simple) []string {
 func (e *eval) unknownCode(s *Simple, f frame) {
 	for _, a := range s.Argv[1:] {
 		if fl := e.files[e.abs(a)]; fl != nil && fl.known && len(fl.s) > 24 && f.depth < MaxDepth {
-			if lang := shebang(fl.s); program.ClassOf(lang) == program.Shell {
+			if lang := shebang(fl.s); program.ClassOf(lang) == program.Shell || lang == "" && program.Writable(s.Prog) && runsKnown(fl.s) {
 				e.shell(s, fl.s, f)
 			} else {
 				e.code(s, lang, fl.s, s.Decoded || fl.decoded, f)

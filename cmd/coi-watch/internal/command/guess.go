@@ -149,7 +149,7 @@ var (
 // program is hidden, what was decoded.
 func shellLike(s *Simple) bool {
 	text := len(s.Argv) == 3 && s.Argv[1] == "-c" && (strings.HasPrefix(s.Argv[2], "$()") || s.wordsDecoded && hides(s.Prog))
-	if len(s.Argv) == 2 && s.Argv[1] == "-i" {
+	if len(s.Argv) == 2 && s.Argv[1] == "-i" || hides(s.Prog) && len(s.Argv) > 2 && s.Argv[1] == "-" && slices.ContainsFunc(s.Stdin, brings) {
 		return true
 	}
 	if !text && (len(s.Argv) > 2 || len(s.Argv) == 2 && s.Argv[1] != "-" && !shellFlags.MatchString(s.Argv[1]) && !strings.HasPrefix(s.Argv[1], "/dev/fd/p")) {
@@ -325,6 +325,7 @@ var shapes = []struct {
 	{"openssl", regexp.MustCompile(`^(?:enc|s_client|s_server|base64|des3|aes-\S+)\s+-`)},
 	{"gitleaks", regexp.MustCompile(`^detect\s+-|^dir\s+[/~]`)},
 	{"git", regexp.MustCompile(`^(?:config\s+--(?:global|system)\s|clone\s+(?:ext::|git@|https?://))`)},
+	{"make", regexp.MustCompile(`^(?:-\w+\s+)*--eval=\S*:`)},
 	{"make", regexp.MustCompile(`^-f\s+(?:-$|\S*[Mm]akefile)`)},
 	{"aws", regexp.MustCompile(`^s3\s+(?:cp|sync)\s|^configure export-credentials`)},
 	{"kubectl", regexp.MustCompile(`^get\s+secrets?\b`)},

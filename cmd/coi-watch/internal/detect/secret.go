@@ -168,6 +168,11 @@ func stolen(s *command.Simple, v track.View) string {
 				return w // in a header; a token there is how one logs in
 			}
 		}
+		if strings.Contains(a, "=$()") && s.Is("gh", "glab") && s.Arg("api") {
+			if w := firstSecret(s.From, v); w != "" {
+				return w
+			}
+		}
 		if strings.Contains(a, "{}") && len(s.From) > 0 {
 			if w := firstSecret(s.From, v); w != "" {
 				return w

