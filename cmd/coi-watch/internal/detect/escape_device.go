@@ -27,7 +27,7 @@ var escapeDevice = Detector{
 		append(append(events(event.Event{Type: event.Open, PID: 3, Path: "/dev/sda1"}),
 			events(event.Event{Type: event.Syscall, Op: "mknod", Mode: 0o060000, UID: new(1000), Path: "/tmp/sda", N: map[string]float64{"dev": 0x800}})...),
 			events(event.Event{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 1, Path: "/run/systemd/inaccessible/blk", N: map[string]float64{"dev": 0x800}})...)...),
-	Quiet: append(lines("", "dd if=/dev/zero of=x bs=1M count=1", "dd if=/dev/urandom of=k bs=32 count=1", "mknod p p", "ls -l /dev/kvm", "lsblk", "losetup -f x.img", "mount -o loop x.iso /mnt", "cat /dev/null", "chmod 666 /dev/kvm"),
+	Quiet: append(lines("", "dd if=/dev/zero of=x bs=1M count=1", "dd if=/dev/urandom of=k bs=32 count=1", "mknod p p", "sudo mknod /dev/loop0 b 7 0", "mknod dev/ram0 b 1 0", "ls -l /dev/kvm", "lsblk", "losetup -f x.img", "mount -o loop x.iso /mnt", "cat /dev/null", "chmod 666 /dev/kvm"),
 		Sample{Events: []event.Event{{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 1, Path: "/run/systemd/inaccessible/blk", N: map[string]float64{"dev": 0}}}},
 		Sample{Events: []event.Event{{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 1, Path: "blk", N: map[string]float64{"dev": 0}}}}, // of systemd 257
 		Sample{Events: []event.Event{{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 98, UID: new(1000), Path: "/run/user/1000/systemd/inaccessible/blk", N: map[string]float64{"dev": 0}}}}),
@@ -44,7 +44,7 @@ func placeholder(ev event.Event) bool {
 
 func device(s *command.Simple, v track.View) *Finding {
 	if s.Name == "mknod" {
-		if r := s.Parsed().Rest; len(r) > 1 && r[1] == "b" {
+		if r := s.Parsed().Rest; len(r) > 1 && r[1] == "b" && !(len(r) > 2 && oneOf(r[2], "1", "7", "43")) { // memory, loop and network disks are nobody's
 			return say(s, coi.High, "block device made")
 		}
 	}

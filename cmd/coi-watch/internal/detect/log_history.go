@@ -42,7 +42,7 @@ func histVar(name, val string) bool {
 var histText = regexp.MustCompile(`(?m)(?:^|[;&\s"'])(?:set \+o history|unset HISTFILE|history -c|(?:export )?HISTFILE=(?:/dev/null|["']{0,2}(?:$|[\s;]))|(?:export )?HIST(?:FILE)?SIZE=0\b|shopt -uo history)`)
 
 // otherHistory are files of programs that are no shells.
-var otherHistory = []string{".lesshst", ".viminfo", ".wget-hsts", ".node_repl_history", ".sqlite_history", ".rediscli_history"}
+var otherHistory = []string{".lesshst", ".viminfo", ".python_history", ".wget-hsts", ".node_repl_history", ".sqlite_history", ".rediscli_history"}
 
 // backOn reports that the same text switches the history on again.
 func backOn(s *command.Simple, v track.View) bool {

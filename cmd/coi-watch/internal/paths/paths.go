@@ -208,6 +208,9 @@ func Of(p string, tree bool) []Class {
 		if slices.Contains(out, x.class) || !x.match(segs, tree) {
 			continue
 		}
+		if x.class == Token && (path.Base(p) == "namespace" || path.Base(p) == "ca.crt") {
+			continue
+		}
 		if x.class == Keys && (strings.HasSuffix(p, ".pub") || slices.Contains(public, path.Base(p))) {
 			continue
 		}
