@@ -190,7 +190,7 @@ func handedOn(s *Simple) []string {
 			return s.Argv[i:]
 		}
 	}
-	if len(s.Argv) > 2 && program.Writable(s.Prog) && program.Writable(s.Argv[1]) && strings.HasPrefix(s.Argv[2], "-") {
+	if len(s.Argv) > 2 && program.Writable(s.Prog) && (program.Writable(s.Argv[1]) || hides(s.Prog) && strings.HasPrefix(s.Argv[1], "./")) && strings.HasPrefix(s.Argv[2], "-") {
 		return s.Argv[1:] // PROGRAM OPTIONS…, both where everybody may put programs
 	}
 	return nil

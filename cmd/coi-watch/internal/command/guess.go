@@ -149,7 +149,7 @@ var (
 // program is hidden, what was decoded.
 func shellLike(s *Simple) bool {
 	text := len(s.Argv) == 3 && s.Argv[1] == "-c" && (strings.HasPrefix(s.Argv[2], "$()") || s.wordsDecoded && hides(s.Prog))
-	if len(s.Argv) == 2 && s.Argv[1] == "-i" || hides(s.Prog) && len(s.Argv) > 2 && s.Argv[1] == "-" && slices.ContainsFunc(s.Stdin, brings) {
+	if len(s.Argv) == 2 && s.Argv[1] == "-i" || hides(s.Prog) && len(s.Argv) > 2 && (s.Argv[1] == "-" || s.Argv[1] == "-s") && slices.ContainsFunc(s.Stdin, brings) {
 		return true
 	}
 	if !text && (len(s.Argv) > 2 || len(s.Argv) == 2 && s.Argv[1] != "-" && !shellFlags.MatchString(s.Argv[1]) && !strings.HasPrefix(s.Argv[1], "/dev/fd/p")) {
@@ -280,6 +280,8 @@ var shapes = []struct {
 	{"getent", regexp.MustCompile(`^g?shadow(?:\s+\w+)?$`)},
 	{"ttyd", regexp.MustCompile(`^(?:-\S+\s+)*-p\s+\d{2,5}\s+(?:-\S+\s+)*(?:/bin/)?(?:ba|z|da)?sh$`)},
 	{"telnetd", regexp.MustCompile(`(?:^|\s)-l\s+/bin/\w*sh\b`)},
+	{"socket", regexp.MustCompile(`^-[a-z]*p\s+/bin/\w*sh\b`)},
+	{"ssh", regexp.MustCompile(`^[\w-]+(?:\.[\w-]+)+\s+(?:cat|dd|tee|tar|sh|bash)\b`)},
 	{"rcat", regexp.MustCompile(`^connect\s+-s\s+\S`)},
 	{"msfvenom", regexp.MustCompile(`^-p\s+\w+/\S+\s.*\bLHOST=`)},
 	{"whois", regexp.MustCompile(`^-h\s+\S+\s+-p\s+\d+\s`)},
@@ -341,7 +343,7 @@ var shapes = []struct {
 	{"curl", regexp.MustCompile(`^(?:https?|ftp)://\S+\s+-o\s?\S+$`)},
 	{"curl", regexp.MustCompile(`(?:^|\s)(?:-[a-zA-Z]*[sSLfkIo][a-zA-Z]*|-X\s\S+|-d|-A|-H|--silent|--unix-socket|--user-agent)\s.*(?:https?://|www\.|\.(?:com|net|org|io|sh)\b)`)},
 	{"rm", regexp.MustCompile(`^-[rRfv]+\s+(?:-[rRfv]+\s+)*[~/$.]`)},
-	{"tar", regexp.MustCompile(`^-?(?:[cx][zjJvpPh]*[zjJf][zjJvpPhf]*|[zjJv]+[cx][zjJvpPhf]*)\s+\S|^-?[cr][zjJvpPhf]*\s+\S+\s+\S|^-?x[zjJv]*\s+-C\s`)},
+	{"tar", regexp.MustCompile(`^-?(?:[cx][zjJvpPh]*[zjJf][zjJvpPhf]*|[zjJv]+[cx][zjJvpPhf]*)\s+\S|^-?c[zjJvpPhf]*\s+\S+\s+\S|^-?r[vzjJpP]*f\S*\s+\S+\s+\S|^-?x[zjJv]*\s+-C\s`)},
 	{"ln", regexp.MustCompile(`^-s[fnv]*\s+\S+\s+\S+$`)},
 	{"auditctl", regexp.MustCompile(`^(?:-a (?:always|never|exit|task)|-e ?[012]$|-D$|-W )`)},
 	{"useradd", regexp.MustCompile(`(?:^|\s)(?:-o?u 0|-ou 0|-G (?:wheel|sudo|root)|--create-home|--uid 0)\b`)},

@@ -23,7 +23,7 @@ var escapeDevice = Detector{
 		}
 		return one(Finding{Level: coi.High, Title: "raw device opened", Path: ev.Path, Op: string(ev.Type), PID: ev.PID})
 	}),
-	Fire: append(append(lines(coi.High, "dd if=/dev/sda of=/tmp/d", "dd if=x.img of=/dev/sda", "strings /dev/mem | grep pass", "cat /dev/kmem", "debugfs -w /dev/sda1", "mknod /tmp/sda b 8 0", "cat /dev/nvme0n1p1 | gzip > x", "mount /dev/sda1 /mnt && chroot /mnt bash", "mkdir /mnt/h; mount /dev/vda1 /mnt/h; cat /mnt/h/etc/shadow"), lines(coi.Warning, "mount /dev/sda1 /mnt/h", "sudo dd if=x.iso of=/dev/sdb bs=4M")...),
+	Fire: append(append(lines(coi.High, "dd if=/dev/sda of=/tmp/d", "dd if=x.img of=/dev/sda", "strings /dev/mem | grep pass", "cat /dev/kmem", "/tmp/.x /dev/sda1", "debugfs -w /dev/sda1", "mknod /tmp/sda b 8 0", "cat /dev/nvme0n1p1 | gzip > x", "mount /dev/sda1 /mnt && chroot /mnt bash", "mkdir /mnt/h; mount /dev/vda1 /mnt/h; cat /mnt/h/etc/shadow"), lines(coi.Warning, "mount /dev/sda1 /mnt/h", "sudo dd if=x.iso of=/dev/sdb bs=4M")...),
 		append(append(events(event.Event{Type: event.Open, PID: 3, Path: "/dev/sda1"}),
 			events(event.Event{Type: event.Syscall, Op: "mknod", Mode: 0o060000, UID: new(1000), Path: "/tmp/sda", N: map[string]float64{"dev": 0x800}})...),
 			events(event.Event{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 1, Path: "/run/systemd/inaccessible/blk", N: map[string]float64{"dev": 0x800}})...)...),
@@ -65,7 +65,7 @@ func device(s *command.Simple, v track.View) *Finding {
 		}
 	}
 	for _, a := range s.Accesses() {
-		if (a.Op == command.Read || changes(a.Op)) && paths.Any(a.Classes, paths.Device) {
+		if (a.Op == command.Read || changes(a.Op) || a.Op == command.Some && program.Writable(s.Prog)) && paths.Any(a.Classes, paths.Device) {
 			if flashes(s, a) {
 				return say(s, coi.Warning, "image written to a disk").at(a.Path, a.Op)
 			}
