@@ -16,8 +16,14 @@ func guess(s *Simple) string {
 	if n := unmistakable(s); n != "" {
 		return n
 	}
-	if !strings.Contains(s.Prog, "/") || !program.Writable(s.Prog) {
+	if !strings.Contains(s.Prog, "/") {
 		return ""
+	}
+	if !program.Writable(s.Prog) {
+		if systemFolder(s.Prog) || !telling(s) || startsOther(s.Argv) {
+			return ""
+		}
+		return shaped(s)
 	}
 	if startsOther(s.Argv) {
 		return "" // what it starts is looked at
@@ -43,6 +49,21 @@ func guess(s *Simple) string {
 		return "sftp"
 	}
 	return ""
+}
+
+// told are parts of words that say something about a program which lies where
+// programs of a project do: without one of them its name does not matter.
+var told = []string{"/etc/", "/var/log", "/var/spool", "/dev/", "/proc/", "/root", "shadow", ".ssh", ".aws", ".gnupg", ".kube", "id_rsa", "passw", "://", "_history", "docker.sock", "suid", "u+s", "4755", "NOPASSWD", "-u 0", "stratum", "serviceaccount", "release_agent", "/bin/sh", "/bin/bash", "-perm", "$()", "kernel.", ".ko"}
+
+func telling(s *Simple) bool {
+	for _, a := range s.Argv[1:] {
+		for _, w := range told {
+			if strings.Contains(a, w) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // leading is the program that the first words tell, whatever follows.
