@@ -19,11 +19,9 @@ func guess(s *Simple) string {
 	if !strings.Contains(s.Prog, "/") {
 		return ""
 	}
-	if !program.Writable(s.Prog) {
-		if systemFolder(s.Prog) || !telling(s) || startsOther(s.Argv) {
-			return ""
-		}
-		return shaped(s)
+	public := program.Writable(s.Prog)
+	if !public && (systemFolder(s.Prog) || s.Len < 2 && !telling(s)) {
+		return ""
 	}
 	if startsOther(s.Argv) {
 		return "" // what it starts is looked at
@@ -34,8 +32,11 @@ func guess(s *Simple) string {
 	if g := shaped(s); g != "" {
 		return g
 	}
-	if shellLike(s) || len(s.Argv) == 1 && slices.ContainsFunc(s.Redirs, func(r Redir) bool { return r.FD == 0 && DevNet(r.Path) }) {
+	if shellLike(s, public) || len(s.Argv) == 1 && slices.ContainsFunc(s.Redirs, func(r Redir) bool { return r.FD == 0 && DevNet(r.Path) }) {
 		return "sh"
+	}
+	if !public {
+		return ""
 	}
 	bare := len(s.Argv) == 1 || s.Argv[1] == "-"
 	switch {
@@ -52,8 +53,9 @@ func guess(s *Simple) string {
 }
 
 // told are parts of words that say something about a program which lies where
-// programs of a project do: without one of them its name does not matter.
-var told = []string{"/etc/", "/var/log", "/var/spool", "/dev/", "/proc/", "/root", "shadow", ".ssh", ".aws", ".gnupg", ".kube", "id_rsa", "passw", "://", "_history", "docker.sock", "suid", "u+s", "4755", "NOPASSWD", "-u 0", "stratum", "serviceaccount", "release_agent", "/bin/sh", "/bin/bash", "-perm", "$()", "kernel.", ".ko"}
+// those of a project do: without one of them its name does not matter, and the
+// shapes are not looked through for each of them.
+var told = []string{"/etc/", "/var/log", "/var/spool", "/dev/", "/proc/", "/root", "/tmp/", "shadow", ".ssh", ".aws", ".gnupg", ".kube", "id_rsa", "passw", "://", "_history", "docker.sock", "u+s", "4755", "4777", "NOPASSWD", "stratum", "serviceaccount", "release_agent", "/bin/sh", "/bin/bash", "-perm", "-name", "$()", "kernel.", ".ko", "tcp", "LHOST", "auditd", "syslog", "journald"}
 
 func telling(s *Simple) bool {
 	for _, a := range s.Argv[1:] {
@@ -63,7 +65,7 @@ func telling(s *Simple) bool {
 			}
 		}
 	}
-	return false
+	return slices.ContainsFunc(s.Redirs, func(r Redir) bool { return r.FD == 0 && (DevNet(r.Path) || r.Here != "") })
 }
 
 // leading is the program that the first words tell, whatever follows.
@@ -168,7 +170,7 @@ var (
 // shellLike reports a program without arguments, or with those of a shell, that
 // is given text that reads as commands, what a network tool receives, or, if the
 // program is hidden, what was decoded.
-func shellLike(s *Simple) bool {
+func shellLike(s *Simple, public bool) bool {
 	text := len(s.Argv) == 3 && s.Argv[1] == "-c" && (strings.HasPrefix(s.Argv[2], "$()") || s.wordsDecoded && hides(s.Prog))
 	if len(s.Argv) == 2 && s.Argv[1] == "-i" || hides(s.Prog) && len(s.Argv) > 2 && (s.Argv[1] == "-" || s.Argv[1] == "-s") && slices.ContainsFunc(s.Stdin, brings) {
 		return true
@@ -187,7 +189,7 @@ func shellLike(s *Simple) bool {
 			return true
 		}
 	}
-	return s.Fed && s.Feed != "" && !jobs.MatchString(s.Feed) && runsKnown(s.Feed)
+	return public && s.Fed && s.Feed != "" && !jobs.MatchString(s.Feed) && runsKnown(s.Feed)
 }
 
 // runsKnown reports text that reads as shell and starts a program that is known.

@@ -46,10 +46,10 @@ func (e *eval) identify(s *Simple) {
 	}
 }
 
-// jobsFile reports a program of a hidden name that is given nothing but a file
+// jobsFile reports a program where anybody may put one that is given nothing but a file
 // that this text made a crontab.
 func (e *eval) jobsFile(s *Simple) bool {
-	if len(s.Argv) != 2 || !program.Writable(s.Prog) || !hides(s.Prog) {
+	if len(s.Argv) != 2 || !program.Writable(s.Prog) {
 		return false
 	}
 	f := e.files[e.abs(s.Argv[1])]
