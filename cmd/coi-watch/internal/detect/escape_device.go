@@ -2,6 +2,7 @@ package detect
 
 import (
 	"regexp"
+	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
@@ -52,7 +53,7 @@ func device(s *command.Simple, v track.View) *Finding {
 		for _, a := range s.Argv[1:] {
 			if paths.Any(paths.Of(a, false), paths.Device) {
 				if s.Name == "mount" {
-					if !hasPrefixAny(a, "/dev/sda", "/dev/vda", "/dev/xvda", "/dev/nvme0", "/dev/hda", "/dev/dm-", "/dev/mapper") {
+					if !hasPrefixAny(a, "/dev/sda", "/dev/vda", "/dev/xvda", "/dev/nvme0", "/dev/hda", "/dev/dm-", "/dev/mapper") || strings.HasPrefix(a, "/dev/mapper/loop") {
 						continue
 					}
 					if entered(s, v) {

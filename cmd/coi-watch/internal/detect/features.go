@@ -29,13 +29,13 @@ var (
 	}
 	// received is text that came from the other side.
 	received = []string{
-		"recv", "gets", "receive", "readline(", "socket_read", "fgetc", "getline", "<>", ".on('data'", ".on(\"data\"", "fread(", "getinputstream", "read_line", "input_line", "rfile", "$d", "read(c", "read(s", "stdin=\"piped\"", "readlines(c", "readlines(s", "process-filter", "fromcharcodes(", ".get;", ".get->", "read-line", "onmessage", "sysread(",
+		"recv", "gets", "receive", "readline(", "socket_read", "fgetc", "getline", "<>", ".on('data'", ".on(\"data\"", "fread(", "getinputstream", "read_line", "input_line", "rfile", "$d", "read(c", "read(s", "stdin=\"piped\"", "readlines(c", "readlines(s", "process-filter", "fromcharcodes(", ".get;", ".get->", "read-line", "onmessage", ".read(b", "sysread(",
 	}
 	// shellWords name a shell.
 	shellWords = []string{"/bin/sh", "/bin/bash", "/bin/zsh", "/bin/dash", "/bin/ksh", "sh -i", "bash -i", "'sh'", `"sh"`, `"bash"`, "'bash'", "cmd.exe", "zsh -i", "executeshell("}
 	// hands start programs.
 	hands = []string{
-		"pty.spawn", "subprocess", "os.system", "popen", "/bin/sh", "/bin/bash", "/bin/zsh", "bash -i", "sh -i", "cmd.exe", "system(", "exec(", "execve", "execv(", "execl", "executeshell", "run-program", "shell_exec", "passthru", "proc_open", "spawn", "child_process", "processbuilder",
+		"pty.spawn", "subprocess", "os.system", "popen", "/bin/sh", "/bin/bash", "/bin/zsh", "bash -i", "sh -i", "cmd.exe", "system(", "exec(", "execve", "execv(", "deno.command(", "execl", "executeshell", "run-program", "shell_exec", "passthru", "proc_open", "spawn", "child_process", "processbuilder",
 		"getruntime", "exec.command", "syscall.exec", "os.execute", "invoke-expression", "iex ", "iex(", "pipeline(", "run(`", "qx", "|& getline", "|&getline", "shell=true", "command::new", "execprocess", "readprocess", "createprocess", "process.spawn", "process.child", "process.new(", "process.start(", "open3", "posix_spawn", "callprocess", "shell-command", "capture2", "getoutput", "system.cmd(", "system.shell(", ":os.cmd(", "os:cmd(", "open_process", "sys.command", "exec $", "[exec ", "exec sh", "exec bash", "exec /bin", "exec {", ".execute()", "].execute(", "`$", "open(\"|", "system $", "exec \"", "exec '", "eval(",
 	}
 	decodes = []string{

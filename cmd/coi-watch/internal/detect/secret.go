@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -121,6 +122,9 @@ func sends(s *command.Simple) bool {
 	return s.Is("gh", "glab", "ssh", "mail", "sendmail", "mutt", "aws", "gsutil", "gcloud", "az", "ab", "sftp", "autossh", "hping3", "whois", "finger") || s.Name != "" && command.DevNet(s.FDs[1])
 }
 
+// ownHeader is a header of one's own with the output of a command in it.
+var ownHeader = regexp.MustCompile(`^(?:--header=)?X[\w-]*:\s*\S*\$\(\)`)
+
 // echoesSecret is the variable of a secret that a command prints.
 func echoesSecret(s *command.Simple) bool {
 	if !s.Is("echo", "printf") {
@@ -159,6 +163,11 @@ func stolen(s *command.Simple, v track.View) string {
 	}
 	for _, a := range s.Argv[min(1, len(s.Argv)):] {
 		if strings.Contains(a, "$()") && (strings.Contains(a, "://") || s.Class() == program.Uploader || s.Is("ssh", "whois", "finger")) {
+			if w := firstSecret(s.From, v); w != "" {
+				return w
+			}
+		}
+		if ownHeader.MatchString(a) && s.Class() == program.Downloader && len(s.Hosts()) > 0 && !hasAny(strings.ToLower(a), "auth", "token", "key", "cookie", "secret") {
 			if w := firstSecret(s.From, v); w != "" {
 				return w
 			}
