@@ -93,6 +93,9 @@ func (e *eval) interpreter(s *Simple, f frame) {
 	}
 	if len(p.Rest) > 0 && p.Rest[0] == runVerb[s.Name] {
 		p.Rest = p.Rest[1:]
+		for len(p.Rest) > 1 && strings.HasPrefix(p.Rest[0], "-") && p.Rest[0] != "-" { // options of the verb
+			p.Rest = p.Rest[1:]
+		}
 	}
 	if len(p.Rest) > 0 && p.Rest[0] != "-" && p.Rest[0] != "/dev/stdin" {
 		name := p.Rest[0]

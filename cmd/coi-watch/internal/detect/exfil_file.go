@@ -92,6 +92,9 @@ func soughtSecret(from []*command.Simple) string {
 	return ""
 }
 
+// maxAdded bounds the files that are looked at for one push.
+const maxAdded = 16
+
 // pushed finds credentials among what a push takes along: the repository is a
 // folder of them, or the same text added a file that is one or is made of one.
 func pushed(s *command.Simple, v track.View) *Finding {
@@ -99,12 +102,21 @@ func pushed(s *command.Simple, v track.View) *Finding {
 	if c := paths.Of(s.Abs(dirs[0]), true); !paths.HomeOrRoot(s.Abs(dirs[0])) && !inWorkspace(v, s.Abs(dirs[0])) && paths.Any(c, paths.Credential...) && base(s.Abs(dirs[0])) != ".config" && base(s.Abs(dirs[0])) != ".password-store" {
 		return say(s, coi.High, "credentials pushed by git").at(s.Abs(dirs[0]), command.Read)
 	}
+	var added []*command.Simple
 	for _, o := range v.Command().Simples {
-		words := o.Parsed().Rest
-		if o.Name != "git" || len(words) == 0 || words[0] != "add" {
+		if o.Name != "git" {
 			continue
 		}
-		for _, a := range words[1:] {
+		if o.Arg("push") && o != s {
+			added = nil // it has taken them along
+		} else if o == s {
+			break
+		} else if w := o.Parsed().Rest; len(w) > 1 && w[0] == "add" && len(added) < maxAdded {
+			added = append(added, o)
+		}
+	}
+	for _, o := range added {
+		for _, a := range o.Parsed().Rest[1:min(len(o.Parsed().Rest), maxAdded)] {
 			p := o.Abs(a)
 			if p == "" {
 				continue
