@@ -1,6 +1,7 @@
 package command
 
 import (
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,7 +21,7 @@ func guess(s *Simple) string {
 		return ""
 	}
 	public := program.Writable(s.Prog)
-	if !public && (systemFolder(s.Prog) || s.Len < 2 && !telling(s)) {
+	if !public && (systemFolder(s.Prog) || isScript(s.Prog) || s.Len < 2 && !telling(s)) {
 		return ""
 	}
 	if startsOther(s.Argv) {
@@ -256,11 +257,11 @@ func unmistakable(s *Simple) string {
 		switch {
 		case strings.HasPrefix(l, "exec:") || strings.HasPrefix(l, "system:"):
 			hand = true
-		case (strings.HasPrefix(l, "tcp") || strings.HasPrefix(l, "udp")) && strings.Contains(l, ":") || strings.HasPrefix(l, "openssl:") || strings.HasPrefix(l, "openssl-") || strings.HasPrefix(l, "vsock-") || strings.HasPrefix(l, "sctp"):
+		case (strings.HasPrefix(l, "tcp") || strings.HasPrefix(l, "udp")) && strings.Contains(l, ":") && !strings.Contains(l, "://") || strings.HasPrefix(l, "openssl:") || strings.HasPrefix(l, "openssl-") || strings.HasPrefix(l, "vsock-") || strings.HasPrefix(l, "sctp"):
 			addr++
 		case strings.HasPrefix(l, "http://") || strings.HasPrefix(l, "https://") || strings.HasPrefix(l, "ftp://"):
 			url = true
-		case (w == "-e" || w == "-c" || w == "--exec" || w == "--sh-exec") && i+1 < len(a) && program.ShellPath(a[i+1]) && (len(strings.Fields(a[i+1])) <= 2 || strings.Contains(a[i+1], " -i")):
+		case (w == "-e" || w == "-c" || w == "--exec" || w == "--sh-exec") && i+1 < len(a) && program.ShellPath(a[i+1]) && !(i+2 < len(a) && isScript(a[i+2])) && (len(strings.Fields(a[i+1])) <= 2 || strings.Contains(a[i+1], " -i")):
 			shell = true
 		case w == "-T" || w == "--upload-file" || strings.HasPrefix(w, "--data") || (w == "-F" || w == "-d") && i+1 < len(a):
 			upload = true
@@ -279,6 +280,15 @@ func unmistakable(s *Simple) string {
 		return "openssl"
 	}
 	return ""
+}
+
+// isScript reports file names of scripts, which are no programs renamed.
+func isScript(p string) bool {
+	switch path.Ext(p) {
+	case ".sh", ".bash", ".py", ".rb", ".pl", ".js", ".ts", ".php":
+		return true
+	}
+	return false
 }
 
 // fileAddress reports an address of socat that is no network.

@@ -27,7 +27,7 @@ var privModule = Detector{
 	}),
 	Fire: append(append(lines(coi.High, "sudo insmod ./rootkit.ko", "insmod /tmp/x.ko", "sudo modprobe diamorphine", "modprobe reptile_module", "kexec -l /tmp/vmlinuz --reuse-cmdline", "cp /sbin/insmod /tmp/a; /tmp/a x.ko", "echo aW5zbW9kIC90bXAveC5rbw== | base64 -d | sh"),
 		lines(coi.Warning, "sudo kmod load evil")...), events(event.Event{Type: event.Module, PID: 3, Op: "finit_module", Exe: "/tmp/l"})...),
-	Quiet: lines("", "sudo modprobe ublk_drv", "sudo modprobe binfmt_misc", "modprobe overlay", "sudo modprobe br_netfilter", "modprobe -r drbd", "modprobe --show-depends x", "lsmod", "rmmod x", "modinfo x", "sudo modprobe kvm_amd avic=1", "sudo modprobe nbd max_part=8", "modprobe -n -v zzz", "sudo modprobe -a ip_vs ip_vs_rr", "sudo modprobe ${MODULE}", "sudo modprobe vboxdrv"),
+	Quiet: lines("", "./ci/insmod-test.sh foo.ko", "sudo modprobe ublk_drv", "sudo modprobe binfmt_misc", "modprobe overlay", "sudo modprobe br_netfilter", "modprobe -r drbd", "modprobe --show-depends x", "lsmod", "rmmod x", "modinfo x", "sudo modprobe kvm_amd avic=1", "sudo modprobe nbd max_part=8", "modprobe -n -v zzz", "sudo modprobe -a ip_vs ip_vs_rr", "sudo modprobe ${MODULE}", "sudo modprobe vboxdrv"),
 }
 
 func module(s *command.Simple, v track.View) *Finding {

@@ -45,7 +45,7 @@ var shellRelayTool = Detector{
 		"nc -z localhost 8080", "nc -vz -w 5 host 1-100", "socat - TCP:host:80", "socat TCP-LISTEN:80,fork TCP:b:80",
 		"echo -e 'GET / HTTP/1.1\\n\\n' | nc host 80", "nc -k -U -l /tmp/n.sock", "nc -c example.test 443",
 		"ncat -l 8080 --keep-open", "while ! nc -z db 5432; do sleep 1; done", "socat UNIX-LISTEN:/tmp/a,fork TCP:127.0.0.1:80",
-		"asciinema rec a.cast -c 'bash demo.sh'", "hyperfine -e bash -N 2>/dev/null", "apt-get install -y netcat-traditional socat", "nc -e", "systemd-socket-activate -l 8080 ./server", "websocketd --port=8080 ./count.sh", "websocat ws://203.0.113.9:8080", "msfvenom --list payloads", "rg 'nc -e /bin/sh' .",
+		"asciinema rec a.cast -c 'bash demo.sh'", "hyperfine -e bash -N 2>/dev/null", "./wrapper -e bash script.sh 10", "./loadgen tcp://203.0.113.9:9000 exec:./handler", "apt-get install -y netcat-traditional socat", "nc -e", "systemd-socket-activate -l 8080 ./server", "websocketd --port=8080 ./count.sh", "websocat ws://203.0.113.9:8080", "msfvenom --list payloads", "rg 'nc -e /bin/sh' .",
 	),
 }
 
