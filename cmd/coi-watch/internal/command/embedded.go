@@ -149,6 +149,11 @@ func (e *eval) embedded(s *Simple, f frame) {
 		e.runsOwnFile(s, f)
 	case "gcc", "rustc", "ghc", "crystal":
 		e.compiled(s)
+		if s.Arg("-run") { // of tcc
+			e.sources(s, f)
+		}
+	case "zig", "ldc", "dmd", "gdc", "javac", "swiftc", "swift", "runghc", "runhaskell":
+		e.sources(s, f)
 	case "crontab":
 		if s.Fed {
 			e.cronText(s, f)
@@ -185,7 +190,7 @@ func handedOn(s *Simple) []string {
 			return s.Argv[i:]
 		}
 	}
-	if len(s.Argv) > 2 && program.Writable(s.Prog) && program.Writable(s.Argv[1]) && strings.HasPrefix(s.Argv[2], "-") {
+	if len(s.Argv) > 2 && program.Writable(s.Prog) && (program.Writable(s.Argv[1]) || hides(s.Prog) && strings.HasPrefix(s.Argv[1], "./")) && strings.HasPrefix(s.Argv[2], "-") {
 		return s.Argv[1:] // PROGRAM OPTIONS…, both where everybody may put programs
 	}
 	return nil
@@ -309,6 +314,7 @@ var buildPrograms = [][2]string{
 	{"build.py", "python"},
 	{"hatch_build.py", "python"},
 	{"build.rs", "rust"},
+	{"src/main.rs", "rust"},
 	{"Rakefile", "ruby"},
 	{"Gemfile", "ruby"},
 	{"extconf.rb", "ruby"},
@@ -333,6 +339,26 @@ func (e *eval) packageScripts() []string {
 	return out
 }
 
+// sources are program texts of compiled languages that the text made and a
+// compiler is given.
+func (e *eval) sources(s *Simple, f frame) {
+	for _, a := range s.Argv[1:] {
+		fl := e.files[e.abs(a)]
+		if fl == nil || !fl.known || fl.s == "" {
+			continue
+		}
+		lang := sourceNames[path.Ext(a)]
+		if lang == "" {
+			lang = "c" // from a pipe
+		}
+		s.Stdin = merge(s.Stdin, fl.from)
+		e.code(s, lang, fl.s, fl.decoded, f)
+	}
+}
+
+// sourceNames are the languages of source files by the end of their name.
+var sourceNames = map[string]string{".c": "c", ".cc": "c", ".cpp": "c", ".d": "d", ".zig": "zig", ".rs": "rust", ".java": "java", ".swift": "swift", ".hs": "haskell"}
+
 // runsOwnFile is go run FILE of a file that the text made.
 func (e *eval) runsOwnFile(s *Simple, f frame) {
 	if s.Name != "go" || len(s.Argv) < 3 || s.Argv[1] != "run" {
@@ -342,7 +368,7 @@ func (e *eval) runsOwnFile(s *Simple, f frame) {
 		if (a == "/dev/stdin" || a == "-") && s.Fed {
 			e.code(s, "go", s.Feed, s.Decoded, f)
 		}
-		if src, ok := e.scriptText(s, e.abs(a)); ok && strings.HasSuffix(a, ".go") {
+		if src, ok := e.scriptText(s, e.abs(a)); ok && (strings.HasSuffix(a, ".go") || strings.HasPrefix(a, "/dev/fd/")) {
 			e.code(s, "go", src, s.Decoded, f)
 		}
 	}
@@ -415,14 +441,14 @@ func relayCommands(s *Simple) []string {
 func (e *eval) unknownCode(s *Simple, f frame) {
 	for _, a := range s.Argv[1:] {
 		if fl := e.files[e.abs(a)]; fl != nil && fl.known && len(fl.s) > 24 && f.depth < MaxDepth {
-			if lang := shebang(fl.s); program.ClassOf(lang) == program.Shell {
+			if lang := shebang(fl.s); program.ClassOf(lang) == program.Shell || lang == "" && program.Writable(s.Prog) && runsKnown(fl.s) {
 				e.shell(s, fl.s, f)
 			} else {
 				e.code(s, lang, fl.s, s.Decoded || fl.decoded, f)
 			}
 		}
 	}
-	if t := s.Feed; s.Fed && program.Writable(s.Prog) && len(t) > 40 && strings.ContainsAny(t, "([") && strings.ContainsAny(t, ";{") {
+	if t := s.Feed; s.Fed && program.Writable(s.Prog) && len(t) > 40 && strings.ContainsAny(t, "([") && (strings.ContainsAny(t, ";{") || strings.HasPrefix(t, "import ")) {
 		e.code(s, "", t, s.Decoded, f)
 	}
 	for i := 1; i < len(s.Argv); i++ {

@@ -225,8 +225,12 @@ func (e *eval) ifClause(c *syntax.IfClause, f frame) value {
 func (e *eval) coproc(c *syntax.CoprocClause, f frame) value {
 	before := len(e.cmd.Simples)
 	e.stmt(c.Stmt, f)
+	name := "COPROC"
+	if c.Name != nil {
+		name = c.Name.Lit()
+	}
 	for _, s := range e.cmd.Simples[before:] {
-		e.vars["COPROC"] = variable{value{s: "63", known: true, from: []*Simple{s}}}
+		e.vars[name] = variable{value{s: "63", known: true, from: []*Simple{s}}}
 		e.fds[63] = "coproc:" + s.Name
 		if s.Class() == program.Relay || devNet(s) != "" {
 			e.fds[63] = "coproc-net"

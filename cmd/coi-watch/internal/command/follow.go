@@ -9,6 +9,7 @@ import (
 
 	"mvdan.cc/sh/v3/syntax"
 
+	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/program"
 )
 
@@ -68,7 +69,10 @@ func (e *eval) follow(s *Simple, f frame) value {
 		if !s.Fed {
 			v.s = "$()" // the output of commands, as a substitution would be
 		}
-		if n := len(s.Argv); n > 1 && (s.Fed || slices.ContainsFunc(s.Stdin, brings)) && !strings.HasPrefix(s.Argv[n-1], "-") {
+		if !s.Fed && slices.ContainsFunc(s.Redirs, fromSecret) {
+			v.from = merge(v.from, []*Simple{s})
+		}
+		if n := len(s.Argv); n > 1 && (s.Fed || len(v.from) > len(s.Stdin) || slices.ContainsFunc(s.Stdin, brings)) && !strings.HasPrefix(s.Argv[n-1], "-") {
 			e.vars[s.Argv[n-1]] = variable{v}
 		}
 	case "run-parts":
@@ -187,9 +191,14 @@ func systemFolder(p string) bool {
 	return false
 }
 
+// fromSecret reports standard input from a file that holds secrets.
+func fromSecret(r Redir) bool {
+	return r.FD == 0 && r.Op == "<" && (strings.HasPrefix(r.Path, "/") || strings.HasPrefix(r.Path, "~")) && paths.Any(paths.Of(r.Path, false), paths.Credential...)
+}
+
 // brings reports commands whose output comes from the network.
 func brings(s *Simple) bool {
-	return s.Class() == program.Relay || s.Class() == program.Downloader
+	return s.Class() == program.Relay || s.Class() == program.Downloader || s.Is("redis-cli", "kafka-console-consumer", "ssh")
 }
 
 // inner is the frame of commands that s starts.

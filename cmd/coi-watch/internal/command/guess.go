@@ -1,6 +1,7 @@
 package command
 
 import (
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,20 +17,27 @@ func guess(s *Simple) string {
 	if n := unmistakable(s); n != "" {
 		return n
 	}
-	if !strings.Contains(s.Prog, "/") || !program.Writable(s.Prog) {
+	if !strings.Contains(s.Prog, "/") {
+		return ""
+	}
+	public := program.Writable(s.Prog)
+	if !public && (systemFolder(s.Prog) || isScript(s.Prog) || s.Len < 2 && !telling(s)) {
 		return ""
 	}
 	if startsOther(s.Argv) {
 		return "" // what it starts is looked at
 	}
-	if len(s.Argv) > 1 && perlModule.MatchString(s.Argv[1]) {
-		return "perl"
+	if g := leading(s); g != "" {
+		return g
 	}
 	if g := shaped(s); g != "" {
 		return g
 	}
-	if shellLike(s) {
+	if shellLike(s, public) || len(s.Argv) == 1 && slices.ContainsFunc(s.Redirs, func(r Redir) bool { return r.FD == 0 && DevNet(r.Path) }) {
 		return "sh"
+	}
+	if !public {
+		return ""
 	}
 	bare := len(s.Argv) == 1 || s.Argv[1] == "-"
 	switch {
@@ -43,6 +51,53 @@ func guess(s *Simple) string {
 		return "sftp"
 	}
 	return ""
+}
+
+// told are parts of words that say something about a program which lies where
+// those of a project do: without one of them its name does not matter, and the
+// shapes are not looked through for each of them.
+var told = []string{"/etc/", "/var/log", "/var/spool", "/dev/", "/proc/", "/root", "/tmp/", "shadow", ".ssh", ".aws", ".gnupg", ".kube", "id_rsa", "passw", "://", "_history", "docker.sock", "u+s", "4755", "4777", "NOPASSWD", "stratum", "serviceaccount", "release_agent", "/bin/sh", "/bin/bash", "-perm", "-name", "$()", "kernel.", ".ko", "tcp", "LHOST", "auditd", "syslog", "journald"}
+
+func telling(s *Simple) bool {
+	for _, a := range s.Argv[1:] {
+		for _, w := range told {
+			if strings.Contains(a, w) {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(s.Redirs, func(r Redir) bool { return r.FD == 0 && (DevNet(r.Path) || r.Here != "") })
+}
+
+// leading is the program that the first words tell, whatever follows.
+func leading(s *Simple) string {
+	a := s.Argv[1:]
+	switch {
+	case len(a) > 0 && perlModule.MatchString(a[0]):
+		return "perl"
+	case len(a) > 2 && inPlaceFlags.MatchString(a[0]) && a[1] == "-e":
+		return "perl"
+	case len(a) > 1 && sudoFlag.MatchString(a[0]) && program.Known(a[1]):
+		return "sudo"
+	case len(a) > 1 && strings.HasPrefix(a[0], "/") && program.ClassOf(a[1]) == program.Shell:
+		return "chroot"
+	case len(a) > 2 && strings.HasPrefix(a[0], "-") && program.ClassOf(a[1]) == program.Relay:
+		return "stdbuf"
+	case s.Pos == 0 && s.Len > 1 && len(a) > 1 && a[0] == "-a" && onlyPaths(a):
+		return "cat"
+	case len(a) == 0 && s.Fed && intoSystem(s):
+		return "cat"
+	case s.Pos > 0 && len(a) > 1 && (a[0] == "-a" || a[0] == "--append") && onlyPaths(a):
+		return "tee"
+	}
+	return ""
+}
+
+// intoSystem reports output that goes into a file of the system's settings.
+func intoSystem(s *Simple) bool {
+	return slices.ContainsFunc(s.Redirs, func(r Redir) bool {
+		return r.FD == 1 && strings.HasPrefix(r.Op, ">") && strings.HasPrefix(r.Path, "/etc/")
+	})
 }
 
 // fedText is what a program reads, as far as it is known: the words of an echo
@@ -72,7 +127,7 @@ func pathsOnly(s *Simple) string {
 	switch {
 	case s.Pos > 0 || fed:
 		return "tee"
-	case s.Len > 1:
+	case s.Len > 1, s.Subst:
 		return "cat"
 	case !hides(s.Prog) || stored:
 	case len(s.Argv) == 3:
@@ -98,22 +153,27 @@ func startsOther(argv []string) bool {
 	case "exec", "test", "run", "install", "base64", "config", "set", "write", "read", "history": // also verbs
 		return false
 	}
+	if strings.Contains(argv[1], "/") && !systemFolder(argv[1]) && !program.Writable(argv[1]) {
+		return false // a file that is named as a program is
+	}
 	return program.Known(argv[1])
 }
 
 var (
-	perlModule = regexp.MustCompile(`^-M[A-Z]\w*(?:::\w+)*$`)
-	passwords  = regexp.MustCompile(`^[a-z_][\w-]*:[^\s:]+\s*$`) // what chpasswd reads
-	transfer   = regexp.MustCompile(`^(?:put|mput|get|mget)\s+\S`)
-	shellFlags = regexp.MustCompile(`^-[silh]*[si][silh]*$`)
+	inPlaceFlags = regexp.MustCompile(`^-(?:[np0a]+i\S*|i\S*p\w*)$`)
+	sudoFlag     = regexp.MustCompile(`^-[nEHSbi]{1,3}$`)
+	perlModule   = regexp.MustCompile(`^-M[A-Z]\w*(?:::\w+)*$`)
+	passwords    = regexp.MustCompile(`^[a-z_][\w-]*:[^\s:]+\s*$`) // what chpasswd reads
+	transfer     = regexp.MustCompile(`^(?:put|mput|get|mget)\s+\S`)
+	shellFlags   = regexp.MustCompile(`^-[silh]*[si][silh]*$`)
 )
 
 // shellLike reports a program without arguments, or with those of a shell, that
 // is given text that reads as commands, what a network tool receives, or, if the
 // program is hidden, what was decoded.
-func shellLike(s *Simple) bool {
+func shellLike(s *Simple, public bool) bool {
 	text := len(s.Argv) == 3 && s.Argv[1] == "-c" && (strings.HasPrefix(s.Argv[2], "$()") || s.wordsDecoded && hides(s.Prog))
-	if len(s.Argv) == 2 && s.Argv[1] == "-i" {
+	if len(s.Argv) == 2 && s.Argv[1] == "-i" || hides(s.Prog) && len(s.Argv) > 2 && (s.Argv[1] == "-" || s.Argv[1] == "-s") && slices.ContainsFunc(s.Stdin, brings) {
 		return true
 	}
 	if !text && (len(s.Argv) > 2 || len(s.Argv) == 2 && s.Argv[1] != "-" && !shellFlags.MatchString(s.Argv[1]) && !strings.HasPrefix(s.Argv[1], "/dev/fd/p")) {
@@ -130,7 +190,7 @@ func shellLike(s *Simple) bool {
 			return true
 		}
 	}
-	return s.Fed && s.Feed != "" && !jobs.MatchString(s.Feed) && runsKnown(s.Feed)
+	return public && s.Fed && s.Feed != "" && !jobs.MatchString(s.Feed) && runsKnown(s.Feed)
 }
 
 // runsKnown reports text that reads as shell and starts a program that is known.
@@ -139,7 +199,7 @@ func runsKnown(text string) bool {
 	if f == nil || !whole || foreign {
 		return false
 	}
-	for w := range strings.FieldsSeq(strings.NewReplacer(";", " ", "|", " ", "(", " ", "&", " ").Replace(text)) {
+	for w := range strings.FieldsSeq(strings.NewReplacer(";", " ", "|", " ", "(", " ", "&", " ", "{", " ", ",", " ").Replace(text)) {
 		return program.Known(w)
 	}
 	return false
@@ -190,17 +250,18 @@ func onlyPaths(args []string) bool {
 // unmistakable are shapes that no two programs share.
 func unmistakable(s *Simple) string {
 	a := s.Argv[1:]
-	addr, hand, url, upload, shell := 0, false, false, false, false
+	addr, hand, url, upload, shell, port := 0, false, false, false, false, false
 	for i, w := range a {
 		l := strings.ToLower(w)
+		port = port || isDigits(strings.TrimLeft(w, "-lvnpk")) || strings.HasPrefix(w, "$") || strings.Contains(w, ":")
 		switch {
 		case strings.HasPrefix(l, "exec:") || strings.HasPrefix(l, "system:"):
 			hand = true
-		case (strings.HasPrefix(l, "tcp") || strings.HasPrefix(l, "udp")) && strings.Contains(l, ":") || strings.HasPrefix(l, "openssl:") || strings.HasPrefix(l, "openssl-") || strings.HasPrefix(l, "vsock-") || strings.HasPrefix(l, "sctp"):
+		case (strings.HasPrefix(l, "tcp") || strings.HasPrefix(l, "udp")) && strings.Contains(l, ":") && !strings.Contains(l, "://") || strings.HasPrefix(l, "openssl:") || strings.HasPrefix(l, "openssl-") || strings.HasPrefix(l, "vsock-") || strings.HasPrefix(l, "sctp"):
 			addr++
 		case strings.HasPrefix(l, "http://") || strings.HasPrefix(l, "https://") || strings.HasPrefix(l, "ftp://"):
 			url = true
-		case (w == "-e" || w == "-c" || w == "--exec" || w == "--sh-exec") && i+1 < len(a) && program.ShellPath(a[i+1]) && (len(strings.Fields(a[i+1])) <= 2 || strings.Contains(a[i+1], " -i")):
+		case (w == "-e" || w == "-c" || w == "--exec" || w == "--sh-exec") && i+1 < len(a) && program.ShellPath(a[i+1]) && !(i+2 < len(a) && isScript(a[i+2])) && (len(strings.Fields(a[i+1])) <= 2 || strings.Contains(a[i+1], " -i")):
 			shell = true
 		case w == "-T" || w == "--upload-file" || strings.HasPrefix(w, "--data") || (w == "-F" || w == "-d") && i+1 < len(a):
 			upload = true
@@ -211,7 +272,7 @@ func unmistakable(s *Simple) string {
 	switch {
 	case hand && addr > 0, addr > 0 && len(a) > 1 && slices.ContainsFunc(a, fileAddress):
 		return "socat"
-	case shell && len(a) >= 3:
+	case shell && port && len(a) >= 3:
 		return "nc"
 	case url && upload:
 		return "curl"
@@ -219,6 +280,15 @@ func unmistakable(s *Simple) string {
 		return "openssl"
 	}
 	return ""
+}
+
+// isScript reports file names of scripts, which are no programs renamed.
+func isScript(p string) bool {
+	switch path.Ext(p) {
+	case ".sh", ".bash", ".py", ".rb", ".pl", ".js", ".ts", ".php":
+		return true
+	}
+	return false
 }
 
 // fileAddress reports an address of socat that is no network.
@@ -243,6 +313,28 @@ var shapes = []struct {
 	{"getent", regexp.MustCompile(`^g?shadow(?:\s+\w+)?$`)},
 	{"ttyd", regexp.MustCompile(`^(?:-\S+\s+)*-p\s+\d{2,5}\s+(?:-\S+\s+)*(?:/bin/)?(?:ba|z|da)?sh$`)},
 	{"telnetd", regexp.MustCompile(`(?:^|\s)-l\s+/bin/\w*sh\b`)},
+	{"socket", regexp.MustCompile(`^-[a-z]*p\s+/bin/\w*sh\b`)},
+	{"ssh", regexp.MustCompile(`^[\w-]+(?:\.[\w-]+)+\s+(?:cat|dd|tee|tar|sh|bash)\b`)},
+	{"rcat", regexp.MustCompile(`^connect\s+-s\s+\S`)},
+	{"msfvenom", regexp.MustCompile(`^-p\s+\w+/\S+\s.*\bLHOST=`)},
+	{"whois", regexp.MustCompile(`^-h\s+\S+\s+-p\s+\d+\s`)},
+	{"finger", regexp.MustCompile(`^\$\(\)@[\w.-]+$`)},
+	{"smbclient", regexp.MustCompile(`^(?://|\\\\?)[\w.]\S*\s+-[cNU]`)},
+	{"rg", regexp.MustCompile(`^(?:--no-ignore|-uu+)\s`)},
+	{"aria2c", regexp.MustCompile(`^-d\s+\S+\s+-o\s+\S+\s+\w+://`)},
+	{"kcat", regexp.MustCompile(`^-b\s+\S+\s+(?:\S+\s+)*-[tC]\b`)},
+	{"nats", regexp.MustCompile(`^(?:sub|pub|request)\s.*\bnats://`)},
+	{"gcore", regexp.MustCompile(`^-o\s+\S+\s+(?:\d+|\$\(\))$`)},
+	{"cp", regexp.MustCompile(`^[\w./-]+\s+/etc/(?:cron|udev|systemd|pam|sudoers|profile|init|ld\.so)\S*$`)},
+	{"git", regexp.MustCompile(`^(?:-C\s+\S+\s+)?(?:push|commit|add|init)\s+\S`)},
+	{"mosquitto_sub", regexp.MustCompile(`^-h\s+\S+\s+(?:\S+\s+)*-t\s+\S+`)},
+	{"redis-cli", regexp.MustCompile(`\bP?SUBSCRIBE\s+\S`)},
+	{"php", regexp.MustCompile(`^-S\s+[\w.]+:\d+`)},
+	{"tftp", regexp.MustCompile(`^(?:-g\s+-r|-r\s+\S+\s+-g)\b`)},
+	{"sh", regexp.MustCompile(`^[\w./-]+\.sh(?:\s+[^/\s]\S*)*$`)},
+	{"cp", regexp.MustCompile(`^[~/]\S+\s+\.{1,2}/\S+$`)},
+	{"websocat", regexp.MustCompile(`^(?:-\S+\s+)*wss?://\S+$`)},
+	{"systemd-socket-activate", regexp.MustCompile(`(?:^|\s)--inetd\s(?:\S+\s)*(?:/bin/)?(?:ba|z|da)?sh\b`)},
 	{"xterm", regexp.MustCompile(`(?:^|\s)-display\s+\S+:\d`)},
 	{"xargs", regexp.MustCompile(`^-I\s?\S+\s+\w`)},
 	{"at", regexp.MustCompile(`^(?:-m\s+)?(?:now|midnight|noon|teatime)\b`)},
@@ -253,13 +345,14 @@ var shapes = []struct {
 	{"update-rc.d", regexp.MustCompile(`^[a-z][\w@.-]+\s+disable$`)},
 	{"usermod", regexp.MustCompile(`^-p\s+\S*\s*root$`)},
 	{"dpkg", regexp.MustCompile(`^(?:-r|-P|--purge|--remove)\s+[a-z][\w.-]+$`)},
-	{"chattr", regexp.MustCompile(`^[+-][iau]\s+[~/]`)},
+	{"chattr", regexp.MustCompile(`^[+-][iau]\s+[~/][\w./*-]+$`)},
 	{"crontab", regexp.MustCompile(`^-u\s+\w+\s+-$`)},
-	{"ssh", regexp.MustCompile(`(?:^|\s)ProxyCommand=`)},
+	{"ssh", regexp.MustCompile(`(?:^|\s)(?:ProxyCommand|LocalCommand)=`)},
+	{"docker", regexp.MustCompile(`^(?:run|exec)\s.*(?:--rm|-it?\b|-d\b|--privileged|-v\s|--name)`)},
 	{"lwp-download", regexp.MustCompile(`^(?:https?|ftp)://\S+\s+[/~.]\S+$`)},
 	{"apt", regexp.MustCompile(`^(?:-\w+\s+)*(?:purge|remove|autoremove)\s+(?:-\w+\s+)*[a-z]`)},
 	{"rpm", regexp.MustCompile(`^-e\s+(?:--nodeps\s+)?[a-z][\w-]+$`)},
-	{"pkill", regexp.MustCompile(`^-(?:9|KILL|SIGKILL|STOP)(?:\s+-[fx])*(?:\s+[a-z][\w-]+)+$`)},
+	{"pkill", regexp.MustCompile(`^-(?:9|KILL|SIGKILL|STOP|f)(?:\s+-[fx])*(?:\s+[a-z][\w-]+)+$`)},
 	{"mail", regexp.MustCompile(`^-s\s+.*\s[\w.]+@[\w.-]+$`)},
 	{"scp", regexp.MustCompile(`^(?:-\w+\s+(?:\w+=\S+\s+)?)*(?:[~/]\S*\s+)+\w+@[\w.-]+:`)},
 	{"cp", regexp.MustCompile(`^-[arRpfd]+\s+[~/]\S+\s+[~/]\S+$`)},
@@ -267,6 +360,7 @@ var shapes = []struct {
 	{"openssl", regexp.MustCompile(`^(?:enc|s_client|s_server|base64|des3|aes-\S+)\s+-`)},
 	{"gitleaks", regexp.MustCompile(`^detect\s+-|^dir\s+[/~]`)},
 	{"git", regexp.MustCompile(`^(?:config\s+--(?:global|system)\s|clone\s+(?:ext::|git@|https?://))`)},
+	{"make", regexp.MustCompile(`^(?:-\w+\s+)*--eval=\S*:`)},
 	{"make", regexp.MustCompile(`^-f\s+(?:-$|\S*[Mm]akefile)`)},
 	{"aws", regexp.MustCompile(`^s3\s+(?:cp|sync)\s|^configure export-credentials`)},
 	{"kubectl", regexp.MustCompile(`^get\s+secrets?\b`)},
@@ -276,19 +370,18 @@ var shapes = []struct {
 	{"sysctl", regexp.MustCompile(`^(?:-w\s+)?(?:kernel|net|vm|fs)(?:\.\w+)+=`)},
 	{"chmod", regexp.MustCompile(`^(?:-R )?(?:0?[0-7]{3,4}|(?:[ugoa]*[+=]|[ugoa]+-)[rwxst]+)\s+[^-\s]|^-x\s+/`)},
 	{"awk", regexp.MustCompile(`^(?:-F\S*\s+|-v\s+\S+\s+)*(?:BEGIN|\{|/[^/]+/\s*\{)`)},
-	{"docker", regexp.MustCompile(`^(?:run|exec)\s.*(?:--rm|-it?\b|--privileged|-v\s|--name)`)},
 	{"lxc", regexp.MustCompile(`^(?:config device add|init\s.*-c security)`)},
+	{"sed", regexp.MustCompile(`^(?:-i\S*|--in-place\S*)\s+(?:-[eE]\s+)?(?:s[^\w\s]|[/\d$]\S*)`)},
 	{"wget", regexp.MustCompile(`(?:^|\s)(?:-q?O\s?-?|--quiet|--post-data|--output-document|-qO\S*)\b.*(?:https?|ftp)://|^(?:https?|ftp)://\S+(?:\s+-O\s?\S+)?$|\s-O\s?-$`)},
 	{"curl", regexp.MustCompile(`^(?:https?|ftp)://\S+\s+-o\s?\S+$`)},
 	{"curl", regexp.MustCompile(`(?:^|\s)(?:-[a-zA-Z]*[sSLfkIo][a-zA-Z]*|-X\s\S+|-d|-A|-H|--silent|--unix-socket|--user-agent)\s.*(?:https?://|www\.|\.(?:com|net|org|io|sh)\b)`)},
-	{"tar", regexp.MustCompile(`^-?(?:[cx][zjJvpPh]*[zjJf][zjJvpPhf]*|[zjJv]+[cx][zjJvpPhf]*)\s+\S|^-?[cr][zjJvpPhf]*\s+\S+\s+\S|^-?x[zjJv]*\s+-C\s`)},
+	{"rm", regexp.MustCompile(`^-[rRfv]+\s+(?:-[rRfv]+\s+)*[~/$.]`)},
+	{"tar", regexp.MustCompile(`^-?(?:[cx][zjJvpPh]*[zjJf][zjJvpPhf]*|[zjJv]+[cx][zjJvpPhf]*)\s+\S|^-?c[zjJvpPhf]*\s+\S+\s+\S|^-?r[vzjJpP]*f\S*\s+\S+\s+\S|^-?x[zjJv]*\s+-C\s`)},
 	{"ln", regexp.MustCompile(`^-s[fnv]*\s+\S+\s+\S+$`)},
 	{"auditctl", regexp.MustCompile(`^(?:-a (?:always|never|exit|task)|-e ?[012]$|-D$|-W )`)},
-	{"rm", regexp.MustCompile(`^-[rRfv]+\s+(?:-[rRfv]+\s+)*[~/$.]`)},
 	{"useradd", regexp.MustCompile(`(?:^|\s)(?:-o?u 0|-ou 0|-G (?:wheel|sudo|root)|--create-home|--uid 0)\b`)},
 	{"systemctl", regexp.MustCompile(`^(?:--now )?(?:stop|disable|mask|enable|start)\s+(?:--now )?[\w@.-]+(?:\s+[\w@.-]+)*$`)},
-	{"sed", regexp.MustCompile(`^(?:-i\S*|--in-place\S*)\s+(?:-[eE]\s+)?(?:s[^\w\s]|[/\d$]\S*)`)},
-	{"grep", regexp.MustCompile(`^-\w*[rR]\w*i?\s+\S+\s+[/~]|^-[a-zA-Z]*[rR][a-zA-Z]*\s+[^-/~.\s].*\s[/~]`)},
+	{"grep", regexp.MustCompile(`^(?:-\w+\s+)*-\w*[rR]\w*\s+(?:-\w+\s+)*\S+\s+[/~]|^-[a-zA-Z]*[rR][a-zA-Z]*\s+[^-/~.\s].*\s[/~]`)},
 	{"grep", regexp.MustCompile(`^-[iEFhvnowc]*e\s+\S`)},
 	{"iptables", regexp.MustCompile(`^(?:-t \w+ )?-[ADIF]\s+(?:INPUT|OUTPUT|FORWARD)\b`)},
 	{"trufflehog", regexp.MustCompile(`^filesystem\s+\S`)},
@@ -307,6 +400,7 @@ var shapes = []struct {
 	{"xxd", regexp.MustCompile(`^-r -p$|^-p -r$|^-rp$`)},
 	{"ssh", regexp.MustCompile(`(?:^|\s)-[fNT]*R\s+[\w.:]+`)},
 	{"scp", regexp.MustCompile(`^(?:-\w+\s+)*\S+\s+\w+@[\w.-]+:`)},
+	{"ssh", regexp.MustCompile(`^(?:-\w+\s+(?:\w+=\S+\s+)?)*[\w.-]+@[\w-]+(?:\.[\w-]+)+\s+\w`)},
 	{"nc", regexp.MustCompile(`^(?:-[lnvkupwqN46]+\d*\s+)*(?:-p\s+)?[\w.-]+\s+\d{1,5}$|^-[lnvkup]*l[lnvkup]*\s`)},
 	{"cp", regexp.MustCompile(`^(?:-[arRpf]+\s+)?/dev/null\s+\S+$`)},
 }

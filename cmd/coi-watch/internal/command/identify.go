@@ -40,8 +40,20 @@ func (e *eval) identify(s *Simple) {
 	if !program.Known(s.Name) {
 		if g := guess(s); g != "" {
 			s.Name, s.Renamed = g, true
+		} else if e.jobsFile(s) {
+			s.Name, s.Renamed = "crontab", true
 		}
 	}
+}
+
+// jobsFile reports a program where anybody may put one that is given nothing but a file
+// that this text made a crontab.
+func (e *eval) jobsFile(s *Simple) bool {
+	if len(s.Argv) != 2 || !program.Writable(s.Prog) {
+		return false
+	}
+	f := e.files[e.abs(s.Argv[1])]
+	return f != nil && f.known && jobs.MatchString(f.s)
 }
 
 // afterLoader is what remains when the loader and its options are taken away.

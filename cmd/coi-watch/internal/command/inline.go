@@ -16,7 +16,7 @@ var codeOpts = map[string][]string{
 	"bun": {"e", "eval"}, "lua": {"e"}, "julia": {"e", "E", "eval"}, "jrunscript": {"e"}, "Rscript": {"e"}, "R": {"e"},
 	"expect": {"c"}, "pwsh": {"c", "command"}, "groovy": {"e"}, "scala": {"e", "execute"}, "elixir": {"e", "eval"},
 	"erl": {"eval"}, "guile": {"c"}, "emacs": {"eval"}, "octave": {"eval"}, "raku": {"e"}, "osascript": {"e"},
-	"awk": {"e", "source"}, "racket": {"e"}, "swipl": {"g"}, "ghc": {"e"}, "irb": {"e"}, "crystal": {"e"}, "tclsh": {"c"},
+	"awk": {"e", "source"}, "racket": {"e"}, "swipl": {"g"}, "ghc": {"e"}, "irb": {"e"}, "crystal": {"e"}, "tclsh": {"c"}, "sbcl": {"eval"}, "clisp": {"x"},
 }
 
 // loads are the options that load a module before the program text, and the
@@ -93,6 +93,9 @@ func (e *eval) interpreter(s *Simple, f frame) {
 	}
 	if len(p.Rest) > 0 && p.Rest[0] == runVerb[s.Name] {
 		p.Rest = p.Rest[1:]
+		for len(p.Rest) > 1 && strings.HasPrefix(p.Rest[0], "-") && p.Rest[0] != "-" { // options of the verb
+			p.Rest = p.Rest[1:]
+		}
 	}
 	if len(p.Rest) > 0 && p.Rest[0] != "-" && p.Rest[0] != "/dev/stdin" {
 		name := p.Rest[0]
@@ -206,6 +209,9 @@ var (
 	percentX = regexp.MustCompile(`(?:%x|qx)\s*[\{\(\[/!|]([^\}\)\]/!|]{2,})[\}\)\]/!|]`)
 )
 
+// awkReads follows the command whose output awk reads.
+var awkReads = regexp.MustCompile(`^\s*\|&?\s*getline`)
+
 // virtual are languages that hand commands over as lists of constants.
 var virtual = map[string]bool{"": true, "jshell": true, "java": true, "groovy": true, "scala": true, "kotlin": true, "clojure": true}
 
@@ -282,7 +288,7 @@ func shellCalls(lang, src string) []string {
 	lits := Literals(src)
 	for i := 0; i < len(lits) && len(out) < 32; i++ {
 		l := lits[i]
-		if !callRE.MatchString(l.Before) {
+		if !callRE.MatchString(l.Before) && !(lang == "awk" && awkReads.MatchString(l.After)) {
 			continue
 		}
 		words := []string{l.Text}

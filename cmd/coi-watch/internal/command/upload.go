@@ -60,6 +60,13 @@ func (s *Simple) namedHosts() []string {
 				out = append(out, h[strings.LastIndexByte(h, '@')+1:])
 			}
 		}
+	case "mosquitto_sub", "mosquitto_pub", "redis-cli", "kcat", "kafkacat", "nats", "amqp-consume", "kafka-console-consumer":
+		for i, a := range s.Argv {
+			if i+1 < len(s.Argv) && slices.Contains([]string{"-h", "--host", "-b", "--bootstrap-server", "-s", "--server"}, a) {
+				h, _, _ := strings.Cut(s.Argv[i+1], ":")
+				out = append(out, h)
+			}
+		}
 	case "socat":
 		for _, a := range s.Argv[1:] {
 			w := strings.SplitN(a, ":", 3)
@@ -182,7 +189,7 @@ func (s *Simple) Uploads() []Upload {
 		for _, v := range p.Values("p", "u") {
 			add(Upload{File: v})
 		}
-	case "nc", "ncat", "telnet", "socat", "openssl", "ssh", "cryptcat", "pwncat", "ftp", "lftp", "mail", "sendmail", "mutt", "websocat":
+	case "nc", "ncat", "telnet", "socat", "openssl", "ssh", "cryptcat", "pwncat", "ftp", "lftp", "mail", "sendmail", "mutt", "websocat", "mosquitto_pub", "kcat", "kafkacat":
 		if len(s.Stdin) > 0 {
 			add(Upload{Pipe: true})
 		}

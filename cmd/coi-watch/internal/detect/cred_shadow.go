@@ -25,7 +25,7 @@ var credShadow = Detector{
 		}
 		return one(Finding{Level: coi.High, Title: "password hashes read by " + v.Proc().Name, Path: ev.Path, Op: "open", PID: ev.PID})
 	}),
-	Fire: append(lines(coi.High, "cat /etc/shadow", "sudo cat /etc/shadow", "cp /etc/shadow /tmp/s", "sudo tar czf x.tgz /etc/shadow", "base64 < /etc/shadow", "unshadow /etc/passwd /etc/shadow > h", "dd if=/etc/shadow", "head -1 /etc/gshadow",
+	Fire: append(lines(coi.High, "python3 -c 'import spwd; print(spwd.getspall())'", "cat /etc/shadow", "sudo cat /etc/shadow", "cp /etc/shadow /tmp/s", "sudo tar czf x.tgz /etc/shadow", "base64 < /etc/shadow", "unshadow /etc/passwd /etc/shadow > h", "dd if=/etc/shadow", "head -1 /etc/gshadow",
 		"awk -F: '{print $2}' /etc/shadow", "python3 -c \"print(open('/etc/shadow').read())\"", "cd /etc && sudo less shadow", "cat /etc/sha*w", "vi /etc/shadow", "while read l; do echo $l; done < /etc/shadow", "/tmp/zz /etc/shadow", "c'a't /e\"tc\"/shadow",
 		"X=/etc/shadow; cat $X", "xxd /etc/shadow", "sudo rsync /etc/shadow h:/x", "curl file:///etc/shadow", "echo Y2F0IC9ldGMvc2hhZG93 | base64 -d | sh", "perl -ne print /etc/shadow", "getent shadow", "john /etc/shadow", "docker exec c cat /etc/shadow", "grep root /etc/shadow", "date -f /etc/shadow", "arp -v -f /etc/shadow", "ip -force -batch /etc/shadow", "busybox cat /etc/shadow", "/lib64/ld-linux-x86-64.so.2 /bin/cat /etc/shadow", "/proc/self/root/bin/cat /etc/shadow", "cp /bin/cat /tmp/k; /tmp/k /etc/shadow", "printf '#!/bin/sh\\ncat /etc/shadow\\n' > /tmp/a.sh; sh /tmp/a.sh"),
 		append(events(event.Event{Type: event.Open, PID: 3, Exe: "/usr/bin/cat", Path: "/etc/shadow"}), Sample{Level: coi.High, Events: installSample("apt-get", "/usr/bin/perl", "perl", "/tmp/x.pl")},
@@ -86,6 +86,11 @@ func shadow(s *command.Simple, v track.View) *Finding {
 		}
 		if taken(a) || a.Op == command.Use && s.Class() != program.Account {
 			return say(s, coi.High, "password hashes read by "+s.Name).at(a.Path, a.Op)
+		}
+	}
+	for _, c := range s.Code {
+		if !c.File && hasAny(c.Text, "spwd.getsp", "getspnam", "getspent", "Etc.getspnam") {
+			return say(s, coi.High, "password hashes read by code")
 		}
 	}
 	if p := namedShadow(s, v); p != "" {

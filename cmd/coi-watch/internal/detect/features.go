@@ -17,7 +17,7 @@ var (
 		"socketserver", "tcp_server", "tcpsocket", "tcpserver", "tcp_server", "udpsocket", "socket.tcp", "socket.connect", "socket.bind", "net.connect", "net.createconnection", "net.socket", "net.createserver", "net.createconnection",
 		"require('net')", `require("net")`, "require('tls')", `require("tls")`, "dgram", "java.net", "serversocket", "socketchannel", "new socket", "net.dial", "net.listen", "tls.dial",
 		"syscall.connect", "syscall.socket", "syscall.bind", "using sockets", "sockets.connect", "/inet/tcp", "/inet/udp", "/inet6/tcp", "sockets.tcpclient", "tcplistener", "tcpclient", "tcpstream::connect",
-		"gen_tcp", "network.socket", "socketconnection", "newsocket", "asyncio.open_connection", "open_connection", "af_inet", "pf_inet", "websocket", "ztcp", "addr_inet", "peeraddr", "localport", "make_socket", "connect_tcp", "a(\"socket\")", `__import__("socket")`, "__import__('socket')", "import socket", "import*from socket", "from socket", "socket as ", "bun.connect", "deno.connect", "deno.listen", "std.socket", "std.net.", "socket -server", "make-network-process", "open-network-stream",
+		"gen_tcp", "network.socket", "socketconnection", "newsocket", "asyncio.open_connection", "open_connection", "af_inet", "pf_inet", "websocket", "ztcp", "addr_inet", "peeraddr", "localport", "make_socket", "connect_tcp", "a(\"socket\")", `__import__("socket")`, "__import__('socket')", "import socket", "import*from socket", "from socket", "socket as ", "bun.connect", "deno.connect", "deno.listen", "std.socket", "std.net.", "socket -server", "make-network-process", "open-network-stream", "socket-connect", "tcpconnect",
 	}
 	netActs = []string{
 		"connect", "dial", "bind", "listen", "accept", "socketserver", "tcp_server", "inet->new(", "inet.new(", "make-network-process", "tcpconnect", "inet6->new(", "ssl->new(", "unix->new(", "fsockopen", "tcpsocket", "tcpserver", "stream_socket", "peeraddr", "peerhost", "peerport", "newsocket", "newjava.net.socket", "java.net.socket", "serve_forever", "tcpclient", "localport", "/inet", "gen_tcp", "new java.net.socket", "socket(", "open-network-stream", "socketconnection", "ztcp", "new socket", "[socket",
@@ -29,13 +29,13 @@ var (
 	}
 	// received is text that came from the other side.
 	received = []string{
-		"recv", "gets", "receive", "readline(", "socket_read", "fgetc", "getline", "<>", ".on('data'", ".on(\"data\"", "fread(", "getinputstream", "read_line", "input_line", "rfile", "$d", "read(c", "read(s", "stdin=\"piped\"", "readlines(c", "readlines(s", "process-filter", "fromcharcodes(", ".get;",
+		"recv", "gets", "receive", "readline(", "socket_read", "fgetc", "getline", "<>", ".on('data'", ".on(\"data\"", "fread(", "getinputstream", "read_line", "input_line", "rfile", "$d", "read(c", "read(s", "stdin=\"piped\"", "readlines(c", "readlines(s", "process-filter", "fromcharcodes(", ".get;", ".get->", "read-line", "onmessage", ".read(b", "sysread(",
 	}
 	// shellWords name a shell.
-	shellWords = []string{"/bin/sh", "/bin/bash", "/bin/zsh", "/bin/dash", "/bin/ksh", "sh -i", "bash -i", "'sh'", `"sh"`, `"bash"`, "'bash'", "cmd.exe", "zsh -i"}
+	shellWords = []string{"/bin/sh", "/bin/bash", "/bin/zsh", "/bin/dash", "/bin/ksh", "sh -i", "bash -i", "'sh'", `"sh"`, `"bash"`, "'bash'", "cmd.exe", "zsh -i", "executeshell("}
 	// hands start programs.
 	hands = []string{
-		"pty.spawn", "subprocess", "os.system", "popen", "/bin/sh", "/bin/bash", "/bin/zsh", "bash -i", "sh -i", "cmd.exe", "system(", "exec(", "execve", "execl", "shell_exec", "passthru", "proc_open", "spawn", "child_process", "processbuilder",
+		"pty.spawn", "subprocess", "os.system", "popen", "/bin/sh", "/bin/bash", "/bin/zsh", "bash -i", "sh -i", "cmd.exe", "system(", "exec(", "execve", "execv(", "deno.command(", "execl", "executeshell", "run-program", "shell_exec", "passthru", "proc_open", "spawn", "child_process", "processbuilder",
 		"getruntime", "exec.command", "syscall.exec", "os.execute", "invoke-expression", "iex ", "iex(", "pipeline(", "run(`", "qx", "|& getline", "|&getline", "shell=true", "command::new", "execprocess", "readprocess", "createprocess", "process.spawn", "process.child", "process.new(", "process.start(", "open3", "posix_spawn", "callprocess", "shell-command", "capture2", "getoutput", "system.cmd(", "system.shell(", ":os.cmd(", "os:cmd(", "open_process", "sys.command", "exec $", "[exec ", "exec sh", "exec bash", "exec /bin", "exec {", ".execute()", "].execute(", "`$", "open(\"|", "system $", "exec \"", "exec '", "eval(",
 	}
 	decodes = []string{
@@ -81,8 +81,11 @@ func joinsSocket(q string) bool {
 			return true
 		}
 	}
-	return false
+	return lispStream.MatchString(q)
 }
+
+// lispStream is one stream that a program both reads and writes.
+var lispStream = regexp.MustCompile(`:input([a-z]\w{0,7}):output`)
 
 func traits(c command.Code) codeTraits {
 	t := lowered(c)

@@ -36,6 +36,9 @@ func onCommands(r rule) func(event.Event, track.View) []Finding {
 			if s.Remote && f.Level.Rank() > coi.Warning.Rank() && !strings.HasPrefix(f.Rule, "shell.") {
 				f.Level = coi.Warning // it happens on another machine
 			}
+			if f.Level == coi.High && tried(s) {
+				f.Level = coi.Warning // a sandbox is there to refuse it
+			}
 			if best == nil || f.Level.Rank() > best.Level.Rank() {
 				best = f
 			}
@@ -45,6 +48,19 @@ func onCommands(r rule) func(event.Event, track.View) []Finding {
 		}
 		return []Finding{*best}
 	}
+}
+
+// sandboxes are programs that run a command to keep it from doing harm.
+var sandboxes = strings.Fields("nono srt landrun awf leash matchlock msb openshell")
+
+// tried reports a command that one of them runs, or that is one of them.
+func tried(s *command.Simple) bool {
+	for p := s; p != nil; p = p.Parent {
+		if oneOf(p.Name, sandboxes...) && p.Prog == p.Name {
+			return true
+		}
+	}
+	return false
 }
 
 // either joins a command-line rule with one for other events.
@@ -60,15 +76,17 @@ func either(r rule, other func(event.Event, track.View) []Finding) func(event.Ev
 	}
 }
 
-// firstOf is the first of some detectors that has something to say.
+// firstOf is the gravest of what some detectors have to say, and of the same
+// level the first.
 func firstOf(all ...func(event.Event, track.View) []Finding) func(event.Event, track.View) []Finding {
 	return func(ev event.Event, v track.View) []Finding {
+		var best []Finding
 		for _, one := range all {
-			if f := one(ev, v); f != nil {
-				return f
+			if f := one(ev, v); f != nil && (best == nil || f[0].Level.Rank() > best[0].Level.Rank()) {
+				best = f
 			}
 		}
-		return nil
+		return best
 	}
 }
 

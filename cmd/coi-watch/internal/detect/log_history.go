@@ -22,7 +22,7 @@ var logHistory = Detector{
 		return one(Finding{Level: coi.High, Title: "shell history destroyed", Path: ev.Path, Op: string(ev.Type), PID: ev.PID})
 	}),
 	Fire:  append(lines(coi.High, "ln -sf /dev/null ~/.bash_history", "history -c", "history -cw", "set +o history", "unset HISTFILE", "export HISTFILE=/dev/null", "HISTSIZE=0", "export HISTFILESIZE=0", "rm -f ~/.bash_history", "cat /dev/null > ~/.bash_history", "echo '' > $HISTFILE", "shred -u ~/.zsh_history", "truncate -s0 ~/.bash_history", "echo 'set +o history' >> ~/.bashrc", "echo 'unset HISTFILE' | tee -a ~/.profile", "> ~/.bash_history", "shopt -uo history", "shopt -ou history", "export HISTIGNORE='*'", "cp /dev/null ~/.bash_history", "chattr +i ~/.bash_history", "sudo rm /root/.bash_history", "for h in ~/.*_history; do rm -f $h; done", "bash +o history", "export HISTCONTROL=ignorespace; history -c", "unset HISTFILE HISTSAVE HISTLOG", "rm ~/.*history", "find / -name .bash_history -delete", "unlink ~/.bash_history", "python3 -c \"open('/root/.bash_history','w')\"", "cp /bin/rm /tmp/r; /tmp/r ~/.bash_history"), events(event.Event{Type: event.Delete, PID: 3, Exe: "/usr/bin/rm", Path: "/home/code/.bash_history"})...),
-	Quiet: lines("", "history -w", "history -s command", "history", "cat ~/.bash_history", "export HISTSIZE=10000", "set -o history", "git log --oneline", "cp history.json x", "export HISTFILE=~/.cache/hist", "tail ~/.bash_history"),
+	Quiet: lines("", "set +o history; export T=1; set -o history", "ln -sf /dev/null ~/.lesshst", "rm -f ~/.viminfo", "history -w", "history -s command", "history", "cat ~/.bash_history", "export HISTSIZE=10000", "set -o history", "git log --oneline", "cp history.json x", "export HISTFILE=~/.cache/hist", "tail ~/.bash_history"),
 }
 
 // histVar reports values of history variables that switch it off.
@@ -40,6 +40,21 @@ func histVar(name, val string) bool {
 }
 
 var histText = regexp.MustCompile(`(?m)(?:^|[;&\s"'])(?:set \+o history|unset HISTFILE|history -c|(?:export )?HISTFILE=(?:/dev/null|["']{0,2}(?:$|[\s;]))|(?:export )?HIST(?:FILE)?SIZE=0\b|shopt -uo history)`)
+
+// otherHistory are files of programs that are no shells.
+var otherHistory = []string{".lesshst", ".viminfo", ".python_history", ".wget-hsts", ".node_repl_history", ".sqlite_history", ".rediscli_history"}
+
+// backOn reports that the same text switches the history on again.
+func backOn(s *command.Simple, v track.View) bool {
+	after := false
+	for _, o := range v.Command().Simples {
+		if after && o.Name == "set" && o.Arg("-o") && o.Arg("history") {
+			return true
+		}
+		after = after || o == s
+	}
+	return false
+}
 
 func historyGone(s *command.Simple, v track.View) *Finding {
 	if oneOf(s.Name, "export", "") && s.Func == "" {
@@ -61,7 +76,7 @@ func historyGone(s *command.Simple, v track.View) *Finding {
 		}
 	case "set", "shopt", "bash", "setopt", "unsetopt":
 		for i, a := range s.Argv[1:] {
-			if oneOf(a, "+o", "-uo", "-ou") && i+2 < len(s.Argv) && s.Argv[i+2] == "history" {
+			if oneOf(a, "+o", "-uo", "-ou") && i+2 < len(s.Argv) && s.Argv[i+2] == "history" && !backOn(s, v) {
 				return say(s, coi.High, "shell history switched off")
 			}
 		}
@@ -83,6 +98,9 @@ func historyGone(s *command.Simple, v track.View) *Finding {
 	for _, a := range s.Accesses() {
 		c := classes(v, a)
 		switch {
+		case oneOf(base(a.Path), otherHistory...):
+		case paths.Any(c, paths.History) && a.Op == command.Delete && s.Nested && cleanup(s, v):
+			return say(s, coi.Warning, "shell history of an image removed").at(a.Path, a.Op)
 		case paths.Any(c, paths.History) && (a.Op == command.Delete && !a.Tree || a.Op == command.Delete && base(a.Path) != "*" || a.Op == command.Write && s.Class() != program.Shell || a.Op == command.Link || a.Op == command.Append && s.Is("sed", "perl", "awk", "ed", "ruby") || a.Op == command.Attrib && s.Name == "chattr" && s.Arg("+i")):
 			return say(s, coi.High, "shell history destroyed").at(a.Path, a.Op)
 		case paths.Any(c, paths.RC) && changes(a.Op) && histText.MatchString(a.Text):

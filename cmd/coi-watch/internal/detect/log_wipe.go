@@ -2,6 +2,7 @@ package detect
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,8 +29,8 @@ var logWipe = Detector{
 	}),
 	Fire: append(append(lines(coi.High, "/tmp/.x /var/log/auth.log", "/tmp/.x /var/log/auth.log < /dev/null", "rm -rf / --no-preserve-root", "rm -rf /*", "rm -rf /var/log/auth.log", "truncate -s 0 /var/log/syslog", "cat /dev/null > /var/log/messages", "echo '' > /var/log/secure", "unlink /var/log/wtmp", "sudo rm /var/log/journal/*", "echo 0> /var/spool/mail/root", "> /var/log/auth.log", ": > /var/log/lastlog", "shred -u /var/log/audit/audit.log", "dd if=/dev/zero of=/var/log/btmp bs=1 count=1", "ln -sf /dev/null /var/log/wtmp", "cp /dev/null /var/log/auth.log",
 		"sed -i '/203.0.113.9/d' /var/log/auth.log", "find /var/log/journal -type f -delete", "python3 -c \"open('/var/log/auth.log','w')\"", "rm -rf /var/log/*", "mv /var/log/auth.log /tmp/", "journalctl --vacuum-time=1s", "journalctl --rotate --vacuum-size=1", "tee /var/log/secure < /dev/null", "cp /bin/rm /tmp/r; /tmp/r -f /var/log/auth.log", "for f in auth.log syslog; do rm -f /var/log/$f; done", "cd /var/log && rm -f auth.log", "busybox rm /var/log/messages", "perl -e 'unlink \"/var/log/auth.log\"'", "rm /var/log/aut*", "wevtutil; rm -f /var/log/audit/*", "find /var/log -name 'auth.log*' -exec rm {} \\;", "find /var/log -type f | xargs truncate -s 0", "for l in $(ls /var/log/*.log); do echo > $l; done", "find /var/log -name '*.log' -exec sh -c '> {}' \\;", "find /var/log -type f -exec sh -c ': > \"$1\"' _ {} \\;"),
-		lines(coi.Warning, "shred -u /tmp/x.txt", "rm /var/log/nginx/access.log", "truncate -s0 /var/log/app.log", "find /var/log -name '*.gz' -mtime +30 -delete", "rm -rf /var/cache/apt /var/log/*.log")...), events(event.Event{Type: event.Delete, PID: 3, Exe: "/usr/bin/rm", Path: "/var/log/auth.log"})...),
-	Quiet: append(lines("", "rm -f ./app.log", "find / -name '*.pyc' -delete", "cat /var/log/auth.log", "tail -f /var/log/syslog", "logrotate -f /etc/logrotate.conf", "rm -rf /var/log/apt/* /var/log/dpkg.log", "journalctl -u ssh", "journalctl --vacuum-time=2d", "rm -rf /var/lib/apt/lists/*", "apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/dpkg.log", "echo x >> /var/log/app.log", "sudo dmesg", "grep x /var/log/messages", "journalctl --lines n --follow"),
+		lines(coi.Warning, "shred -u /tmp/x.txt", "rm /var/log/nginx/access.log", "truncate -s0 /var/log/app.log", "rm -rf /var/cache/apt /var/log/*.log")...), events(event.Event{Type: event.Delete, PID: 3, Exe: "/usr/bin/rm", Path: "/var/log/auth.log"})...),
+	Quiet: append(lines("", "find /var/log -name '*.gz' -mtime +30 -delete", "rm -f ./app.log", "find / -name '*.pyc' -delete", "cat /var/log/auth.log", "tail -f /var/log/syslog", "logrotate -f /etc/logrotate.conf", "rm -rf /var/log/apt/* /var/log/dpkg.log", "journalctl -u ssh", "journalctl --vacuum-time=2d", "rm -rf /var/lib/apt/lists/*", "apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/dpkg.log", "echo x >> /var/log/app.log", "sudo dmesg", "grep x /var/log/messages", "journalctl --lines n --follow"),
 		events(event.Event{Type: event.Rename, PID: 3, Exe: "/usr/sbin/logrotate", Path: "/var/log/syslog", Path2: "/var/log/syslog.1"})...),
 }
 
@@ -106,6 +107,8 @@ func wipedBy(s *command.Simple, v track.View, a command.Access) *Finding {
 		return say(s, coi.Warning, "logs removed").at(a.Path, a.Op)
 	case paths.Any(c, paths.SecurityLog):
 		return say(s, coi.High, "log destroyed").at(a.Path, a.Op)
+	case s.Name == "find" && hasPrefixAny(a.Path, "/var/log") && a.Op == command.Delete && setAside(s):
+		return nil
 	case s.Name == "find" && a.Path == "/var/log" && a.Op == command.Delete && rotated(s):
 		return say(s, coi.Warning, "old logs removed").at(a.Path, a.Op)
 	case a.Path == "/var/log" && a.Op == command.Delete || a.Path == "/var/log/*" && (a.Op == command.Delete || a.Op == command.Write && emptied(s, a)):
@@ -122,10 +125,25 @@ func wipedBy(s *command.Simple, v track.View, a command.Access) *Finding {
 		return say(s, coi.High, "the whole system removed, logs included").at(a.Path, a.Op)
 	case strings.HasPrefix(a.Path, "/var/log/") && star(a.Path) && a.Op == command.Delete:
 		return say(s, coi.High, "logs destroyed").at(a.Path, a.Op)
+	case a.Op == command.Delete && strings.Count(a.Path, "/") > 3 && rotatedName.MatchString(base(a.Path)):
+		return nil
 	case paths.Any(c, paths.OtherLog) && (a.Op == command.Delete || s.Is("truncate", "shred", "cp") || a.Op == command.Write && emptied(s, a)):
 		return say(s, coi.Warning, "log of a program removed").at(a.Path, a.Op)
 	}
 	return nil
+}
+
+// rotatedName is a log that was put aside: nothing writes into it any more.
+var rotatedName = regexp.MustCompile(`\.(?:gz|xz|bz2|zst|old|\d+)$`)
+
+// setAside reports a find that takes nothing but old logs of that kind.
+func setAside(s *command.Simple) bool {
+	for i, a := range s.Argv {
+		if (a == "-name" || a == "-iname") && i+1 < len(s.Argv) && rotatedName.MatchString(strings.TrimSuffix(s.Argv[i+1], "*")) && s.Arg("-mtime", "-ctime") {
+			return true
+		}
+	}
+	return false
 }
 
 // rotated reports a find that takes nothing but files of a name that no live log
@@ -162,6 +180,11 @@ func emptied(s *command.Simple, a command.Access) bool {
 // cleanup reports image builds, which drop logs and package lists together.
 func cleanup(s *command.Simple, v track.View) bool {
 	if hasAny(s.Line(), "/var/lib/apt", "/var/cache") {
+		return true
+	}
+	if slices.ContainsFunc(v.Command().Simples, func(o *command.Simple) bool {
+		return slices.ContainsFunc(o.Accesses(), func(a command.Access) bool { return a.Path == "/etc/machine-id" && a.Op != command.Read })
+	}) {
 		return true
 	}
 	for _, o := range v.Command().Simples {

@@ -16,7 +16,7 @@ var minerProto = Detector{
 	Why:    "mining protocol, pool or options in use",
 	Detect: either(minerWords, poolConnect),
 	Fire: append(lines(coi.High,
-		"./a -o stratum+tcp://pool.example.com:3333 -u w -p x", "/tmp/.x/m --url=stratum+ssl://p.example.com:443", "nohup ./q -o xmr.nanopool.org:14444 -u w &",
+		"./a -o stratum+tcp://pool.example.com:3333 -u w -p x", "/tmp/.x/m --url=stratum+ssl://p.example.com:443", "/tmp/.q -o xmr.nanopool.org:443 -u w", "nohup ./q -o xmr.nanopool.org:14444 -u w &",
 		"python3 -c \"import socket,json;s=socket.create_connection(('p.example.com',3333));s.send(json.dumps({'id':1,'method':'mining.subscribe','params':[]}).encode())\"",
 		"./k -a rx/0 -o 203.0.113.9:80 -u w --donate-level=1", "./m --algo randomx --url p.example.com:1 --user w", "cp xmrig sysd; ./sysd -o stratum2+tcp://x.example.com:1 -u u",
 		"echo Li9hIC1vIHN0cmF0dW0rdGNwOi8vcC5leGFtcGxlLmNvbToxIC11IHc= | base64 -d | sh",
@@ -47,7 +47,7 @@ func minerWords(s *command.Simple, _ track.View) *Finding {
 			if h == "" {
 				h, _, _ = strings.Cut(a, ":")
 			}
-			if hostIn(h, pools) && (strings.Contains(a, ":") || s.Class() == program.None) && s.Class() != program.Downloader {
+			if hostIn(h, pools) && (strings.Contains(a, ":") || s.Class() == program.None) && (s.Class() != program.Downloader || s.Renamed && !strings.Contains(a, "://")) {
 				return say(s, coi.High, "mining pool address").to(h)
 			}
 		}

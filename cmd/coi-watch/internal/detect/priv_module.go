@@ -27,10 +27,10 @@ var privModule = Detector{
 	}),
 	Fire: append(append(lines(coi.High, "sudo insmod ./rootkit.ko", "insmod /tmp/x.ko", "sudo modprobe diamorphine", "modprobe reptile_module", "kexec -l /tmp/vmlinuz --reuse-cmdline", "cp /sbin/insmod /tmp/a; /tmp/a x.ko", "echo aW5zbW9kIC90bXAveC5rbw== | base64 -d | sh"),
 		lines(coi.Warning, "sudo kmod load evil")...), events(event.Event{Type: event.Module, PID: 3, Op: "finit_module", Exe: "/tmp/l"})...),
-	Quiet: lines("", "modprobe overlay", "sudo modprobe br_netfilter", "modprobe -r drbd", "modprobe --show-depends x", "lsmod", "rmmod x", "modinfo x", "sudo modprobe kvm_amd avic=1", "sudo modprobe nbd max_part=8", "modprobe -n -v zzz", "sudo modprobe -a ip_vs ip_vs_rr", "sudo modprobe ${MODULE}", "sudo modprobe vboxdrv"),
+	Quiet: lines("", "./ci/insmod-test.sh foo.ko", "sudo modprobe ublk_drv", "sudo modprobe binfmt_misc", "modprobe overlay", "sudo modprobe br_netfilter", "modprobe -r drbd", "modprobe --show-depends x", "lsmod", "rmmod x", "modinfo x", "sudo modprobe kvm_amd avic=1", "sudo modprobe nbd max_part=8", "modprobe -n -v zzz", "sudo modprobe -a ip_vs ip_vs_rr", "sudo modprobe ${MODULE}", "sudo modprobe vboxdrv"),
 }
 
-func module(s *command.Simple, _ track.View) *Finding {
+func module(s *command.Simple, v track.View) *Finding {
 	p := s.Parsed()
 	switch s.Name {
 	case "insmod":
@@ -44,6 +44,11 @@ func module(s *command.Simple, _ track.View) *Finding {
 		n := strings.ReplaceAll(p.Rest[0], "-", "_")
 		if strings.ContainsAny(n, "$*{") || oneOf(n, modules...) || hasPrefixAny(n, "nf_", "nft_", "xt_", "ip_", "ip6", "snd_", "usb", "vfio", "nvidia", "dm_", "sch_", "cls_", "act_", "crypto_", "fs_", "net_", "virtio", "hid_", "i2c_", "spi_", "mt7", "ath", "iwl", "rtl", "zfs", "ipt_", "vbox", "vmw", "vmmon", "vmnet", "hv_", "xen", "mlx", "ib_", "rdma_", "drm", "intel_", "gpio", "iio", "tcp_", "crc", "nls_", "scsi", "ata", "mmc", "mtd", "ubi", "regmap", "acpi_", "dvb", "media", "uvc", "evdi", "ebt_", "nfs", "ocfs", "gfs", "dlm", "cuse", "nvme_", "kvm", "e1000", "ixgb", "igb", "r81", "cdc_", "ftdi", "cp210", "ch34", "pl2303", "joydev", "psmouse", "pcspkr", "parport", "floppy", "cdrom", "sr_mod", "ipmi_", "edac", "coretemp", "watchdog", "wdt", "sata_", "pata_", "ahci", "xhci", "ehci", "ohci", "uhci", "dwc", "musb", "g_", "brcm", "b43", "mwifiex", "tg3", "bnx", "be2", "qla", "lpfc", "mpt", "megaraid", "w1_", "lp") {
 			return nil
+		}
+		for _, o := range v.Command().Simples { // one that was there before
+			if o.Name == "rmmod" && o.Arg(p.Rest[0]) || o.Name == "modprobe" && o != s && o.Parsed().Has("r", "remove") && o.Arg(p.Rest[0]) {
+				return say(s, coi.Warning, "kernel module loaded again")
+			}
 		}
 		return say(s, coi.High, "unknown kernel module "+cut(p.Rest[0], 40)+" loaded")
 	case "kexec":

@@ -73,7 +73,7 @@ func injects(s *command.Simple, _ track.View) *Finding {
 }
 
 // modules are kernel modules that distributions ship and people load by name.
-var modules = strings.Fields(`overlay br_netfilter nf_conntrack nf_nat nf_tables nft_compat ip_tables ip6_tables iptable_nat iptable_filter ip6table_filter ip6table_nat ip_vs ip_vs_rr ip_vs_wrr ip_vs_sh ip_set xt_conntrack xt_MASQUERADE
+var modules = strings.Fields(`binfmt_misc bcm2835_v4l2 apparmor mpls_router mpls_iptunnel mpls_gso gre fou tipc rxe siw zsmalloc lz4 lz4hc zstd ublk_drv ntfs efi_pstore ramoops ikheaders kheaders test_kmod test_bpf bpf_testmod nouveau radeon ast uhid evdev hidp mac80211 mac80211_hwsim cfg80211 cpufreq_ondemand cpufreq_powersave cpufreq_conservative amd_uncore amd_pstate module_name overlay br_netfilter nf_conntrack nf_nat nf_tables nft_compat ip_tables ip6_tables iptable_nat iptable_filter ip6table_filter ip6table_nat ip_vs ip_vs_rr ip_vs_wrr ip_vs_sh ip_set xt_conntrack xt_MASQUERADE
 kvm kvm_intel kvm_amd vhost vhost_net vhost_vsock vsock loop tun tap veth bridge fuse nbd zfs btrfs dm_mod dm_thin_pool dm_crypt dm_snapshot dm_multipath snd_aloop snd_dummy v4l2loopback vivid i2c_dev usbip_core vhci_hcd usbmon
 drbd wireguard nfs nfsd cifs ceph rbd target_core_mod iscsi_tcp vfio vfio_pci nvidia nvidia_uvm amdgpu i915 binder_linux ashmem_linux dummy ifb sch_netem sch_htb cls_bpf act_mirred bpfilter tcp_dctcp nf_conntrack_netlink kheaders configs 8021q bonding macvlan macvtap ipvlan vxlan geneve ip_gre
 sctp tls af_alg aesni_intel algif_hash algif_skcipher configfs squashfs isofs vfat ext4 xfs scsi_debug pktgen can vcan can_raw brd null_blk zram uinput uio uio_pci_generic hid_generic nvme nvme_tcp nvmet md_mod raid1 raid0 raid456

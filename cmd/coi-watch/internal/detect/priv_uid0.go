@@ -25,11 +25,11 @@ var privUID0 = Detector{
 		}
 		return one(Finding{Level: coi.High, Title: "account file written", Path: target(ev), Op: "write", PID: ev.PID})
 	}),
-	Fire: append(append(lines(coi.High, "sudo useradd -ou 0 -g 0 john", "useradd -o -u 0 -M x", "adduser --uid 0 x", "usermod -u 0 -o bob", "echo 'x::0:0::/root:/bin/bash' >> /etc/passwd", "printf 'r:$1$a$b:0:0:root:/root:/bin/sh\\n' | sudo tee -a /etc/passwd",
+	Fire: append(append(lines(coi.High, "mount /dev/sdb2 /srv/x; echo root:x | chroot /srv/x chpasswd", "echo root:x | chroot /mnt chpasswd", "sudo useradd -ou 0 -g 0 john", "useradd -o -u 0 -M x", "adduser --uid 0 x", "usermod -u 0 -o bob", "echo 'x::0:0::/root:/bin/bash' >> /etc/passwd", "printf 'r:$1$a$b:0:0:root:/root:/bin/sh\\n' | sudo tee -a /etc/passwd",
 		"sed -i 's/^root:x:/root::/' /etc/passwd", "echo root:pw | chpasswd", "echo root:pw | /tmp/.x", "passwd -d root", "echo -e 'pw\\npw' | passwd root", "usermod -p '$6$x' root", "echo 'root::1:0:::::' > /etc/shadow", "python3 -c \"open('/etc/passwd','a').write('x::0:0::/:/bin/sh')\"", "sed -i 's/^nobody:x:65534/nobody:x:0/' /etc/passwd", "perl -e 'open(F,\">>/etc/passwd\");print F \"x::0:0::/:/bin/sh\"'"),
 		lines(coi.Warning, "useradd -M -N -r -s /bin/bash helper", "adduser eve sudo", "gpasswd -a eve wheel", "passwd -u guest", "usermod -aG sudo eve", "usermod --password $(openssl passwd -1 nobody) nobody", "useradd -G wheel -s /bin/bash -p $(openssl passwd -1 x) art", "useradd -g 0 -M -d /root -s /bin/bash b", "cp /tmp/passwd /etc/passwd", "echo pw | passwd --stdin bob", "usermod --expiredate '' bob", "usermod -aG docker www-data", "samba-tool user create adm Pw1", "printf 'dn: CN=A,DC=example\\nchangetype: add\\nobjectClass: user\\n' | ldapadd -x", "pw useradd helper -s /usr/sbin/nologin -d /nonexistent -c helper")...),
 		events(event.Event{Type: event.Write, PID: 3, Exe: "/tmp/x", Path: "/etc/passwd"})...),
-	Quiet: append(lines("", "useradd -m -u 1001 builder", "usermod --expiredate 2030-01-01 bob", "passwd --stdin bob", "ldapmodify -f x.ldif", "sudo usermod -aG docker $USER", "groupadd -f mock", "useradd --system --create-home --shell /usr/sbin/nologin media", "grep root /etc/passwd", "awk -F: '{print $1}' /etc/passwd", "useradd -u 1001 -r -g 0 -d /opt/app app", "sudo usermod --add-subuids 100000-165535 $USER", "echo 'u:pw' | chpasswd", "passwd bob", "getent passwd"),
+	Quiet: append(lines("", "useradd -m -u 1001 builder", "usermod --expiredate 2030-01-01 bob", "passwd --stdin bob", "ldapmodify -f x.ldif", "sudo usermod -aG docker $USER", "groupadd -f mock", "useradd --system --create-home --shell /usr/sbin/nologin media", "grep root /etc/passwd", "awk -F: '{print $1}' /etc/passwd", "useradd -u 1001 -r -g 0 -d /opt/app app", "sudo usermod --add-subuids 100000-165535 $USER", "echo 'u:pw' | chpasswd", "passwd bob", "getent passwd", "chroot rootfs passwd -d root", "echo root:x | chroot build/rootfs chpasswd", "echo root:x | chroot $ROOTFS chpasswd", "chroot /srv/image useradd -m -G sudo u"),
 		events(event.Event{Type: event.Write, PID: 3, Exe: "/usr/sbin/useradd", Path: "/etc/passwd"})...),
 }
 
@@ -56,6 +56,9 @@ func groupOf(p program.Parsed, names ...string) bool {
 
 func uid0(s *command.Simple, v track.View) *Finding {
 	p := s.Parsed()
+	if s.Is("passwd", "chpasswd", "usermod", "useradd") && ofImage(s, v) {
+		return nil
+	}
 	switch s.Name {
 	case "useradd", "usermod", "pw":
 		if s.Name == "useradd" && len(p.Rest) == 2 && oneOf(p.Rest[1], rootGroups...) {
@@ -149,6 +152,23 @@ func uid0(s *command.Simple, v track.View) *Finding {
 		return say(s, coi.High, "account with uid 0 written")
 	}
 	return nil
+}
+
+// ofImage reports a command in a file system that is being made: behind chroot,
+// in a folder where no disk of a machine is mounted.
+func ofImage(s *command.Simple, v track.View) bool {
+	for p := s.Parent; p != nil; p = p.Parent {
+		r := p.Parsed().Rest
+		if p.Name != "chroot" || len(r) == 0 {
+			continue
+		}
+		dir := p.Abs(r[0])
+		if dir == "/" || hasPrefixAny(dir+"/", "/mnt/", "/media/", "/host", "/proc/", "/sysroot/") {
+			return false
+		}
+		return !slices.ContainsFunc(v.Command().Simples, func(o *command.Simple) bool { return o.Name == "mount" && o.Arg("/", "--rbind", r[0]) })
+	}
+	return false
 }
 
 // putsZero reports a substitution whose replacement has the uid 0 in it.

@@ -23,12 +23,12 @@ var runDecode = Detector{
 		"openssl enc -base64 -d -in x | bash", "echo 'di' | rev | sh", "strings img.png | tail -n 1 | base64 -d | sh", "steghide extract -sf a.jpg -p x -xf - | sh", "echo vq | tr 'A-Za-z' 'N-ZA-Mn-za-m' | bash", "printf '\\151\\144' | base64 -d | sudo bash",
 		"node -e \"$(echo Y29uc29sZS5sb2coMSk= | base64 -d)\"", `node -e 'new Function(atob("MSsx"))()'`, "printf '%b' '\\151\\144' | sh",
 		"cp /usr/bin/base64 /tmp/z; echo aWQK | /tmp/z -d | sh", "echo aWQK | openssl base64 -d | python3",
-		"x=$(echo aWQK | base64 -d); $x", "curl -s https://example.com/p | base64 -d | bash",
+		"x=$(echo aWQK | base64 -d); $x", "awk 'BEGIN { \"echo aWQ= | base64 -d\" | getline c; system(c) }'", "curl -s https://example.com/p | base64 -d | bash",
 	),
 	Quiet: lines("",
 		"echo \"$CERT\" | base64 --decode | ./bin/show -text", "python3 -c 'import subprocess;subprocess.run(\"echo aGk= | base64 -d > f\", shell=True)'",
 		"echo \"$KEY\" | base64 -d > ~/.ssh/id_ed25519", "kubectl get secret s -o jsonpath='{.data.x}' | base64 -d", "base64 -d cert.b64 > ca.crt", "echo $K | base64 --decode | docker login -u x --password-stdin r",
-		"python3 -c \"from base64 import b64decode;print(b64decode('aGk='))\"", "echo aGk= | base64 -d", "echo \"$KUBECONFIG_B64\" | base64 -d > kubeconfig && kubectl get pods", "gunzip -c x.sql.gz | psql",
+		"python3 -c \"from base64 import b64decode;print(b64decode('aGk='))\"", "echo aGk= | base64 -d", "echo \"$KUBECONFIG_B64\" | base64 -d > kubeconfig && kubectl get pods", "gunzip -c x.sql.gz | psql", "awk 'BEGIN { \"echo aWQ= | base64 -d\" | getline c; print c }'",
 		"jq -r .x f | base64 -d | jq .", "node -e 'console.log(process.argv[1])' \"$(echo aGk= | base64 -d)\"", "python3 -c 'import json,base64,sys;print(json.loads(base64.b64decode(sys.argv[1])))' e30=", "node -e \"console.log(Buffer.from('aGk=','base64').toString())\"",
 	),
 }
@@ -143,7 +143,15 @@ func ownText(src string) string {
 }
 
 // evaluates reports code that runs what it decodes.
-func evaluates(q string) bool { return runsValue(q, runsDecoded, decodedValue) }
+func evaluates(q string) bool {
+	return runsValue(q, runsDecoded, decodedValue) || strings.Contains(q, "getline") && runsValue(q, awkDecodes, decodedLine)
+}
+
+// awk hands a command's output to a variable, or starts a shell on it.
+var (
+	awkDecodes  = regexp.MustCompile(`(?:base64|base32)-(?:d|-decode)"\|getline;system\(\$0\)`)
+	decodedLine = regexp.MustCompile(`(?:base64|base32|xxd|openssl|basenc)-?[^"]{0,40}"\|&?getline([a-z_]\w*)`)
+)
 
 // runsValue reports code in which a source stands in the argument of what runs
 // text, or fills a variable that does. Value has the variable as its group.

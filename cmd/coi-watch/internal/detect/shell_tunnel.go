@@ -15,13 +15,13 @@ var shellTunnel = Detector{
 		"code tunnel --name x", "nohup code-insiders tunnel --accept-server-license-terms &", "tmate -F", "upterm host", "sshx",
 		"ttyd -p 8080 bash", "gotty -w bash", "gs-netcat -l -i", "/tmp/.x -p 7681 -W bash", "cp /usr/bin/tmate /tmp/a; /tmp/a -F",
 	),
-	Quiet: lines("", "tmux new-session -s name", "ssh user@host", "code .", "code --install-extension x", "ttyd --version", "screen"),
+	Quiet: lines("", "tmux new-session -s name", "ssh user@host", "code .", "code --install-extension x", "ttyd --version", "tmate -V", "screen"),
 }
 
 func tunnelShell(s *command.Simple, _ track.View) *Finding {
 	b := base(s.Prog)
 	switch {
-	case s.Arg("--version", "--help", "-h"):
+	case s.Arg("--version", "--help", "-h") || len(s.Argv) == 2 && s.Arg("-V", "-v", "version"):
 	case len(s.Argv) > 2 && s.Argv[1] == "tunnel" && s.Arg("--name", "--accept-server-license-terms"),
 		oneOf(b, "code", "code-insiders", "code-server", "codium", "cursor") && len(s.Argv) > 1 && oneOf(s.Argv[1], "tunnel", "serve-tunnel"),
 		oneOf(s.Name, "tmate", "sshx", "teleconsole", "tunshell", "webtty", "gs-netcat", "ttyd", "gotty", "wetty", "shellinaboxd", "shellinabox") && !s.Arg("kill-session", "127.0.0.1", "localhost", "lo"),

@@ -35,6 +35,9 @@ func writing(class paths.Class, verdict func(w written, v track.View) (coi.Level
 			if !w.known && a.Path2 != "" {
 				w.text, w.known = madeText(v, a.Path2)
 			}
+			if !w.known && a.Path2 == "" {
+				w.text, w.known = joinedText(s, v)
+			}
 			for _, c := range s.Code {
 				w.text += "\n" + c.Text
 			}
@@ -63,6 +66,28 @@ func writing(class paths.Class, verdict func(w written, v track.View) (coi.Level
 		}
 		return one(Finding{Level: level, Title: title, Path: target(ev), Op: string(ev.Type), PID: ev.PID})
 	})
+}
+
+// joinedText is what a command puts out that is given files of this text.
+func joinedText(s *command.Simple, v track.View) (string, bool) {
+	if !s.Is("cat", "tac", "head", "tail", "tee", "sponge") {
+		return "", false
+	}
+	var from []string
+	if !s.Is("tee", "sponge") {
+		from = append(from, s.Parsed().Rest...)
+	}
+	for _, r := range s.Redirs {
+		if r.Op == "<" && r.FD == 0 {
+			from = append(from, r.Path)
+		}
+	}
+	all, known := "", len(from) > 0
+	for _, p := range from {
+		t, ok := madeText(v, s.Abs(p))
+		all, known = all+t, known && ok
+	}
+	return all, known
 }
 
 // madeText is the constant content that this text wrote into a file before.

@@ -77,7 +77,7 @@ var table = []struct {
 	{Cloud, "/tmp/krb5cc_* /tmp/krb5cc*"},
 	{Forge, "~/.git-credentials ~/.config/git/credentials ~/.netrc ~/_netrc ~/.npmrc ~/.yarnrc.yml ~/.pypirc ~/.cargo/credentials ~/.cargo/credentials.toml ~/.gem/credentials ~/.config/gh/hosts.yml ~/.config/gh/ ~/.config/hub ~/.config/glab-cli/config.yml ~/.config/glab/config.yml ~/.m2/settings.xml ~/.m2/settings-security.xml ~/.gradle/gradle.properties ~/.nuget/NuGet.Config ~/.composer/auth.json ~/.config/composer/auth.json ~/.pgpass ~/.my.cnf ~/.mylogin.cnf ~/.config/pip/pip.conf ~/.config/containers/auth.json ~/.huggingface/token ~/.cache/huggingface/token ~/.kaggle/kaggle.json ~/.rhosts ~/.subversion/auth/** ~/.htpasswd /etc/mysql/debian.cnf ~/.config/filezilla/*.xml ~/.tsh/keys/**"},
 	{Agent, "~/.claude/.credentials.json ~/.claude.json ~/.codex/auth.json ~/.gemini/oauth_creds.json ~/.config/github-copilot/*.json ~/.config/opencode/auth.json ~/.local/share/opencode/auth.json ~/.aider.conf.yml ~/.config/goose/secrets.yaml ~/.cursor/auth.json ~/.config/anthropic/* ~/.openai/*"},
-	{Browser, "~/.mozilla/firefox/*/logins.json ~/.mozilla/firefox/*/key4.db ~/.mozilla/firefox/*/cookies.sqlite ~/.mozilla/firefox/ ~/.config/google-chrome/*/Login?Data ~/.config/google-chrome/*/Cookies ~/.config/google-chrome/ ~/.config/chromium/*/Login?Data ~/.config/chromium/*/Cookies ~/.config/chromium/ ~/.config/BraveSoftware/** ~/.config/microsoft-edge/*/Login?Data ~/.local/share/keyrings/* ~/.local/share/keyrings/ ~/.password-store ~/.password-store/** ~/.config/Bitwarden/** ~/.config/1Password/** ~/.local/share/kwalletd/* ~/.thunderbird/*/logins.json ~/.config/keepassxc/* ~/*.kdbx ~/.config/Slack/Cookies ~/.config/discord/Local?Storage/** ~/.config/Signal/config.json"},
+	{Browser, "~/.mozilla/firefox/*/logins.json ~/.mozilla/firefox/*/key4.db ~/.mozilla/firefox/*/cookies.sqlite ~/.mozilla/firefox/ ~/.config/google-chrome/*/Login?Data ~/.config/google-chrome/*/Cookies ~/.config/google-chrome/*/ ~/.config/chromium/*/ ~/.mozilla/firefox/*/ ~/.config/google-chrome/ ~/.config/chromium/*/Login?Data ~/.config/chromium/*/Cookies ~/.config/chromium/ ~/.config/BraveSoftware/** ~/.config/microsoft-edge/*/Login?Data ~/.local/share/keyrings/* ~/.local/share/keyrings/ ~/.password-store ~/.password-store/** ~/.config/Bitwarden/** ~/.config/1Password/** ~/.local/share/kwalletd/* ~/.thunderbird/*/logins.json ~/.config/keepassxc/* ~/*.kdbx ~/.config/Slack/Cookies ~/.config/discord/Local?Storage/** ~/.config/Signal/config.json"},
 	{Wallet, "~/.bitcoin/wallet.dat ~/.bitcoin/ ~/.ethereum/keystore/* ~/.ethereum/keystore/ ~/.electrum/wallets/* ~/.electrum/ ~/.config/solana/id.json ~/.monero/** ~/.config/Exodus/** ~/.litecoin/wallet.dat ~/.dogecoin/wallet.dat ~/wallet.dat ~/.near-credentials/** ~/.sui/sui_config/sui.keystore ~/.aptos/config.yaml"},
 	{Token, "/run/secrets/kubernetes.io/serviceaccount/* /run/secrets/kubernetes.io/serviceaccount/ /var/run/secrets/kubernetes.io/serviceaccount/* /var/run/secrets/kubernetes.io/serviceaccount/ /var/run/secrets/kubernetes.io/serviceaccount /run/secrets/kubernetes.io/serviceaccount /var/run/secrets/eks.amazonaws.com/serviceaccount/token /var/lib/kubelet/pods/**/token /var/run/secrets/azure/tokens/*"},
 	{OwnEnviron, "/proc/self/environ /proc/thread-self/environ"},
@@ -208,6 +208,9 @@ func Of(p string, tree bool) []Class {
 		if slices.Contains(out, x.class) || !x.match(segs, tree) {
 			continue
 		}
+		if x.class == Token && (path.Base(p) == "namespace" || path.Base(p) == "ca.crt") {
+			continue
+		}
 		if x.class == Keys && (strings.HasSuffix(p, ".pub") || slices.Contains(public, path.Base(p))) {
 			continue
 		}
@@ -330,7 +333,7 @@ func HomeOrRoot(p string) bool {
 // name.
 var secretNames = []string{
 	"id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.pem", "*.ppk", "*.key", "*id_rsa*", "id_*", ".netrc", "*.kdbx", "credentials", ".aws",
-	"credentials.db", "access_tokens.db", ".git-credentials", ".gnupg", "*.gpg", "shadow", ".pgpass", "wallet.dat", "wallet*", ".npmrc", ".pypirc", "*.p12",
+	"credentials.db", "access_tokens.db", ".git-credentials", ".gnupg", "*.gpg", "*.pgp", "shadow", ".pgpass", "wallet.dat", "wallet*", ".npmrc", ".pypirc", "*.p12",
 	"*.pfx", "*.asc", "*.ovpn", "*.keystore", "*.jks", "kubeconfig", "application_default_credentials.json", "accessTokens.json", "azureProfile.json",
 	".docker", "hosts.yml", "secring.gpg", "key4.db", "logins.json", "Login Data", "keystore", "*.keytab", ".htpasswd", ".my.cnf", "*.crt.key", "private-keys-v1.d", "msal_token_cache*", ".ssh",
 	"service_account.json", "credentials.json", ".vault-token", "*.secret", "privkey*", "*_rsa", "*_ed25519", "token", "*.mnemonic", "seed.txt", ".credentials.json", ".env", ".env*", "*.env",

@@ -192,6 +192,7 @@ var specs = map[string]Spec{
 	"chpst":             {Short: "uUbeldosfpcrtn/"},
 	"start-stop-daemon": {Short: "xapnucgNPIkdrs", Long: words("exec startas pidfile name user chuid chdir group nicelevel")},
 	"aa-exec":           {Short: "pn", Long: words("profile namespace")},
+	"sbcl":              {Long: words("eval load core")},
 	"emacs":             {Single: true, Long: words("eval f l load funcall execute")},
 	"octave":            {Long: words("eval")},
 	"raku":              {Short: "eIM"},

@@ -43,7 +43,7 @@ const (
 var classes = map[Class]string{
 	Shell:       "sh bash dash ash zsh ksh mksh pdksh fish csh tcsh rbash rzsh yash busybox-sh elvish xonsh nu",
 	Interpreter: "python pypy perl ruby node nodejs php lua luajit tclsh wish expect awk gawk mawk nawk original-awk jrunscript jjs jshell julia Rscript R guile scheme irb groovy groovysh scala bun deno qjs pwsh powershell ghci ocaml erl elixir iex swipl gforth racket sbcl clisp emacs octave raku crystal gosh node-gyp nim dart tsx ts-node osascript gjs js rhino kotlinc java",
-	Relay:       "nc ncat netcat nc.traditional nc.openbsd nc6 pnc socat openssl telnet cryptcat sbd rcat pwncat chisel gs-netcat dbclient rlwrap websocat wscat tcpserver socket",
+	Relay:       "nc ncat netcat nc.traditional nc.openbsd nc6 pnc socat openssl telnet cryptcat sbd rcat pwncat chisel gs-netcat mosquitto_sub mosquitto_pub kcat kafkacat nats amqp-consume dbclient rlwrap websocat wscat tcpserver socket",
 	Downloader:  "curl wget wget2 aria2c axel fetch lwp-download lwp-request GET http https httpie xh lynx links w3m elinks",
 	Uploader:    "ftp lftp tftp ncftpput sftp scp rsync rclone s3cmd gsutil mc smbclient croc ffsend transfer wormhole magic-wormhole onionshare",
 	Package:     "apt apt-get aptitude dpkg dnf yum rpm apk pacman zypper snap flatpak brew npm pnpm yarn pip easy_install pipx uv uvx poetry pipenv conda mamba micromamba cargo rustup gem bundle bundler composer mvn gradle go npx nvm fnm volta mise asdf nix nix-env corepack cpan cpanm luarocks opam cabal stack hex mix unattended-upgrade dpkg-deb apt-key add-apt-repository",
@@ -57,7 +57,7 @@ var classes = map[Class]string{
 	Search:      "grep egrep fgrep rg ag ack find fd fdfind locate mlocate plocate ripgrep ugrep zgrep pcregrep",
 	Reader:      "cat tac head tail less more most bat batcat nl od hexdump xxd hd strings base64 base32 basenc cp mv dd tee install cut paste sort uniq rev fold expand wc diff cmp comm join split csplit iconv fmt pr tr sed jq yq dos2unix column look shuf tsort uuencode uudecode file md5sum sha1sum sha256sum shred rsync vipe sponge readlink realpath stat ls vdir dir pg ul bzcat zcat xzcat zstdcat",
 	Archiver:    "tar zip 7z 7za 7zr rar gzip bzip2 xz zstd cpio ar bsdtar pax pigz lz4 brotli unzip gunzip bunzip2 unxz gpg gpg2 age",
-	Database:    "psql mysql mysqldump pg_dump mongosh mongo mongodump redis-cli sqlite3 postgres mysqld mariadbd mariadb redis-server mongod",
+	Database:    "kafka-console-consumer psql mysql mysqldump pg_dump mongosh mongo mongodump redis-cli sqlite3 postgres mysqld mariadbd mariadb redis-server mongod",
 	Build:       "make gmake cmake ninja bazel buck meson just task rake ant sbt lein bazelisk ctest tox nox pytest jest vitest mocha",
 	Init:        "init systemd systemd-udevd systemctl service tmux dbus-daemon journald logrotate systemd-tmpfiles rsyslogd tmpfiles",
 	Suspect:     "tmate sshx upterm teleconsole tunshell webtty ttyd gotty wetty shellinaboxd shellinabox dropbear dnscat dnscat2 hydra medusa ncrack patator john hashcat crackmapexec netexec kerbrute responder xmrig minerd cpuminer ccminer nbminer srm memdump avml procdump nsjail proxychains4 utmpdump trufflehog gitleaks lazagne linpeas pspy",

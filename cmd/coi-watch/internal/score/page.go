@@ -17,9 +17,9 @@ This page is written by ` + "`make detection-docs CORPUS=DIR`" + `. Do not edit 
 
 Static replay: each of the %d labelled command lines is judged alone, as if the agent had typed it in its workspace (` + "`bash -c LINE`" + ` as the
 code user), by the same tracker and detectors that run live. Nothing is executed. One setting for all lines. The corpus was in
-view while the detectors were written; they hold no text of it, but a score on lines nobody had seen is lower: of the must lines of eleven batches of our own, 88,
-92, 96, 92, 93, 97, 93, 91, 90, 97 and 96 %% were found at first sight; of the hard honest lines of the last six 2.8, 2.2, 0.6, 1.4, 2.6 and 0 %% paused, most of
-them for what a rule promises (a memory dump, a module from a file, the shadow file). The tests keep the same bars on lines
+view while the detectors were written; they hold no text of it, but a score on lines nobody had seen is lower: of the must lines of seventeen batches of our own, 88,
+92, 96, 92, 93, 97, 93, 91, 90, 97, 96, 85, 88, 98, 93, 99 and 90 %% were found at first sight; of the hard honest lines of the last eleven 2.8, 2.2, 0.6, 1.4, 2.6, 0,
+2.4, 2.9, 0.8, 3.1 and 1.6 %% paused, most of them for what a rule promises (a memory dump, a module from a file, the shadow file). The tests keep the same bars on lines
 of their own, and at least 90 %% of the hostile ones under each mechanical change (copied, linked, loader, ${IFS}, quotes, base64, script).
 "must" is what a sandbox has no good reason to see, counted at high or above; "should" is strongly suspicious, counted at warning or above. "Easy" and
 "hard" are lines that developers really run; the hard ones look like attacks to a matcher of words.
@@ -54,9 +54,10 @@ const pageLimits = `
   execs, opened files, connections and the wiring of descriptors decide then; none of that is in the table above.
 - Program text of interpreters is judged by features (opens a connection, hands over a shell, decodes, fetches, reads secrets), not understood. A large
   program from a file is judged by the strong features only, else every web server would be a suspect.
-- A renamed program is known by its content live, by copies and links made in the same text, and by the shape of its options otherwise. A renamed program
-  with unremarkable arguments, outside the folders that everybody may write, keeps its false name in a static replay.
+- A renamed program is known by its content live, by copies and links made in the same text, and by the shape of its words otherwise. With unremarkable
+  words, in the folders of the system, or called without a folder, it keeps its false name in a static replay.
 - Commands inside ` + "`ssh host '…'`" + ` happen elsewhere and are warnings at most; those inside nested containers count fully.
+- A command that a sandbox of the container is told to try (` + "`nono run -- …`, `srt '…'`" + `) is a warning at most when a rule would pause for its words; what it does is seen live.
 - Rule files only add findings. The second column shows why they are not part of the promise: public rules are written for servers, where nobody develops.
 - Asking for secrets of the project itself (workspace files, ` + "`.env`" + `) is not a credential finding; sending them away is.
 - Reads through a descriptor that was opened before the mark was set, and data that leaves inside allowed protocols to allowed hosts, are seen only as volume.
