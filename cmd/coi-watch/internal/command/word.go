@@ -53,7 +53,7 @@ func (v environ) Get(name string) expand.Variable {
 	case "#":
 		return set(strconv.Itoa(len(e.args)))
 	case "@", "*":
-		return set(strings.Join(e.args, " "))
+		return expand.Variable{Set: true, Kind: expand.Indexed, List: e.args} // each a word of its own in "$@"
 	case "0", "?", "-", "!", "$", "BASHPID":
 		return set("0")
 	case "PPID": // another process

@@ -36,9 +36,6 @@ func onCommands(r rule) func(event.Event, track.View) []Finding {
 			if s.Remote && f.Level.Rank() > coi.Warning.Rank() && !strings.HasPrefix(f.Rule, "shell.") {
 				f.Level = coi.Warning // it happens on another machine
 			}
-			if f.Level == coi.High && tried(s) {
-				f.Level = coi.Warning // a sandbox is there to refuse it
-			}
 			if best == nil || f.Level.Rank() > best.Level.Rank() {
 				best = f
 			}
@@ -48,19 +45,6 @@ func onCommands(r rule) func(event.Event, track.View) []Finding {
 		}
 		return []Finding{*best}
 	}
-}
-
-// sandboxes are programs that run a command to keep it from doing harm.
-var sandboxes = strings.Fields("nono srt landrun awf leash matchlock msb openshell")
-
-// tried reports a command that one of them runs, or that is one of them.
-func tried(s *command.Simple) bool {
-	for p := s; p != nil; p = p.Parent {
-		if oneOf(p.Name, sandboxes...) && p.Prog == p.Name {
-			return true
-		}
-	}
-	return false
 }
 
 // either joins a command-line rule with one for other events.

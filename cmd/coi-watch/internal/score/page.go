@@ -57,7 +57,6 @@ const pageLimits = `
 - A renamed program is known by its content live, by copies and links made in the same text, and by the shape of its words otherwise. With unremarkable
   words, in the folders of the system, or called without a folder, it keeps its false name in a static replay.
 - Commands inside ` + "`ssh host '…'`" + ` happen elsewhere and are warnings at most; those inside nested containers count fully.
-- A command that a sandbox of the container is told to try (` + "`nono run -- …`, `srt '…'`" + `) is a warning at most when a rule would pause for its words; what it does is seen live.
 - Rule files only add findings. The second column shows why they are not part of the promise: public rules are written for servers, where nobody develops.
 - Asking for secrets of the project itself (workspace files, ` + "`.env`" + `) is not a credential finding; sending them away is.
 - Reads through a descriptor that was opened before the mark was set, and data that leaves inside allowed protocols to allowed hosts, are seen only as volume.
