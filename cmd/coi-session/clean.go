@@ -245,22 +245,23 @@ const reviveTime = 15 * time.Second
 
 // awaitRevived waits until the sessions whose container is gone have ended.
 func (d *desk) awaitRevived(exists map[string]bool) {
-	all, err := record.All(d.home)
-	if err != nil {
-		return
-	}
 	ctx, stop := context.WithTimeout(d.c, reviveTime)
 	defer stop()
-	for _, r := range all {
-		if r.Ended != nil || r.Kind == record.Build || exists[r.Container] {
+	for _, name := range d.revived {
+		if exists[name] {
 			continue
 		}
 		// One that does not come to its end is cleaned up as it is.
-		_ = run.Wait(ctx, record.Path(d.home, r.Container), func([]byte) bool {
-			now, err := record.Read(d.home, r.Container)
-			return home.Missing(err) || err == nil && now.Ended != nil
+		ended := false
+		_ = run.Wait(ctx, record.Path(d.home, name), func([]byte) bool {
+			r, err := record.Read(d.home, name)
+			ended = err == nil && r.Ended != nil
+			return ended || home.Missing(err)
 		})
-		if l, err := home.WaitLock(ctx, record.LockPath(d.home, r.Container)); err == nil {
+		if !ended {
+			continue
+		}
+		if l, err := home.WaitLock(ctx, record.LockPath(d.home, name)); err == nil {
 			l.Unlock()
 		}
 	}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/home"
 	"github.com/code-on-incus/coi/pkg/logs"
+	"github.com/code-on-incus/coi/pkg/run"
 )
 
 type superviseCmd struct {
@@ -35,11 +38,10 @@ func (s *superviseCmd) Run(c *cli.Context) error {
 		return err
 	}
 	sup := &supervise.Supervisor{Home: h, Connect: connectDoor}
-	lockPath := record.LockPath(h, s.Container)
 	if s.Inherit {
 		sup.Orders, sup.Reports = supervise.Inherited()
 	} else {
-		lock, err := home.TryLock(lockPath)
+		lock, err := takeOver(c, h, s.Container)
 		if err != nil {
 			return err
 		}
@@ -55,6 +57,35 @@ func (s *superviseCmd) Run(c *cli.Context) error {
 	}
 	sup.Log = log
 	return sup.Run(context.WithoutCancel(c), s.Container)
+}
+
+// takeOverTime is how long a lock is waited for that no supervisor holds: a
+// command that cleans up or looks has it for a while.
+const takeOverTime = 30 * time.Second
+
+// takeOver takes the lock of a session that lost its supervisor. One that has
+// another by now needs no second.
+func takeOver(ctx context.Context, h home.Home, container string) (*home.Lock, error) {
+	ctx, stop := context.WithTimeout(ctx, takeOverTime)
+	defer stop()
+	for {
+		lock, err := home.TryLock(record.LockPath(h, container))
+		if !errors.Is(err, home.ErrLocked) {
+			return lock, err
+		}
+		r, rerr := record.Read(h, container)
+		if rerr != nil {
+			return nil, rerr
+		}
+		if r.Ended != nil || r.Supervisor != nil && run.StartTime(r.Supervisor.PID) == r.Supervisor.StartTime {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 func connectDoor(ctx context.Context, socket, project string) (supervise.Door, error) {

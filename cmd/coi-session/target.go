@@ -19,6 +19,8 @@ type desk struct {
 	home home.Home
 	cfg  *config.Config
 	door *incus.Client
+
+	revived []string // containers whose sessions got a new supervisor just now
 }
 
 // openDesk reads the configuration of a workspace, connects to Incus, and gives
@@ -45,8 +47,7 @@ func openDesk(c *cli.Context, workspace string) (*desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	supervise.Revive(h)
-	return &desk{c: c, home: h, cfg: cfg, door: door}, nil
+	return &desk{c: c, home: h, cfg: cfg, door: door, revived: supervise.Revive(h)}, nil
 }
 
 // identity is that of the workspace.

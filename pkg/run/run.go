@@ -479,6 +479,10 @@ func (c *changes) next(ctx context.Context) error {
 			if e.Name == c.path {
 				return nil
 			}
+			if e.Name == c.dir { // the folder itself is gone: arm looks for a new one
+				c.inDir = false
+				return nil
+			}
 		case <-c.errs: // some events were lost
 			return nil
 		case <-c.tick.C:

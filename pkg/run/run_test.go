@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -26,14 +27,18 @@ func TestWaitSeesGeneration(t *testing.T) {
 // Every kind of change is told of by the watch alone, without the look that is
 // the net under it, and what happens to other files is not told of.
 func TestChangesAreTold(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "run")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(dir, "c"+NetStatusFile)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	c := watchFile(path)
 	defer c.close()
 	write := func(p string) func() error { return func() error { return Write(p, NetStatus{SchemaVersion: Schema}) } }
-	for i, change := range []func() error{write(path), write(path), write(path), func() error { return os.Remove(path) }, write(path), write(path)} {
+	again := func() error { return errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)) }
+	for i, change := range []func() error{write(path), write(path), write(path), func() error { return os.Remove(path) }, again, write(path), write(path)} {
 		c.arm()
 		c.tick.Stop()
 		if err := change(); err != nil {

@@ -119,11 +119,27 @@ func All(h home.Home) ([]Record, error) {
 func Prune(h home.Home, now time.Time) {
 	all, _ := All(h)
 	for _, r := range all {
-		if r.Ended != nil && now.Sub(r.Ended.At) > KeepFor && !home.Held(LockPath(h, r.Container)) {
-			for _, suffix := range []string{run.SessionFile, run.LockFile, run.NetStatusFile, run.WatchStatusFile} {
-				_ = os.Remove(h.Run(r.Container + suffix))
-			}
+		if old(r, now) {
+			prune(h, r.Container, now)
 		}
+	}
+}
+
+func old(r Record, now time.Time) bool { return r.Ended != nil && now.Sub(r.Ended.At) > KeepFor }
+
+// prune removes one record under its lock, which a new session of that name may
+// have taken meanwhile.
+func prune(h home.Home, container string, now time.Time) {
+	lock, err := home.TryLock(LockPath(h, container))
+	if err != nil {
+		return
+	}
+	defer lock.Unlock()
+	if r, err := Read(h, container); err != nil || !old(r, now) {
+		return
+	}
+	for _, suffix := range []string{run.SessionFile, run.NetStatusFile, run.WatchStatusFile, run.LockFile} {
+		_ = os.Remove(h.Run(container + suffix))
 	}
 }
 

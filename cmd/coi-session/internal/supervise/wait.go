@@ -243,12 +243,20 @@ func (s *Supervisor) asked() (<-chan fsnotify.Event, func()) {
 		return nil, func() {}
 	}
 	out := make(chan fsnotify.Event, 1)
+	tell := func(e fsnotify.Event) {
+		select {
+		case out <- e:
+		default:
+		}
+	}
 	go func() {
 		for e := range w.Events {
-			select {
-			case out <- e:
-			default:
-			}
+			tell(e)
+		}
+	}()
+	go func() {
+		for range w.Errors { // some events were lost
+			tell(fsnotify.Event{})
 		}
 	}()
 	return out, func() { _ = w.Close() }

@@ -78,9 +78,10 @@ func (m *Images) Fill(root *inside.Root, rootUID int, sums *Sums, made time.Time
 		for _, name := range m.names.Known() {
 			in, err := root.Stat(path.Join(dir, name))
 			key := fileKey{in.Dev, in.Ino, in.Changed.Unix()}
-			if _, seen := m.own[key]; err != nil || seen || in.UID != rootUID || in.Size > MaxImage || !settled(key.ctime) {
+			if _, seen := m.own[key]; err != nil || seen || in.UID != rootUID || in.Size > MaxImage {
 				continue
 			}
+			lasting := settled(key.ctime)
 			sum, err := sums.of(root, in, made)
 			if err != nil {
 				continue
@@ -88,7 +89,10 @@ func (m *Images) Fill(root *inside.Root, rootUID int, sums *Sums, made time.Time
 			// Several names of one file (busybox, sh and dash) go by the file's own name.
 			is := path.Base(in.Path)
 			im := image{path: in.Path, sha: sum, class: m.names.ClassOf(is), is: is}
-			m.own[key], m.bySHA[im.sha], m.sizes[in.Size] = im, is, true
+			m.bySHA[im.sha], m.sizes[in.Size] = is, true
+			if lasting {
+				m.own[key] = im
+			}
 		}
 	}
 	return len(m.bySHA)
@@ -114,12 +118,14 @@ func (m *Images) lookKernel(dev uint32, ino uint64, ctime int64, name func() str
 			return im
 		}
 	}
+	lasting := settled(ctime) // before it is read
 	im, st, sure := m.look(ino, ctime, name(), root)
-	switch {
-	case sure:
+	if sure {
 		m.devs[dev] = st
-		m.keep(key, im)
-	case m.lookLive(&im, ino, ctime, live):
+	} else {
+		sure = m.lookLive(&im, ino, ctime, live)
+	}
+	if sure && lasting {
 		m.keep(key, im)
 	}
 	return im
@@ -171,8 +177,12 @@ func (m *Images) look(ino uint64, ctime int64, name string, root *inside.Root) (
 	if own, ok := m.own[fileKey{in.Dev, ino, ctime}]; ok {
 		return own, in.Dev, true
 	}
-	if m.sizes[in.Size] {
-		im.sha, _, _ = root.Sum(in.Path, MaxImage) // unreadable: known by name only
+	if m.sizes[in.Size] { // unreadable: known by name only
+		sum, now, err := root.Sum(in.Path, MaxImage)
+		if err == nil && now != in {
+			return im, 0, false // it was changed while it was read
+		}
+		im.sha = sum
 	}
 	if is, ok := m.bySHA[im.sha]; ok {
 		im.is = is
@@ -184,9 +194,6 @@ func (m *Images) look(ino uint64, ctime int64, name string, root *inside.Root) (
 }
 
 func (m *Images) keep(key fileKey, im image) {
-	if !settled(key.ctime) {
-		return
-	}
 	if len(m.byFile) >= maxImages {
 		clear(m.byFile) // rare, and cheap to fill again
 	}

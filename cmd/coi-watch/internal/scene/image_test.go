@@ -100,3 +100,34 @@ func TestSumsOfImagesOnly(t *testing.T) {
 		t.Error("a file that is not the one asked about was taken for it")
 	}
 }
+
+// A program of the image whose change time is fresh, as after a chmod at boot, is
+// known by content like the others; only nothing is kept by its number.
+func TestProgramTouchedAtBoot(t *testing.T) {
+	dir := t.TempDir()
+	root, err := inside.At(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if err := os.MkdirAll(filepath.Join(dir, "usr/bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"usr/bin/nc", "q"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("a relay here!"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := NewImages(folk{})
+	if n := m.Fill(root, os.Getuid(), new(Sums), time.Time{}); n != 1 || len(m.own) != 0 {
+		t.Errorf("Fill = %d, own %v", n, m.own)
+	}
+	in, err := root.Stat("/q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	im := m.lookKernel(1, in.Ino, in.Changed.Unix(), func() string { return "/q" }, root, func() (*os.File, error) { return nil, errUnread })
+	if im.is != "nc" || im.class != "relay" || len(m.byFile) != 0 {
+		t.Errorf("a copy of it is %+v, kept %v", im, m.byFile)
+	}
+}
