@@ -319,7 +319,11 @@ func (l *lab) program(name string) string {
 
 // sh runs a line in a, as the user with this id, and gives its output.
 func (l *lab) sh(uid int, line string) (out string, code int, err error) {
-	text, _, err := l.coi(l.ctx, nil, "coi-session", "container", "exec", l.a.name, "--capture", "--user", strconv.Itoa(uid), "--", "/bin/bash", "-c", line)
+	return l.shIn(l.a, uid, line)
+}
+
+func (l *lab) shIn(x *box, uid int, line string) (out string, code int, err error) {
+	text, _, err := l.coi(l.ctx, nil, "coi-session", "container", "exec", x.name, "--capture", "--user", strconv.Itoa(uid), "--", "/bin/bash", "-c", line)
 	if err != nil {
 		return "", 0, err
 	}

@@ -388,3 +388,56 @@ func TestOutsideIsTold(t *testing.T) {
 		t.Errorf("order = %v; want %v", order, want)
 	}
 }
+
+// A lock that root takes off is refused or seen. One that is gone without a word
+// is failed, also when only the attempt was seen; so is a host that has changed.
+func TestLockTakenOff(t *testing.T) {
+	const done, refused, missing = `{"stdout":"","exit_code":0}`, `{"stdout":"","exit_code":32}`, `{"stdout":"","exit_code":127}`
+	for name, tt := range map[string]struct {
+		first  check.Status
+		armed  bool
+		answer string
+		level  string
+		hook   bool
+		status check.Status
+		says   string
+	}{
+		"refused":            {check.OK, true, refused, "warning", false, check.OK, "not taken off by root"},
+		"seen":               {check.OK, true, done, "critical", false, check.OK, "is seen"},
+		"seen, no answer":    {check.OK, true, "killed", "critical", false, check.OK, "is seen"},
+		"only the attempt":   {check.OK, true, done, "warning", false, check.Failed, "nobody saw it"},
+		"seen, host changed": {check.OK, true, done, "critical", true, check.Failed, "has changed"},
+		"no umount":          {check.OK, true, missing, "info", false, check.OK, "cannot be run inside"},
+		"no monitor":         {check.OK, false, done, "info", false, check.OK, "does not watch"},
+		"failed before":      {check.Failed, true, refused, "critical", false, check.Failed, "five ways"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t, nil)
+			s.b.ws = filepath.Join(s.dir, "ws")
+			if err := os.Mkdir(s.b.ws, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := repository(s.b.ws); err != nil {
+				t.Fatal(err)
+			}
+			if err := run.Write(s.Facts.Home.Run(s.b.name+run.WatchStatusFile), run.WatchStatus{SchemaVersion: run.Schema, Armed: tt.armed}); err != nil {
+				t.Fatal(err)
+			}
+			script := "echo '" + tt.answer + "'"
+			if tt.hook {
+				script = "echo x > ws/.git/hooks/pre-commit; touch changed; " + script
+			}
+			s.play("coi-session", script)
+			wait := ""
+			if tt.hook {
+				wait = "[ -e changed ] || exit 0; "
+			}
+			s.play("coi-audit", wait+`[ "$1" = `+s.b.name+` ] && echo '{"rule":"escape.locked","level":"`+tt.level+`"}'; exit 0`)
+			r := s.unmounted(check.Result{Status: tt.first, Message: "five ways"})
+			if r.Status != tt.status || !strings.Contains(r.Message, tt.says) {
+				t.Errorf("%s: %s; want %s with %q", r.Status, r.Message, tt.status, tt.says)
+			}
+		})
+	}
+}

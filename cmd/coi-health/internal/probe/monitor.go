@@ -42,8 +42,10 @@ type finding struct {
 }
 
 // trail is what the audit trail of a holds.
-func (l *lab) trail() (list []finding, text string) {
-	out, _, err := l.coi(l.ctx, nil, "coi-audit", l.a.name, "--format", "jsonl")
+func (l *lab) trail() (list []finding, text string) { return l.trailOf(l.a) }
+
+func (l *lab) trailOf(x *box) (list []finding, text string) {
+	out, _, err := l.coi(l.ctx, nil, "coi-audit", x.name, "--format", "jsonl")
 	if err != nil {
 		return nil, ""
 	}

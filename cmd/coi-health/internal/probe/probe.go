@@ -112,6 +112,9 @@ func Run(ctx context.Context, o Options) map[string]check.Result {
 		}
 	}
 	settle() // also when the time was up before the last
+	if l != nil {
+		results["protected_paths"] = l.unmounted(results["protected_paths"])
+	}
 	for name, r := range results {
 		results[name] = finish(r)
 	}
