@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -439,5 +440,50 @@ func TestLockTakenOff(t *testing.T) {
 				t.Errorf("%s: %s; want %s with %q", r.Status, r.Message, tt.status, tt.says)
 			}
 		})
+	}
+}
+
+// Where there is no image, no right to Incus or no way to map the user, every
+// probe is skipped with that reason: nothing is started, and nothing is ok.
+func TestProbesThatCannotBe(t *testing.T) {
+	for want, change := range map[string]func(*facts.Facts){
+		"does not exist":         func(*facts.Facts) {},
+		"Incus cannot be used":   func(f *facts.Facts) { f.Incus.Permitted = false },
+		"cannot ask":             func(f *facts.Facts) { f.IncusErr = errors.New("cannot ask") },
+		"cannot be read: broken": func(f *facts.Facts) { f.ConfigErr = errors.New("broken") },
+		"no home":                func(f *facts.Facts) { f.HomeErr = errors.New("no home") },
+	} {
+		s := newStage(t, nil)
+		s.play("coi-session", "touch started")
+		s.Facts.Incus = facts.Incus{Reachable: true, Permitted: true}
+		change(s.Facts)
+		quiet := func(string) {}
+		results := Run(t.Context(), Options{Facts: s.Facts, Tell: quiet, Outside: quiet, Warnings: quiet})
+		for _, c := range Checks() {
+			if r := results[c.Name]; r.Status != check.Skipped || !strings.Contains(r.Message, want) {
+				t.Errorf("%s = %s: %s; want skipped with %q", c.Name, r.Status, r.Message, want)
+			}
+		}
+		if exists(filepath.Join(s.dir, "started")) {
+			t.Errorf("%s: coi-session was run", want)
+		}
+	}
+}
+
+// What an earlier run has left is taken away by its name, when its process is gone
+// and the container is of this home's probes; all else stays.
+func TestSweep(t *testing.T) {
+	s := newStage(t, nil)
+	s.play("coi-session", `echo "$3" >>removed`)
+	const gone = 1 << 30 // above what the kernel gives
+	for _, name := range []string{
+		fmt.Sprintf("coi-health-%d-a", gone), fmt.Sprintf("coi-health-%d-b", os.Getpid()), fmt.Sprintf("x-health-%d-a", gone), "coi-12345678-1", fmt.Sprintf("coi-health-%d-c", gone),
+	} {
+		s.Facts.Incus.Containers = append(s.Facts.Incus.Containers, facts.Container{Name: name})
+	}
+	s.sweep()
+	text, err := os.ReadFile(filepath.Join(s.dir, "removed"))
+	if want := fmt.Sprintf("coi-health-%d-a\n", gone); err != nil || string(text) != want {
+		t.Errorf("removed %q, %v; want %q", text, err, want)
 	}
 }
