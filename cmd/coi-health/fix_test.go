@@ -122,11 +122,39 @@ func TestFixWithoutSudo(t *testing.T) {
 	c := &cli.Context{Context: t.Context(), Streams: cli.Streams{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out, Getenv: func(string) string { return "" }}}
 	h := &health{Fix: true, ordinary: true}
 	h.Yes = true
-	if err := h.one(c, "x", check.Remedy{Why: "a reason", Command: []string{"sysctl", "-w", "a=b c"}, Root: true}); err != nil {
+	if _, err := h.one(c, "x", check.Remedy{Why: "a reason", Command: []string{"sysctl", "-w", "a=b c"}, Root: true}); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(out.String(), "sudo sysctl -w 'a=b c'") || !strings.Contains(out.String(), "manual") || strings.Contains(out.String(), "applied") {
 		t.Errorf("said %q", out.String())
+	}
+}
+
+// A command that ends well and changes nothing has not mended the check: that is said.
+func TestFixLooksAgain(t *testing.T) {
+	for name, tt := range map[string]struct {
+		command []string
+		want    bool
+	}{"helps": {[]string{"chmod", "700"}, false}, "does not help": {[]string{"chmod", "755"}, true}} {
+		t.Run(name, func(t *testing.T) {
+			home := t.TempDir()
+			dir := filepath.Join(home, ".coi")
+			if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o755)); err != nil { //nolint:gosec // what is to be mended
+				t.Fatal(err)
+			}
+			env := map[string]string{"HOME": home, "COI_HOME": dir}
+			var out bytes.Buffer
+			c := &cli.Context{Context: t.Context(), Verb: "health", Streams: cli.Streams{
+				Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out, Getenv: func(name string) string { return env[name] },
+			}}
+			h := &health{Fix: true, programs: t.TempDir()}
+			h.Yes = true
+			broken := check.Result{Status: check.Failed, Remedy: &check.Remedy{Why: "a private directory", Command: append(tt.command, dir)}}
+			_ = h.mend(c, home, []check.Check{check.Named("coi_directory")}, map[string]check.Result{"coi_directory": broken}) // the exit code is that of the whole machine
+			if got := strings.Contains(out.String(), "coi_directory: applied, and still failed: others may look into"); got != tt.want || !strings.Contains(out.String(), "applied") {
+				t.Errorf("said %q; want that it is still failed: %v", out.String(), tt.want)
+			}
+		})
 	}
 }
 

@@ -212,7 +212,7 @@ func printSettings(c *cli.Context, f *facts.Facts) {
 	}
 	for _, section := range []struct{ title, table string }{{"Monitoring", "monitoring."}, {"Security", "security."}, {"Network", "network."}} {
 		_, _ = fmt.Fprintf(c.Stdout, "\n%s\n", section.title)
-		for _, s := range check.Settings(f.Config, section.table) {
+		for _, s := range check.Settings(f.Config, f.Home, section.table) {
 			_, _ = fmt.Fprintf(c.Stdout, "  %s=%s (%s)\n", s.Name, cli.Escape(s.Value), cli.Escape(s.Origin))
 		}
 	}

@@ -16,6 +16,8 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-health/internal/facts"
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/coi"
+	"github.com/code-on-incus/coi/pkg/config"
+	"github.com/code-on-incus/coi/pkg/home"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -72,6 +74,29 @@ func TestOutput(t *testing.T) {
 	for name, r := range rep.Checks {
 		if !strings.Contains(print(false), name) || !strings.Contains(print(false), cli.Escape(r.Message)) {
 			t.Errorf("the text lacks %s: %s", name, r.Message)
+		}
+	}
+}
+
+// The details name each setting that decides about safety with its origin: the
+// file and line of the user's, or that it is built in.
+func TestVerboseSettings(t *testing.T) {
+	dir := t.TempDir()
+	h := home.Home{Dir: filepath.Join(dir, ".coi"), User: dir, UID: os.Getuid(), Prefix: coi.DefaultPrefix}
+	if err := errors.Join(os.Mkdir(h.Dir, 0o700), os.WriteFile(h.Config(), []byte("[monitoring]\nauto_pause_on_high = false\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(config.Options{Home: h, Getenv: func(string) string { return "" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	printSettings(&cli.Context{Streams: cli.Streams{Stdout: &out}}, &facts.Facts{Config: cfg, Home: h})
+	for _, want := range []string{
+		"\nMonitoring\n", "\nSecurity\n", "\nNetwork\n", "  auto_pause=false (~/.coi/config.toml:2)\n", "  auto_kill=true (", "  mode=restricted (", "  disable_protection=false (",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the settings lack %q:\n%s", want, out.String())
 		}
 	}
 }

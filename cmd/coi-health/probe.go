@@ -16,11 +16,12 @@ func (h *health) tryOut(c *cli.Context, f *facts.Facts, into map[string]probe.Re
 	if err != nil {
 		return err
 	}
-	tell := func(what string) { c.Note("probe: " + what) }
+	outside := func(what string) { c.Note("probe: " + what) }
+	tell := outside
 	if h.IsJSON() {
-		tell = func(string) {}
+		tell = func(string) {} // but who is asked on the net is said in any case
 	}
-	maps.Copy(into, probe.Run(c, probe.Options{Facts: f, Self: self, Tell: tell, Warnings: func(text string) { c.Warn(text) }}))
+	maps.Copy(into, probe.Run(c, probe.Options{Facts: f, Self: self, Tell: tell, Outside: outside, Warnings: func(text string) { c.Warn(text) }}))
 	return c.Err()
 }
 

@@ -171,19 +171,28 @@ func (x *cleanCmd) groups(d *desk, mine []incus.Instance) ([]group, error) {
 	return groups, nil
 }
 
-// keptBases are images without a name that builds left when they failed. While a
-// build runs they are its own.
+// keptBases are images without a name that builds of this home on this machine
+// left when they failed. While a build runs they are its own.
 func (d *desk) keptBases() (group, error) {
-	g := group{title: "bases of failed builds", clear: func(fp string) error { return d.door.DeleteImage(d.c, fp) }}
+	g := group{title: "bases of failed builds", clear: func(fp string) error {
+		if home.Held(build.LockPath(d.home)) {
+			return errors.New("a build has begun since it was listed: it stays")
+		}
+		return d.door.DeleteImage(d.c, fp)
+	}}
 	if home.Held(build.LockPath(d.home)) {
 		return g, nil
+	}
+	member, err := d.door.Member(d.c)
+	if err != nil {
+		return g, incusError(err, d.cfg.Incus.Group)
 	}
 	all, err := d.door.Images(d.c)
 	if err != nil {
 		return g, incusError(err, d.cfg.Incus.Group)
 	}
 	for _, img := range all {
-		if build.Kept(img, d.home.Prefix) {
+		if build.Kept(img, d.home, member) {
 			g.items = append(g.items, img.Fingerprint)
 		}
 	}

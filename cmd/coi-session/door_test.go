@@ -21,46 +21,27 @@ import (
 	"github.com/code-on-incus/coi/pkg/home"
 )
 
-// clustered is an Incus that says where it is and where its containers are: a
-// name, and the member that it is on.
-func clustered(t *testing.T, name string, containers ...[2]string) *incus.Client {
+// answer is a good answer of Incus.
+func answer(w http.ResponseWriter, metadata any) {
+	_ = json.NewEncoder(w).Encode(map[string]any{"type": "sync", "status": "Success", "status_code": 200, "metadata": metadata})
+}
+
+// pretended is an Incus on the member of this name, empty without a cluster, that
+// knows what the handlers say.
+func pretended(t *testing.T, name string, handlers map[string]http.HandlerFunc) *incus.Client {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "unix.socket")
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	one := func(c [2]string) map[string]any {
-		return map[string]any{"name": c[0], "location": c[1], "status": "Stopped", "config": map[string]string{plan.KeyVersion: "1", plan.KeyPersistent: "true"}}
-	}
-	answer := func(w http.ResponseWriter, metadata any) {
-		_ = json.NewEncoder(w).Encode(map[string]any{"type": "sync", "status": "Success", "status_code": 200, "metadata": metadata})
-	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/1.0", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, map[string]any{"auth": "trusted", "environment": map[string]any{"server_version": "6.0.4", "server_clustered": name != "", "server_name": name}})
 	})
-	mux.HandleFunc("/1.0/instances", func(w http.ResponseWriter, r *http.Request) {
-		all := []any{}
-		for _, c := range containers {
-			if r.FormValue("recursion") == "" {
-				all = append(all, "/1.0/instances/"+c[0])
-			} else {
-				all = append(all, one(c))
-			}
-		}
-		answer(w, all)
-	})
-	mux.HandleFunc("/1.0/instances/{name}", func(w http.ResponseWriter, r *http.Request) {
-		for _, c := range containers {
-			if c[0] == r.PathValue("name") {
-				answer(w, one(c))
-				return
-			}
-		}
-		w.WriteHeader(http.StatusNotFound)
-		_ = json.NewEncoder(w).Encode(map[string]any{"type": "error", "error": "Instance not found", "error_code": 404})
-	})
+	for path, h := range handlers {
+		mux.HandleFunc(path, h)
+	}
 	srv := &http.Server{Handler: mux} //nolint:gosec // no stranger comes to a socket of the test
 	go func() { _ = srv.Serve(l) }()
 	t.Cleanup(func() { _ = srv.Close() })
@@ -69,6 +50,38 @@ func clustered(t *testing.T, name string, containers ...[2]string) *incus.Client
 		t.Fatal(err)
 	}
 	return door
+}
+
+// clustered is an Incus that says where it is and where its containers are: a
+// name, and the member that it is on.
+func clustered(t *testing.T, name string, containers ...[2]string) *incus.Client {
+	t.Helper()
+	one := func(c [2]string) map[string]any {
+		return map[string]any{"name": c[0], "location": c[1], "status": "Stopped", "config": map[string]string{plan.KeyVersion: "1", plan.KeyPersistent: "true"}}
+	}
+	return pretended(t, name, map[string]http.HandlerFunc{
+		"/1.0/instances": func(w http.ResponseWriter, r *http.Request) {
+			all := []any{}
+			for _, c := range containers {
+				if r.FormValue("recursion") == "" {
+					all = append(all, "/1.0/instances/"+c[0])
+				} else {
+					all = append(all, one(c))
+				}
+			}
+			answer(w, all)
+		},
+		"/1.0/instances/{name}": func(w http.ResponseWriter, r *http.Request) {
+			for _, c := range containers {
+				if c[0] == r.PathValue("name") {
+					answer(w, one(c))
+					return
+				}
+			}
+			w.WriteHeader(http.StatusNotFound)
+			_ = json.NewEncoder(w).Encode(map[string]any{"type": "error", "error": "Instance not found", "error_code": 404})
+		},
+	})
 }
 
 // A session runs where its guards are: on no other member of a cluster.

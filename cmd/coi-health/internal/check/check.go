@@ -40,14 +40,11 @@ type Result struct {
 	Remedy  *Remedy        `json:"-"`
 }
 
-// Remedy is one step that --fix may take: a command, or a write by this
-// process, and what it does in words.
+// Remedy is one step that --fix may take: a command and what it does in words.
 type Remedy struct {
 	Why     string
-	Command []string     // shown and executed as it is, no shell
-	Root    bool         // needs sudo unless we are root
-	Apply   func() error // in place of Command, for files of the user's own
-	Text    string       // what Apply does, as a command a person could type
+	Command []string // shown and executed as it is, no shell
+	Root    bool     // needs sudo unless we are root
 	ReLogin bool
 }
 

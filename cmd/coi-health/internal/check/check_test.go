@@ -669,7 +669,7 @@ func TestHangingCheck(t *testing.T) {
 func TestSettings(t *testing.T) {
 	f := fake(t, nil, nil)
 	var seen bool
-	for _, s := range Settings(f.Config, "monitoring.") {
+	for _, s := range Settings(f.Config, f.Home, "monitoring.") {
 		seen = seen || s.Name == "auto_pause" && s.Value == "true"
 	}
 	if !seen {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/code-on-incus/coi/pkg/config"
+	"github.com/code-on-incus/coi/pkg/home"
 )
 
 // Setting is one effective value for the verbose output.
@@ -15,16 +16,16 @@ type Setting struct{ Name, Value, Origin string }
 var friendly = map[string]string{"auto_pause_on_high": "auto_pause", "auto_kill_on_critical": "auto_kill"}
 
 // Settings lists the effective values of a table ("monitoring.") with where
-// each comes from.
-func Settings(cfg *config.Config, table string) []Setting {
+// each comes from, files of the home written with ~.
+func Settings(cfg *config.Config, h home.Home, table string) []Setting {
 	section := map[string]any{"monitoring.": &cfg.Monitoring, "security.": &cfg.Security, "network.": &cfg.Network}[table]
 	var list []Setting
 	walk(reflect.ValueOf(section).Elem(), strings.TrimSuffix(table, "."), func(key string, v reflect.Value) {
 		name := strings.TrimPrefix(key, table)
 		if short, known := friendly[name]; known {
-			list = append(list, Setting{short, render(v), cfg.Origin(key).String()})
+			list = append(list, Setting{short, render(v), cfg.Origin(key).Shorten(h).String()})
 		}
-		list = append(list, Setting{name, render(v), cfg.Origin(key).String()})
+		list = append(list, Setting{name, render(v), cfg.Origin(key).Shorten(h).String()})
 	})
 	return list
 }

@@ -26,7 +26,7 @@ func (l *lab) workspaces() error {
 			return err
 		}
 	}
-	for _, repo := range []string{l.a.ws, filepath.Join(l.a.ws, "deep")} {
+	for _, repo := range []string{l.a.ws, filepath.Join(l.a.ws, "deep"), l.b.ws} {
 		if err := repository(repo); err != nil {
 			return err
 		}

@@ -3,10 +3,13 @@ package probe
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-health/internal/check"
 	"github.com/code-on-incus/coi/pkg/cli"
+	"github.com/code-on-incus/coi/pkg/run"
 )
 
 func trustGate(l *lab) check.Result {
@@ -91,6 +94,63 @@ func protectedPaths(l *lab) check.Result {
 		return failed("the repository on the host has changed")
 	}
 	return ok("five ways to change what the host would run were refused")
+}
+
+// unmounted is what is left of protected_paths when nothing else is: root takes a
+// lock off in b. That is refused, or the monitor sees it, which is the end of b.
+func (l *lab) unmounted(r check.Result) check.Result {
+	if r.Status != check.OK {
+		return r
+	}
+	var st run.WatchStatus
+	switch {
+	case l.ctx.Err() != nil:
+		r.Message += "; there was no time to take a lock off"
+		return r
+	case !l.Facts.Config.Monitored() || run.Read(l.Facts.Home.Run(l.b.name+run.WatchStatusFile), &st) != nil || !st.Armed:
+		r.Message += "; no lock was taken off, as the monitor does not watch"
+		return r
+	}
+	const lock = "/workspace/.git/hooks"
+	before := tree(filepath.Join(l.b.ws, ".git"))
+	codes := make(chan int, 1)
+	// The container may be gone before the answer: then what counts is the trail.
+	go func() {
+		if _, code, err := l.shIn(l.b, 0, "umount "+lock); err == nil {
+			codes <- code
+		}
+	}()
+	word := ""
+	l.eventually(6*time.Second, func() bool {
+		select {
+		case code := <-codes:
+			switch code {
+			case 0:
+			case 126, 127: // of the shell: there is no such program
+				word = "was not taken off, as umount cannot be run inside"
+			default:
+				word = "is not taken off by root"
+			}
+		default:
+		}
+		if word != "" {
+			return true
+		}
+		list, _ := l.trailOf(l.b)
+		if slices.ContainsFunc(list, func(f finding) bool { return f.Rule == "escape.locked" && f.Level == "critical" }) {
+			word = "that root takes off is seen"
+		}
+		return word != ""
+	})
+	switch {
+	case word == "":
+		r.Status, r.Message = check.Failed, "root inside took the lock off "+lock+", and nobody saw it"
+	case tree(filepath.Join(l.b.ws, ".git")) != before:
+		r.Status, r.Message = check.Failed, "the repository on the host has changed after "+lock+" was unmounted inside"
+	default:
+		r.Message += "; a lock " + word
+	}
+	return r
 }
 
 func parentRename(l *lab) check.Result {

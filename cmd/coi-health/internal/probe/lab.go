@@ -27,10 +27,11 @@ type lab struct {
 	Options
 	ctx      context.Context
 	a, b     *box
-	dir      string // of this run, in the host's file system
-	cookie   string // random: what is seen with it is ours
-	launched string // what the launch of a said
-	current  string // probe that runs
+	dir      string        // of this run, in the host's file system
+	cookie   string        // random: what is seen with it is ours
+	launched string        // what the launch of a said
+	current  string        // probe that runs
+	patience time.Duration // in tests, in place of every limit of eventually
 
 	before map[string]int            // a's counters of refused packets
 	want   map[string]int            // attempts by rule
@@ -73,7 +74,7 @@ func open(ctx context.Context, o Options) (*lab, *check.Result) {
 	l.close()
 	r := failed("the probe containers could not be started: %v", err)
 	if ctx.Err() != nil {
-		r = failed("not done: %v", context.Cause(ctx))
+		r = notDone(ctx)
 	}
 	return nil, &r
 }
@@ -318,7 +319,11 @@ func (l *lab) program(name string) string {
 
 // sh runs a line in a, as the user with this id, and gives its output.
 func (l *lab) sh(uid int, line string) (out string, code int, err error) {
-	text, _, err := l.coi(l.ctx, nil, "coi-session", "container", "exec", l.a.name, "--capture", "--user", strconv.Itoa(uid), "--", "/bin/bash", "-c", line)
+	return l.shIn(l.a, uid, line)
+}
+
+func (l *lab) shIn(x *box, uid int, line string) (out string, code int, err error) {
+	text, _, err := l.coi(l.ctx, nil, "coi-session", "container", "exec", x.name, "--capture", "--user", strconv.Itoa(uid), "--", "/bin/bash", "-c", line)
 	if err != nil {
 		return "", 0, err
 	}
@@ -335,6 +340,9 @@ func (l *lab) sh(uid int, line string) (out string, code int, err error) {
 
 // eventually asks until the answer is yes or the time is up.
 func (l *lab) eventually(limit time.Duration, ask func() bool) bool {
+	if l.patience > 0 {
+		limit = l.patience
+	}
 	ctx, stop := context.WithTimeout(l.ctx, limit)
 	defer stop()
 	tick := time.NewTicker(25 * time.Millisecond)

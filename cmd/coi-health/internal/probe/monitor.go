@@ -42,8 +42,10 @@ type finding struct {
 }
 
 // trail is what the audit trail of a holds.
-func (l *lab) trail() (list []finding, text string) {
-	out, _, err := l.coi(l.ctx, nil, "coi-audit", l.a.name, "--format", "jsonl")
+func (l *lab) trail() (list []finding, text string) { return l.trailOf(l.a) }
+
+func (l *lab) trailOf(x *box) (list []finding, text string) {
+	out, _, err := l.coi(l.ctx, nil, "coi-audit", x.name, "--format", "jsonl")
 	if err != nil {
 		return nil, ""
 	}
@@ -56,6 +58,16 @@ func (l *lab) trail() (list []finding, text string) {
 		}
 	}
 	return list, out
+}
+
+// told are the rules that the trail of a has a record of.
+func (l *lab) told() map[string]bool {
+	list, _ := l.trail()
+	rules := map[string]bool{}
+	for _, f := range list {
+		rules[f.Rule] = true
+	}
+	return rules
 }
 
 // found waits for a finding of a rule.
@@ -99,15 +111,17 @@ func monitorQuiet(l *lab) check.Result {
 sudo true
 printf 'echo served\n' > /tmp/served.sh; cd /tmp; (timeout 5 bash -c 'exec python3 -m http.server --bind 127.0.0.1 18473' >/dev/null 2>&1 &)
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do curl -fsS http://127.0.0.1:18473/served.sh 2>/dev/null | sh | grep -q served && break; sleep 0.1; done
-true ` + l.cookie + "-quiet"
+/bin/true ` + l.cookie + "-quiet"
 	if _, _, err := l.sh(codeUser, script); err != nil {
 		return controlFailed("%v", err)
 	}
 	// A record of something later shows that the earlier has been judged.
-	l.eventually(2*time.Second, func() bool {
+	if !l.eventually(5*time.Second, func() bool {
 		out, _, err := l.coi(l.ctx, nil, "coi-watch", "events", l.a.name, "--no-follow", "--json", "--type", "exec")
-		return err == nil && strings.Contains(out, "18473")
-	})
+		return err == nil && strings.Contains(out, l.cookie+"-quiet")
+	}) {
+		return controlFailed("the monitor did not see the commands")
+	}
 	now, _ := l.trail()
 	for _, f := range now[min(len(before), len(now)):] {
 		if f.Level == "high" || f.Level == "critical" {
@@ -171,6 +185,9 @@ func freezeThaw(l *lab) check.Result {
 		if !l.eventually(2*time.Second, l.frozen) {
 			return failed("a high finding did not freeze the container")
 		}
+		if s := l.status(); !strings.HasPrefix(s, "frozen") {
+			return failed("the monitor has frozen the container, and coi list says %q", s)
+		}
 		took, err := l.thaw()
 		// What was stopped in the middle goes on after the thaw, and what it does next may be a finding of its own.
 		for range 2 {
@@ -217,10 +234,6 @@ func (l *lab) thaw() (time.Duration, error) {
 }
 
 func auditRecord(l *lab) check.Result {
-	rules := map[string]bool{}
-	for rule := range l.want {
-		rules[rule] = true
-	}
 	var missing []string
 	var text string
 	l.eventually(3*time.Second, func() bool {
@@ -231,7 +244,7 @@ func auditRecord(l *lab) check.Result {
 			has[f.Rule] = true
 		}
 		missing = nil
-		for rule := range rules {
+		for rule := range l.want {
 			if !has[rule] {
 				missing = append(missing, rule)
 			}
@@ -247,7 +260,7 @@ func auditRecord(l *lab) check.Result {
 	if _, _, err := l.coi(l.ctx, nil, "coi-audit", "verify", l.a.name); err != nil {
 		return failed("the chain does not verify: %v", err)
 	}
-	return ok("a record of each of %d rules, the chain verifies, no decoy secret in it", len(rules))
+	return ok("a record of each of %d rules, the chain verifies, no decoy secret in it", len(l.want))
 }
 
 // monitorWiring is last: it ends with the container killed.
@@ -272,10 +285,14 @@ func monitorWiring(l *lab) check.Result {
 	if !seen {
 		return failed("a shell wired to a connection was not seen")
 	}
-	var killed time.Duration
+	var frozen, killed time.Duration
 	gone := l.eventually(8*time.Second, func() bool {
 		var st run.WatchStatus
-		if run.Read(l.Facts.Home.Run(l.a.name+run.WatchStatusFile), &st) != nil || st.Killed != nil {
+		err := run.Read(l.Facts.Home.Run(l.a.name+run.WatchStatusFile), &st)
+		if err == nil && st.Frozen != nil && st.Frozen.At.After(start) {
+			frozen = st.Frozen.At.Sub(start)
+		}
+		if err != nil || st.Killed != nil {
 			killed = time.Since(start)
 			return true
 		}
@@ -284,7 +301,13 @@ func monitorWiring(l *lab) check.Result {
 	if !gone {
 		return failed("%s was seen (%s), but the container lives on", f.Rule, f.Level)
 	}
-	r := ok("%s: seen after %d ms, killed after %d ms", f.Rule, f.TS.Sub(start).Milliseconds(), killed.Milliseconds())
-	r.Details = map[string]any{"killed_ms": killed.Milliseconds()}
+	words := []string{fmt.Sprintf("seen after %d ms", f.TS.Sub(start).Milliseconds())}
+	details := map[string]any{"killed_ms": killed.Milliseconds()}
+	if frozen > 0 { // most die before their status says that they are frozen
+		words = append(words, fmt.Sprintf("frozen after %d ms", frozen.Milliseconds()))
+		details["frozen_ms"] = frozen.Milliseconds()
+	}
+	r := ok("%s: %s, killed after %d ms", f.Rule, strings.Join(words, ", "), killed.Milliseconds())
+	r.Details = details
 	return r
 }

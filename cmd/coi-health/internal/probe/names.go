@@ -3,6 +3,7 @@ package probe
 import (
 	"encoding/json"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,17 +46,44 @@ func networkDNS(l *lab) check.Result {
 	if l.mode() == "open" {
 		return ok("answered by the guard over UDP and TCP, also in the name of other servers")
 	}
-	for _, name := range []string{"private", "metadata"} {
-		if r := l.lookup("udp", nameServer, name); r.OK {
-			return failed("an answer led to %s", strings.Join(r.Text, " "))
-		}
+	// The name and the rule that drops its answer.
+	drops := map[string]string{"metadata": "dns.rebind"}
+	if l.privateClosed() {
+		drops["private"] = "dns.rebind"
 	}
 	if l.mode() == "allowlist" {
-		if r := l.lookup("udp", nameServer, "other"); r.OK {
+		drops["other"] = "allowlist.default"
+	}
+	for name, rule := range drops {
+		switch r := l.lookup("udp", nameServer, name); {
+		case r.OK && rule == "allowlist.default":
 			return failed("a name that is not on the list was answered with %s", strings.Join(r.Text, " "))
+		case r.OK:
+			return failed("an answer led to %s", strings.Join(r.Text, " "))
+		case r.Kind != "no such name":
+			return failed("%s was not refused but ended with: %s %s", name+"."+run.ProbeZone, r.Kind, r.Error)
 		}
 	}
+	if missing := l.unrecorded(drops); len(missing) > 0 {
+		return failed("refused, but the audit trail has no record of %s", strings.Join(missing, ", "))
+	}
 	return ok("answered by the guard over UDP and TCP, also in the name of other servers; answers with closed addresses dropped")
+}
+
+// unrecorded are the names whose refusal by their rule is not in the trail.
+func (l *lab) unrecorded(drops map[string]string) (missing []string) {
+	l.eventually(3*time.Second, func() bool {
+		list, _ := l.trail()
+		missing = nil
+		for name, rule := range drops {
+			if !slices.ContainsFunc(list, func(f finding) bool { return f.Rule == rule && strings.Contains(f.Title, name+"."+run.ProbeZone) }) {
+				missing = append(missing, name+" ("+rule+")")
+			}
+		}
+		return len(missing) == 0
+	})
+	slices.Sort(missing)
+	return missing
 }
 
 func networkReapply(l *lab) check.Result {
@@ -88,10 +116,10 @@ func connectivity(l *lab) check.Result {
 	if name == "" {
 		return skipped("the tool %s has no service of its own", l.Facts.Config.Tool.Name)
 	}
-	if check.Named("uplinks").Run(l.Facts).Status != check.OK {
-		return skipped("offline")
+	if r := check.Named("uplinks").Run(l.Facts); r.Status != check.OK {
+		return skipped("%s", r.Message)
 	}
-	l.Tell("connecting to " + name)
+	l.Outside("connecting to " + name)
 	r, err := l.a.do(agent.Request{Op: "tls", Addr: net.JoinHostPort(name, "443"), MS: 5000})
 	if err != nil {
 		return failed("%v", err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/code-on-incus/coi/cmd/coi-health/internal/agent"
 	"github.com/code-on-incus/coi/cmd/coi-health/internal/check"
+	"github.com/code-on-incus/coi/cmd/coi-health/internal/facts"
 	"github.com/code-on-incus/coi/pkg/run"
 )
 
@@ -40,7 +41,8 @@ func (l *lab) owe(rule string) {
 	l.owed[l.current][rule]++
 }
 
-// settle compares the counters with the attempts: exactly as many, no more.
+// settle is the third part of each refusal: the counters moved by exactly the
+// number of attempts, no more, and the audit trail has a record of each rule.
 func (l *lab) settle(results map[string]check.Result) {
 	short := map[string]string{}
 	l.eventually(3*time.Second, func() bool {
@@ -51,12 +53,26 @@ func (l *lab) settle(results map[string]check.Result) {
 				short[rule] = fmt.Sprintf("rule %s counted %d of %d attempts", rule, got, n)
 			}
 		}
+		if len(short) > 0 {
+			return false
+		}
+		told := l.told()
+		for rule := range l.want {
+			if !told[rule] {
+				short[rule] = "the audit trail has no record of rule " + rule
+			}
+		}
 		return len(short) == 0
 	})
+	if l.ctx.Err() != nil {
+		for rule := range short {
+			short[rule] = "there was no time to see that it was counted and recorded"
+		}
+	}
 	for name, rules := range l.owed {
 		r := results[name]
 		for rule, n := range rules {
-			if text := short[rule]; text != "" && r.Status == check.OK {
+			if text := short[rule]; text != "" && r.Status != check.Failed {
 				r.Status, r.Message = check.Failed, "refused, but "+text
 			}
 			if r.Details == nil {
@@ -129,9 +145,15 @@ func errText(err error) string {
 	return "(" + err.Error() + ")"
 }
 
+// privateClosed reports whether the effective configuration closes private networks.
+func (l *lab) privateClosed() bool {
+	c := l.Facts.Config.Network
+	return c.Mode != "open" && !c.AllowLocalNetworkAccess && (c.BlockPrivateNetworks || c.Mode == "allowlist")
+}
+
 func networkPrivate(l *lab) check.Result {
 	c := l.Facts.Config.Network
-	if c.Mode != "open" && !c.AllowLocalNetworkAccess && (c.BlockPrivateNetworks || c.Mode == "allowlist") {
+	if l.privateClosed() {
 		for addr, rule := range map[string]string{run.ProbePrivate: "block.private", run.ProbeCGNAT: "block.cgnat"} {
 			if r := l.closed(addr, rule); r != nil {
 				return *r
@@ -245,7 +267,7 @@ func networkOnlink(l *lab) check.Result {
 	if c.Mode == "open" || c.AllowLocalNetworkAccess {
 		return skipped("the effective configuration leaves networks of the host open")
 	}
-	target, found := onlink()
+	target, found := onlink(l.Facts)
 	if !found {
 		return skipped("the host has no network of its own")
 	}
@@ -265,11 +287,11 @@ func networkOnlink(l *lab) check.Result {
 	return ok("%s refused by %s (count only)", target, rule)
 }
 
-// onlink is an address of a connected network of the host that is not the host's.
-func onlink() (netip.Addr, bool) {
-	own := map[netip.Addr]bool{}
+// onlink is an address of a connected network of the host that nobody is known to have.
+func onlink(f *facts.Facts) (netip.Addr, bool) {
+	taken := neighbours(f)
 	for _, a := range hostAddresses() {
-		own[a] = true
+		taken[a] = true
 	}
 	devices, err := net.Interfaces()
 	if err != nil {
@@ -282,21 +304,59 @@ func onlink() (netip.Addr, bool) {
 			if err != nil || !p.Addr().Is4() || p.Addr().IsLoopback() || p.Addr().IsLinkLocalUnicast() || p.Bits() > 29 || dev.Flags&net.FlagUp == 0 {
 				continue
 			}
-			at := p.Masked().Addr()
-			for range 6 {
-				if at = at.Next(); !own[at] && p.Contains(at) {
-					return at, true
-				}
+			if at, found := unused(p, taken); found {
+				return at, true
 			}
 		}
 	}
 	return netip.Addr{}, false
 }
 
+// unused is an address of a network that is not taken, from the end: whoever
+// gives out addresses begins at the other one. The last is the broadcast.
+func unused(p netip.Prefix, taken map[netip.Addr]bool) (netip.Addr, bool) {
+	last := p.Masked().Addr().As4()
+	for i := p.Bits(); i < 32; i++ {
+		last[i/8] |= 0x80 >> (i % 8)
+	}
+	at := netip.AddrFrom4(last)
+	for range 254 {
+		if at = at.Prev(); at == p.Masked().Addr() || !p.Contains(at) {
+			break
+		}
+		if !taken[at] {
+			return at, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// neighbours are the addresses that the host has talked to on its own networks,
+// and its gateways.
+func neighbours(f *facts.Facts) map[netip.Addr]bool {
+	taken := map[netip.Addr]bool{}
+	for line := range strings.Lines(f.Read("/proc/net/arp")) {
+		if words := strings.Fields(line); len(words) > 0 {
+			if a, err := netip.ParseAddr(words[0]); err == nil {
+				taken[a] = true
+			}
+		}
+	}
+	for line := range strings.Lines(f.Read("/proc/net/route")) {
+		words := strings.Fields(line)
+		if len(words) < 3 {
+			continue
+		}
+		if n, err := strconv.ParseUint(words[2], 16, 32); err == nil {
+			taken[netip.AddrFrom4([4]byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)})] = true
+		}
+	}
+	return taken
+}
+
 func networkIPv6(l *lab) check.Result {
 	if l.Facts.Config.Network.IPv6 {
-		c := l.Facts.Config.Network
-		if c.Mode == "open" || c.AllowLocalNetworkAccess || c.Mode == "restricted" && !c.BlockPrivateNetworks {
+		if !l.privateClosed() {
 			return skipped("the effective configuration leaves private networks open")
 		}
 		if r := l.closed(run.ProbePrivate6, "block.private"); r != nil {

@@ -6,9 +6,11 @@ package probe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/code-on-incus/coi/cmd/coi-health/internal/check"
@@ -73,6 +75,7 @@ type Options struct {
 	Facts    *facts.Facts
 	Self     string       // this program, to be copied into the containers
 	Tell     func(string) // progress
+	Outside  func(string) // what leaves the host, to whom, before it does
 	Warnings func(string) // what could not be removed
 }
 
@@ -82,18 +85,20 @@ func Run(ctx context.Context, o Options) map[string]check.Result {
 	defer stop()
 	l, why := open(ctx, o)
 	results := map[string]check.Result{"dns_upstream": askServers(ctx, o)}
+	settle := func() {}
 	if l != nil {
 		defer l.close()
+		settle = sync.OnceFunc(func() { l.settle(results) })
 	}
 	for _, p := range all() {
 		switch {
 		case why != nil:
 			results[p.name] = *why
 		case ctx.Err() != nil:
-			results[p.name] = result(check.Failed, "not done: %v", context.Cause(ctx))
+			results[p.name] = notDone(ctx)
 		default:
 			if p.name == last {
-				l.settle(results) // its end takes the counters away
+				settle() // its end takes the counters away
 			}
 			l.current = p.name
 			o.Tell(p.title)
@@ -106,10 +111,21 @@ func Run(ctx context.Context, o Options) map[string]check.Result {
 			results[p.name] = r
 		}
 	}
+	settle() // also when the time was up before the last
+	if l != nil {
+		results["protected_paths"] = l.unmounted(results["protected_paths"])
+	}
 	for name, r := range results {
 		results[name] = finish(r)
 	}
 	return results
+}
+
+func notDone(ctx context.Context) check.Result {
+	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		return failed("timed out")
+	}
+	return failed("not done: %v", context.Cause(ctx))
 }
 
 func finish(r check.Result) check.Result {

@@ -25,7 +25,7 @@ func askServers(ctx context.Context, o Options) check.Result {
 	}
 	var silent []string
 	for _, server := range servers {
-		o.Tell("asking " + server + " for the name servers of the root")
+		o.Outside("asking " + server + " for the name servers of the root")
 		if err := askRoot(ctx, net.JoinHostPort(server, "53")); err != nil {
 			silent = append(silent, server+": "+err.Error())
 		}

@@ -25,6 +25,7 @@ import (
 
 // Images is what a build needs of Incus to read and make images.
 type Images interface {
+	Member(ctx context.Context) (string, error)
 	Image(ctx context.Context, alias string) (incus.Image, error)
 	Images(ctx context.Context) ([]incus.LocalImage, error)
 	ImportImage(ctx context.Context, meta, rootfs io.Reader, properties map[string]string) (string, error)
@@ -142,6 +143,9 @@ func (b *builder) build(ctx context.Context) (res Result, err error) {
 			b.keep()
 		}
 	}()
+	if err := b.elsewhere(ctx); err != nil {
+		return res, err
+	}
 	base, err := b.base(ctx)
 	if err != nil {
 		return res, err
@@ -202,7 +206,11 @@ func (b *builder) fromMirror(ctx context.Context) (img incus.Image, err error) {
 	if err != nil {
 		return img, err
 	}
-	if img, found, err := b.kept(ctx, made); err != nil || found {
+	member, err := b.Images.Member(ctx)
+	if err != nil {
+		return img, err
+	}
+	if img, found, err := b.kept(ctx, made, member); err != nil || found {
 		if found {
 			b.Step("base of the last try")
 			b.made = append(b.made, img.Fingerprint)
@@ -216,7 +224,7 @@ func (b *builder) fromMirror(ctx context.Context) (img incus.Image, err error) {
 		return img, fmt.Errorf("%s: %w%s", b.req.Base.Ref, err, mirrorHint(b.req.Mirror))
 	}
 	b.Step("importing")
-	return b.importRootfs(ctx, dir, b.stepProperties(made))
+	return b.importRootfs(ctx, dir, b.stepProperties(made, member))
 }
 
 // mirrorHint names the key to look at when a mirror may be the cause.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,8 +24,13 @@ type shelf struct {
 	imported int
 	from     []string // fingerprints that containers were made of
 	fails    bool
+	member   string // of the cluster; empty: none
+	away     string // member that has the build container, when it is another one
+	removed  int    // containers
 	now      time.Time
 }
+
+func (s *shelf) Member(context.Context) (string, error) { return s.member, nil }
 
 func (s *shelf) Image(_ context.Context, alias string) (incus.Image, error) {
 	for _, img := range s.images {
@@ -97,7 +103,13 @@ func (s *shelf) DefaultDevices(context.Context) (map[string]incus.Device, error)
 func (s *shelf) Start(context.Context, string) error                     { return nil }
 func (s *shelf) StartLog(context.Context, string) string                 { return "" }
 func (s *shelf) Stop(context.Context, string, bool, time.Duration) error { return nil }
-func (s *shelf) Delete(context.Context, string) error                    { return nil }
+func (s *shelf) Delete(context.Context, string) error                    { s.removed++; return nil }
+func (s *shelf) Instance(_ context.Context, name string) (incus.Instance, error) {
+	if s.away == "" {
+		return incus.Instance{}, incus.ErrNotFound
+	}
+	return incus.Instance{Name: name, Away: s.away}, nil
+}
 
 type openGround struct{}
 
@@ -128,9 +140,11 @@ func TestFailedBuildKeepsItsBase(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-	s := &shelf{images: map[string]incus.LocalImage{}, now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), fails: true}
+	s := &shelf{images: map[string]incus.LocalImage{}, now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC), fails: true, member: "node1"}
 	s.put("foreign", map[string]string{"description": "of somebody else"})
 	s.put("other-house", map[string]string{keyStep: "other-build", keyInputs: "x"})
+	uid := strconv.Itoa(os.Getuid())
+	s.put("other-machine", map[string]string{keyStep: "coi-build", keyInputs: "x", keyOwner: uid, keyHome: filepath.Join(dir, ".coi"), keyMember: "node2"})
 	h := home.Home{Dir: filepath.Join(dir, ".coi"), User: dir, UID: os.Getuid(), Prefix: "coi-"}
 	base, err := ParseBase("debian:13")
 	if err != nil {
@@ -152,7 +166,7 @@ func TestFailedBuildKeepsItsBase(t *testing.T) {
 	}
 	expect := func(what string, bases int, nameless ...string) {
 		t.Helper()
-		nameless = append(nameless, "foreign", "other-house")
+		nameless = append(nameless, "foreign", "other-house", "other-machine")
 		slices.Sort(nameless)
 		if made() != bases || !slices.Equal(s.nameless(), nameless) {
 			t.Errorf("%s: %d bases were made, nameless images %v; want %d and %v", what, made(), s.nameless(), bases, nameless)
@@ -165,7 +179,9 @@ func TestFailedBuildKeepsItsBase(t *testing.T) {
 		t.Fatalf("first try = %v; want a failure that says what is kept", err)
 	}
 	expect("after the failure", 1, "base-1")
-	if got := s.images["base-1"]; !Kept(got, "coi-") || Kept(got, "x-") || Kept(s.images["foreign"], "coi-") {
+	other := h
+	other.Prefix = "x-"
+	if got := s.images["base-1"]; !Kept(got, h, "node1") || Kept(got, other, "node1") || Kept(s.images["foreign"], h, "node1") {
 		t.Errorf("Kept does not tell whose %+v is", got)
 	}
 
@@ -190,5 +206,67 @@ func TestFailedBuildKeepsItsBase(t *testing.T) {
 	expect("done", 3)
 	if !slices.Equal(s.from, []string{"base-1", "base-1", "base-2", "base-3", "base-3", "published"}) {
 		t.Errorf("containers were made of %v", s.from)
+	}
+}
+
+// A base belongs to the home that made it, on the machine that made it; one of an
+// older coi, which does not say, only where there is no other machine.
+func TestKeptIsOfThisHomeAndMachine(t *testing.T) {
+	here := home.Home{Dir: "/home/u/.coi", UID: 1000, Prefix: "coi-"}
+	made := func(h home.Home, member string) map[string]string {
+		return (&builder{Deps: Deps{Home: h}}).stepProperties("x", member)
+	}
+	elsewhere, root := here, here
+	elsewhere.Dir, root.UID = "/srv/coi", 0
+	old := map[string]string{keyStep: "coi-build", keyInputs: "x"}
+	for name, c := range map[string]struct {
+		properties map[string]string
+		member     string
+		want       bool
+	}{
+		"own, no cluster":                 {made(here, ""), "", true},
+		"own, this member":                {made(here, "node1"), "node1", true},
+		"own, before it was a cluster":    {made(here, ""), "node1", false},
+		"own, after it was a cluster":     {made(here, "node1"), "", true},
+		"same path, another member":       {made(here, "node2"), "node1", false},
+		"another home, this member":       {made(elsewhere, "node1"), "node1", false},
+		"another home, no cluster":        {made(elsewhere, ""), "", false},
+		"another user with the same path": {made(root, ""), "", false},
+		"old, no cluster":                 {old, "", true},
+		"old, in a cluster":               {old, "node1", false},
+		"no base":                         {map[string]string{keyHome: here.Dir, keyOwner: "1000"}, "", false},
+	} {
+		img := incus.LocalImage{Fingerprint: "f", Properties: c.properties}
+		if got := Kept(img, here, c.member); got != c.want {
+			t.Errorf("%s: Kept = %v; want %v", name, got, c.want)
+		}
+		if img.Aliases = []string{"name"}; Kept(img, here, c.member) {
+			t.Errorf("%s: an image with a name counts as a base", name)
+		}
+	}
+}
+
+// A build on another machine of the cluster has the same container: it is not
+// taken away, neither before nor after the base is made, and nothing is made here.
+func TestBuildOfAnotherMemberIsLeft(t *testing.T) {
+	s := &shelf{images: map[string]incus.LocalImage{}, member: "node1", away: "node2"}
+	dir := t.TempDir()
+	b := &builder{Deps: Deps{
+		Images: s, Machines: s, Fence: openGround{}, Home: home.Home{Dir: filepath.Join(dir, ".coi"), User: dir, UID: os.Getuid(), Prefix: "coi-"},
+		Step: func(string) {}, Now: time.Now,
+	}, req: Request{Base: Base{Kind: Local, Alias: "b"}}}
+	s.put("f", nil)
+	if err := s.SetAlias(t.Context(), "b", "f", ""); err != nil {
+		t.Fatal(err)
+	}
+	_, whole := b.build(t.Context())
+	_, late := b.start(t.Context(), "f")
+	for what, err := range map[string]error{"build": whole, "start": late} {
+		if err == nil || !strings.Contains(err.Error(), "coi-build is on the cluster member node2") {
+			t.Errorf("%s = %v; want a word of node2", what, err)
+		}
+	}
+	if s.removed > 0 || len(s.from) > 0 {
+		t.Errorf("%d containers were removed, made of %v; want none", s.removed, s.from)
 	}
 }

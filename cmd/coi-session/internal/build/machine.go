@@ -16,6 +16,7 @@ import (
 
 // Machines is what a build needs of Incus to work inside a container.
 type Machines interface {
+	Instance(ctx context.Context, name string) (incus.Instance, error)
 	Create(ctx context.Context, r incus.Request) error
 	Start(ctx context.Context, name string) error
 	StartLog(ctx context.Context, name string) string
@@ -54,6 +55,9 @@ type machine struct {
 // start makes the build container of an image and lets it run behind the fence.
 func (b *builder) start(ctx context.Context, fingerprint string) (*machine, error) {
 	name, pool := b.container(), b.req.Pool
+	if err := b.elsewhere(ctx); err != nil {
+		return nil, err
+	}
 	if err := b.wreck(ctx, name); err != nil {
 		return nil, fmt.Errorf("remove what a failed build left: %w", err)
 	}
@@ -92,6 +96,21 @@ func (b *builder) start(ctx context.Context, fingerprint string) (*machine, erro
 		return nil, errors.Join(err, b.end(ctx, name))
 	}
 	return m, nil
+}
+
+// elsewhere refuses a build while its container is on another machine of the
+// cluster, where a build may be at work in it: wreck would take it away.
+func (b *builder) elsewhere(ctx context.Context) error {
+	inst, err := b.Machines.Instance(ctx, b.container())
+	switch {
+	case errors.Is(err, incus.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case inst.Away != "":
+		return fmt.Errorf("%s is on the cluster member %s: wait for the build there, or run coi build there again", inst.Name, inst.Away)
+	}
+	return nil
 }
 
 // wreck removes a build container. One that ends by itself at that moment is
