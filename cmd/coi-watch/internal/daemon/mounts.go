@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,10 +123,13 @@ func (c *container) missingLong(path string) bool {
 	return time.Since(since) > shutdownTime
 }
 
+// flagsOff is what the status says of flags that were taken back.
+const flagsOff = "off: container stopped"
+
 // setFlags sets the immutable flag on what the session asks for.
 func (c *container) setFlags(old run.Watch, first bool) {
-	if !first && strings.Join(old.Immutable, "\x00") == strings.Join(c.cfg.Immutable, "\x00") && c.status.Immutable != "off: container stopped" {
-		return
+	if !first && slices.Equal(old.Immutable, c.cfg.Immutable) && (c.status.Immutable != flagsOff || c.cfg.Thaw > old.Thaw) {
+		return // a thaw may come after the end of what it thaws, and is no start
 	}
 	switch {
 	case len(c.cfg.Immutable) == 0:
@@ -133,7 +137,7 @@ func (c *container) setFlags(old run.Watch, first bool) {
 	case c.d.DryRun:
 		c.status.Immutable = "off: dry run"
 	case c.cfg.Endcheck:
-		c.status.Immutable = "off: container stopped"
+		c.status.Immutable = flagsOff
 	default:
 		if err := flags.Set(c.d.Home, c.name, c.cfg.Immutable); err != nil {
 			c.status.Immutable = "off: " + err.Error()
@@ -153,7 +157,7 @@ func (c *container) clearFlags() {
 		return
 	}
 	if c.status.Immutable == "set" {
-		c.status.Immutable = "off: container stopped"
+		c.status.Immutable = flagsOff
 	}
 }
 
