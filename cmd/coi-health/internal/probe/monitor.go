@@ -227,8 +227,10 @@ func (l *lab) thaw() (time.Duration, error) {
 	if out, code, err := l.sh(codeUser, "echo awake"); err != nil || code != 0 || !strings.Contains(out, "awake") {
 		return 0, fmt.Errorf("nothing runs after coi unfreeze: %w %s", err, first(out))
 	}
-	if s := l.status(); !strings.HasPrefix(s, "running") {
-		return 0, fmt.Errorf("coi list says %q after coi unfreeze", s)
+	// Incus may hear of the freeze while the thaw is on its way, and then hears of both.
+	says := ""
+	if !l.eventually(3*time.Second, func() bool { says = l.status(); return strings.HasPrefix(says, "running") }) {
+		return 0, fmt.Errorf("coi list says %q after coi unfreeze", says)
 	}
 	return took, nil
 }
