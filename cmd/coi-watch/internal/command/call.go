@@ -90,6 +90,7 @@ func (e *eval) fill(s *Simple, argv []string, f frame) {
 	s.Redirs, s.Env = f.redirs, f.env
 	s.Pipe, s.Pos, s.Len = f.pipe, f.pos, f.n
 	s.Background, s.Loop, s.Subst, s.Func = f.bg, f.loop, f.sub, f.fn
+	s.Scope = f.scope
 	s.Remote, s.Nested, s.Root = f.remote, f.nested, f.root
 	s.Decoded = s.Decoded || f.decoded
 	s.Parent, s.Owner = f.parent, f.owner

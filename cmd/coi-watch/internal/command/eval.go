@@ -43,6 +43,7 @@ type frame struct {
 	redirs         []Redir
 	env            []Assign
 	depth          int
+	scope          int
 }
 
 // eval walks the syntax tree of one exec.
@@ -59,6 +60,7 @@ type eval struct {
 	served int
 	pipes  int
 	subs   int
+	scopes int
 	taint  []*Simple // sources met while expanding the words of one command
 	outs   []func(*Simple)
 	dyn    bool
@@ -82,6 +84,13 @@ func newEval(env Env) *eval {
 		env: env, cmd: &Command{}, vars: map[string]variable{}, files: map[string]*file{},
 		funcs: map[string]*syntax.Stmt{}, fds: map[int]string{}, cwd: env.CWD,
 	}
+}
+
+// scoped is the frame of commands that may run or not, or run beside others.
+func (e *eval) scoped(f frame) frame {
+	e.scopes++
+	f.scope = e.scopes
+	return f
 }
 
 // spend counts one node and reports whether there is room for it.
@@ -137,7 +146,10 @@ func (e *eval) stmt(s *syntax.Stmt, f frame) value {
 	if s == nil || !e.spend(f) {
 		return value{}
 	}
-	f.bg = f.bg || s.Background
+	if s.Background {
+		f = e.scoped(f)
+		f.bg = true
+	}
 	if s.Cmd == nil {
 		return e.call(&syntax.CallExpr{}, s.Redirs, f)
 	}
@@ -167,7 +179,7 @@ func (e *eval) compound(c syntax.Command, f frame) value {
 		return e.binary(c, f)
 	case *syntax.Subshell:
 		saved := e.cwd
-		out := e.stmts(c.Stmts, f)
+		out := e.stmts(c.Stmts, e.scoped(f))
 		e.cwd = saved
 		return out
 	case *syntax.Block:
@@ -176,20 +188,22 @@ func (e *eval) compound(c syntax.Command, f frame) value {
 		return e.ifClause(c, f)
 	case *syntax.WhileClause:
 		f.loop = true
-		return join(e.stmts(c.Cond, f), e.stmts(c.Do, f))
+		return join(e.stmts(c.Cond, f), e.stmts(c.Do, e.scoped(f)))
 	case *syntax.ForClause:
+		f = e.scoped(f)
 		f.loop = true
 		return e.forClause(c, f)
 	case *syntax.CaseClause:
 		out := text("")
 		for _, it := range c.Items {
-			out = join(out, e.stmts(it.Stmts, f))
+			out = join(out, e.stmts(it.Stmts, e.scoped(f)))
 		}
 		return out
 	case *syntax.FuncDecl:
 		for _, n := range funcNames(c) {
 			e.funcs[n] = c.Body
 		}
+		f = e.scoped(f)
 		f.fn = strings.Join(funcNames(c), " ")
 		return e.stmt(c.Body, f)
 	case *syntax.DeclClause:
@@ -197,6 +211,7 @@ func (e *eval) compound(c syntax.Command, f frame) value {
 	case *syntax.TimeClause:
 		return e.stmt(c.Stmt, f)
 	case *syntax.CoprocClause:
+		f = e.scoped(f)
 		f.bg = true
 		return e.coproc(c, f)
 	}
@@ -217,7 +232,7 @@ func funcNames(c *syntax.FuncDecl) []string {
 func (e *eval) ifClause(c *syntax.IfClause, f frame) value {
 	out := text("")
 	for ; c != nil; c = c.Else {
-		out = join(out, join(e.stmts(c.Cond, f), e.stmts(c.Then, f)))
+		out = join(out, join(e.stmts(c.Cond, f), e.stmts(c.Then, e.scoped(f))))
 	}
 	return out
 }
@@ -256,14 +271,14 @@ func DevNet(p string) bool {
 
 func (e *eval) binary(c *syntax.BinaryCmd, f frame) value {
 	if c.Op != syntax.Pipe && c.Op != syntax.PipeAll {
-		return join(e.stmt(c.X, f), e.stmt(c.Y, f))
+		return join(e.stmt(c.X, f), e.stmt(c.Y, e.scoped(f)))
 	}
 	stages := flatten(c)
 	e.pipes++
 	id, in := e.pipes, f.stdin
 	piped := f.piped
 	for i, st := range stages {
-		g := f
+		g := e.scoped(f)
 		g.stdin, g.piped, g.pipe, g.pos, g.n = in, piped, id, i, len(stages)
 		in, piped = e.stmt(st, g), true
 	}

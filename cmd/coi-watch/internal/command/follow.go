@@ -124,6 +124,7 @@ func (e *eval) function(s *Simple, f frame) (value, bool) {
 	e.args = s.Argv[1:]
 	f.depth++
 	f.fn = strings.TrimSpace(f.fn + " " + s.Prog)
+	f = e.scoped(f)
 	f.redirs, f.env = nil, nil
 	out := e.stmt(body, f)
 	e.args = saved
@@ -206,7 +207,7 @@ func (f frame) inner(s *Simple) frame {
 	g := frame{
 		parent: s, depth: f.depth + 1, remote: f.remote, nested: f.nested, root: f.root, bg: f.bg, loop: f.loop,
 		decoded: s.Decoded, sub: f.sub, pipe: f.pipe, pos: f.pos, n: f.n,
-		stdin: f.stdin, piped: f.piped, redirs: f.redirs, env: f.env, fn: f.fn,
+		stdin: f.stdin, piped: f.piped, redirs: f.redirs, env: f.env, fn: f.fn, scope: f.scope,
 	}
 	return g
 }

@@ -274,7 +274,7 @@ func (e *eval) substitute(list []*syntax.Stmt) value {
 		return value{}
 	}
 	saved := e.cwd
-	out := e.stmts(list, frame{sub: true, owner: own, depth: e.depthOf(own) + 1})
+	out := e.stmts(list, e.scoped(frame{sub: true, owner: own, depth: e.depthOf(own) + 1}))
 	e.cwd = saved
 	e.taint, e.outs, e.dyn, e.dec, e.own = merge(taint, out.from), outs, dyn, dec || out.decoded, own
 	return out
@@ -299,7 +299,7 @@ func (e *eval) procSubst(ps *syntax.ProcSubst) (string, error) {
 	p := "/dev/fd/p" + strconv.Itoa(e.subs)
 	if ps.Op == syntax.CmdOut {
 		e.outs = append(e.outs, func(s *Simple) {
-			e.stmts(ps.Stmts, frame{sub: true, owner: s, stdin: value{from: append(s.Inputs(), s)}, piped: true, depth: e.depthOf(s) + 1})
+			e.stmts(ps.Stmts, e.scoped(frame{sub: true, owner: s, stdin: value{from: append(s.Inputs(), s)}, piped: true, depth: e.depthOf(s) + 1}))
 		})
 		return p, nil
 	}
