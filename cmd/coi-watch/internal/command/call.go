@@ -21,18 +21,24 @@ func (e *eval) call(c *syntax.CallExpr, rd []*syntax.Redirect, f frame) value {
 	}
 	var argv []string
 	var words [][]*Simple
+	var decs []bool
 	dynamic, decName := false, false
 	for i, w := range c.Args {
 		e.dyn = false
-		before := e.taint
-		e.taint = nil
+		before, decoded := e.taint, e.dec
+		e.taint, e.dec = nil, false
 		fs := e.apart(w, i == 0)
-		for range fs {
-			words = append(words, e.taint)
+		each := len(e.given) > 0 && len(fs) == len(e.given) && allArgs(w)
+		for k := range fs {
+			from, dec := e.taint, e.dec
+			if each {
+				from, dec = e.given[k].from, e.given[k].decoded
+			}
+			words, decs = append(words, from), append(decs, dec)
 		}
-		e.taint = merge(before, e.taint)
+		e.taint, e.dec = merge(before, e.taint), decoded || e.dec
 		if i == 0 {
-			dynamic, decName = e.dyn, e.dec
+			dynamic, decName = e.dyn, decoded || len(decs) > 0 && decs[0]
 		}
 		argv = append(argv, fs...)
 	}
@@ -57,15 +63,51 @@ func (e *eval) call(c *syntax.CallExpr, rd []*syntax.Redirect, f frame) value {
 		}
 		return value{known: true, from: from}
 	}
-	*owner = Simple{Dynamic: dynamic, From: from, wordFrom: words, wordsDecoded: e.dec, DecodedName: decName}
+	*owner = Simple{Dynamic: dynamic, From: from, wordFrom: words, wordDec: decs, wordsDecoded: e.dec, DecodedName: decName}
 	outs := e.outs
 	e.outs = nil
 	out := e.simple(argv, owner, value{}, f)
 	for _, fn := range outs {
-		fn(owner)
+		fn(owner, out.from)
 	}
 	e.store(redirs, out)
 	return out
+}
+
+// allArgs reports the word "$@", which is each argument as it was given.
+func allArgs(w *syntax.Word) bool {
+	if len(w.Parts) != 1 {
+		return false
+	}
+	q, ok := w.Parts[0].(*syntax.DblQuoted)
+	if !ok || len(q.Parts) != 1 {
+		return false
+	}
+	p, ok := q.Parts[0].(*syntax.ParamExp)
+	return ok && p.Param != nil && p.Param.Value == "@" && p.Exp == nil && p.Slice == nil && p.Repl == nil && p.Index == nil && !p.Length
+}
+
+// met notes where a word comes from.
+func (e *eval) met(g source) {
+	e.taint = merge(e.taint, g.from)
+	e.dec = e.dec || g.decoded
+}
+
+// hand makes the words of s from n on the arguments of what it runs, with where
+// they come from, and returns what gives the old ones back.
+func (e *eval) hand(s *Simple, n int) (restore func()) {
+	args, given := e.args, e.given
+	e.args, e.given = s.Argv[n:], nil
+	if len(s.From) > 0 || s.wordsDecoded {
+		for i := n; i < len(s.Argv); i++ {
+			g := source{from: s.Sources(i), decoded: s.wordsDecoded}
+			if k := i + len(s.wordDec) - len(s.Argv); k >= 0 && len(s.wordDec) > 0 {
+				g.decoded = s.wordDec[k]
+			}
+			e.given = append(e.given, g)
+		}
+	}
+	return func() { e.args, e.given = args, given }
 }
 
 // simple records a command and follows what it hands on. s may be nil.

@@ -29,6 +29,12 @@ type variable struct {
 	value
 }
 
+// source is where a word comes from.
+type source struct {
+	from    []*Simple
+	decoded bool
+}
+
 // frame is what a command inherits from the text around it.
 type frame struct {
 	stdin          value
@@ -44,6 +50,7 @@ type frame struct {
 	env            []Assign
 	depth          int
 	scope          int
+	aliased        string // the aliases that stand for the text, which they do once
 }
 
 // eval walks the syntax tree of one exec.
@@ -53,8 +60,10 @@ type eval struct {
 	vars   map[string]variable
 	files  map[string]*file
 	funcs  map[string]*syntax.Stmt
-	fds    map[int]string // set by exec N<>path
+	short  map[string]*syntax.Stmt // what aliases stand for
+	fds    map[int]string          // set by exec N<>path
 	args   []string
+	given  []source // where each of args comes from; nil if nowhere
 	cwd    string
 	nodes  int
 	served int
@@ -62,7 +71,7 @@ type eval struct {
 	subs   int
 	scopes int
 	taint  []*Simple // sources met while expanding the words of one command
-	outs   []func(*Simple)
+	outs   []func(*Simple, []*Simple)
 	dyn    bool
 	drop   bool // unknown variables are empty
 	dec    bool
@@ -378,6 +387,6 @@ func (e *eval) finishOuts(s *Simple) {
 	outs := e.outs
 	e.outs = nil
 	for _, fn := range outs {
-		fn(s)
+		fn(s, nil)
 	}
 }

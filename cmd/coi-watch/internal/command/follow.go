@@ -5,6 +5,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -20,6 +21,9 @@ func (e *eval) follow(s *Simple, f frame) value {
 		return value{known: true}
 	}
 	if out, ok := e.function(s, f); ok {
+		return out
+	}
+	if out, ok := e.shorthand(s, f); ok {
 		return out
 	}
 	e.environment(s, f)
@@ -62,7 +66,16 @@ func (e *eval) follow(s *Simple, f frame) value {
 		}
 	case "set":
 		if i := dashes(s.Argv); i > 0 {
-			e.args = s.Argv[i+1:]
+			e.hand(s, i+1)
+		}
+	case "shift":
+		n := 1
+		if len(s.Argv) > 1 {
+			n, _ = strconv.Atoi(s.Argv[1])
+		}
+		if n > 0 && n <= len(e.args) && !f.loop {
+			e.args = e.args[n:]
+			e.given = e.given[min(n, len(e.given)):]
 		}
 	case "read", "mapfile", "readarray":
 		v := value{s: strings.TrimRight(s.Feed, "\n"), known: true, from: s.Stdin, decoded: s.Decoded}
@@ -92,8 +105,9 @@ func (e *eval) follow(s *Simple, f frame) value {
 		}
 	case "alias":
 		for _, a := range s.Argv[1:] {
-			if _, cmd, ok := strings.Cut(a, "="); ok {
+			if name, cmd, ok := strings.Cut(a, "="); ok {
 				e.shell(s, cmd, f)
+				e.abbreviate(name, cmd)
 			}
 		}
 	}
@@ -120,15 +134,38 @@ func (e *eval) function(s *Simple, f frame) (value, bool) {
 	if !ok || f.depth >= MaxDepth || f.fn != "" && strings.Contains(" "+f.fn+" ", " "+s.Prog+" ") {
 		return value{}, ok
 	}
-	saved := e.args
-	e.args = s.Argv[1:]
+	defer e.hand(s, 1)()
 	f.depth++
 	f.fn = strings.TrimSpace(f.fn + " " + s.Prog)
-	f = e.scoped(f)
-	f.redirs, f.env = nil, nil
-	out := e.stmt(body, f)
-	e.args = saved
-	return out, true
+	return e.stmt(body, e.scoped(f)), true
+}
+
+// abbreviate remembers an alias as a function that hands its arguments on.
+func (e *eval) abbreviate(name, text string) {
+	if len(text) > 1024 || len(e.short) >= 64 {
+		return
+	}
+	file, err := read(syntax.NewParser(syntax.Variant(syntax.LangBash)), "{ "+text+" \"$@\"\n}")
+	if err != nil || len(file.Stmts) != 1 {
+		return
+	}
+	if e.short == nil {
+		e.short = map[string]*syntax.Stmt{}
+	}
+	e.short[name] = file.Stmts[0]
+}
+
+// shorthand runs what an alias of the text stands for. Within it the name is that
+// of the program.
+func (e *eval) shorthand(s *Simple, f frame) (value, bool) {
+	body, ok := e.short[s.Prog]
+	if !ok || f.depth >= MaxDepth || strings.Contains(f.aliased+" ", " "+s.Prog+" ") {
+		return value{}, false
+	}
+	defer e.hand(s, 1)()
+	f.depth++
+	f.aliased += " " + s.Prog
+	return e.stmt(body, f), true
 }
 
 // copyProgram remembers that a file of the text is a program under a new name,
@@ -207,7 +244,7 @@ func (f frame) inner(s *Simple) frame {
 	g := frame{
 		parent: s, depth: f.depth + 1, remote: f.remote, nested: f.nested, root: f.root, bg: f.bg, loop: f.loop,
 		decoded: s.Decoded, sub: f.sub, pipe: f.pipe, pos: f.pos, n: f.n,
-		stdin: f.stdin, piped: f.piped, redirs: f.redirs, env: f.env, fn: f.fn, scope: f.scope,
+		stdin: f.stdin, piped: f.piped, redirs: f.redirs, env: f.env, fn: f.fn, scope: f.scope, aliased: f.aliased,
 	}
 	return g
 }
@@ -243,8 +280,8 @@ func (e *eval) walk(src string, f frame) value {
 // runShell handles a shell: -c text, a script, or text on standard input.
 func (e *eval) runShell(s *Simple, f frame) value {
 	p := program.Parse(program.SpecOf(s.Name), s.Argv, true)
-	saved := e.args
-	defer func() { e.args = saved }()
+	args, given := e.args, e.given
+	defer func() { e.args, e.given = args, given }()
 	if s.Name == "fish" {
 		if v := p.Values("c", "command"); len(v) > 0 {
 			return e.shell(s, v[0], f)
@@ -255,13 +292,13 @@ func (e *eval) runShell(s *Simple, f frame) value {
 			return value{}
 		}
 		if len(p.Rest) > 2 {
-			e.args = p.Rest[2:]
+			e.hand(s, len(s.Argv)-len(p.Rest)+2)
 		}
 		s.Decoded = s.Decoded || s.wordsDecoded
 		return e.shell(s, p.Rest[0], f)
 	}
 	if len(p.Rest) > 0 && !p.Has("s") && p.Rest[0] != "-" && !fromStdin(p.Rest[0]) {
-		e.args = p.Rest[1:]
+		e.hand(s, len(s.Argv)-len(p.Rest)+1)
 		return e.scriptFile(s, p.Rest[0], f)
 	}
 	if s.Fed {
@@ -320,9 +357,7 @@ func (e *eval) ownFile(s *Simple, f frame) bool {
 		return false
 	}
 	lang := shebang(src)
-	saved := e.args
-	e.args = s.Argv[1:]
-	defer func() { e.args = saved }()
+	defer e.hand(s, 1)()
 	if lang == "" || program.ClassOf(lang) == program.Shell {
 		if lang == "" && strings.ContainsRune(src, 0) {
 			return false

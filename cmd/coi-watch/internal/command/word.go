@@ -53,6 +53,9 @@ func (v environ) Get(name string) expand.Variable {
 	case "#":
 		return set(strconv.Itoa(len(e.args)))
 	case "@", "*":
+		for _, g := range e.given {
+			e.met(g)
+		}
 		return expand.Variable{Set: true, Kind: expand.Indexed, List: e.args} // each a word of its own in "$@"
 	case "0", "?", "-", "!", "$", "BASHPID":
 		return set("0")
@@ -61,6 +64,9 @@ func (v environ) Get(name string) expand.Variable {
 	}
 	if n, err := strconv.Atoi(name); err == nil {
 		if n > 0 && n <= len(e.args) {
+			if n <= len(e.given) {
+				e.met(e.given[n-1])
+			}
 			return set(e.args[n-1])
 		}
 		return set("")
@@ -298,8 +304,8 @@ func (e *eval) procSubst(ps *syntax.ProcSubst) (string, error) {
 	e.subs++
 	p := "/dev/fd/p" + strconv.Itoa(e.subs)
 	if ps.Op == syntax.CmdOut {
-		e.outs = append(e.outs, func(s *Simple) {
-			e.stmts(ps.Stmts, e.scoped(frame{sub: true, owner: s, stdin: value{from: append(s.Inputs(), s)}, piped: true, depth: e.depthOf(s) + 1}))
+		e.outs = append(e.outs, func(s *Simple, more []*Simple) {
+			e.stmts(ps.Stmts, e.scoped(frame{sub: true, owner: s, stdin: value{from: merge(append(s.Inputs(), s), more)}, piped: true, depth: e.depthOf(s) + 1}))
 		})
 		return p, nil
 	}
