@@ -73,6 +73,7 @@ type Simple struct {
 	Code []Code // inline code of an interpreter
 
 	wordFrom     [][]*Simple // sources of each word
+	started      bool        // by another program
 	wordDec      []bool      // whether each came out of a decoder
 	feedProg     string      // program whose bytes are on its standard input
 	touched      []Access

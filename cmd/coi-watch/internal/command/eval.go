@@ -61,6 +61,7 @@ type eval struct {
 	files  map[string]*file
 	funcs  map[string]*syntax.Stmt
 	short  map[string]*syntax.Stmt // what aliases stand for
+	unsure map[string]bool         // functions that may be gone again
 	fds    map[int]string          // set by exec N<>path
 	args   []string
 	given  []source // where each of args comes from; nil if nowhere

@@ -23,8 +23,12 @@ func (e *eval) follow(s *Simple, f frame) value {
 	if out, ok := e.function(s, f); ok {
 		return out
 	}
+	cwd := e.cwd
 	if out, ok := e.shorthand(s, f); ok {
-		return out
+		if !program.Known(s.Prog) {
+			return out
+		}
+		e.cwd = cwd // only people at a terminal have aliases: the program itself may run
 	}
 	e.environment(s, f)
 	if s.Name == "sed" {
@@ -67,6 +71,15 @@ func (e *eval) follow(s *Simple, f frame) value {
 	case "set":
 		if i := dashes(s.Argv); i > 0 {
 			e.hand(s, i+1)
+		}
+	case "unset":
+		for _, n := range s.Argv[1:] {
+			if e.funcs[n] != nil {
+				if e.unsure == nil {
+					e.unsure = map[string]bool{}
+				}
+				e.unsure[n] = true // the function, or the program of that name
+			}
 		}
 	case "shift":
 		n := 1
@@ -131,13 +144,22 @@ func (e *eval) follow(s *Simple, f frame) value {
 // function runs a function that the text defined.
 func (e *eval) function(s *Simple, f frame) (value, bool) {
 	body, ok := e.funcs[s.Prog]
+	if s.started {
+		return value{}, false // programs know no functions
+	}
 	if !ok || f.depth >= MaxDepth || f.fn != "" && strings.Contains(" "+f.fn+" ", " "+s.Prog+" ") {
 		return value{}, ok
 	}
+	cwd := e.cwd
 	defer e.hand(s, 1)()
 	f.depth++
 	f.fn = strings.TrimSpace(f.fn + " " + s.Prog)
-	return e.stmt(body, e.scoped(f)), true
+	out := e.stmt(body, e.scoped(f))
+	if e.unsure[s.Prog] {
+		e.cwd = cwd
+		return value{}, false
+	}
+	return out, true
 }
 
 // abbreviate remembers an alias as a function that hands its arguments on.
@@ -159,7 +181,7 @@ func (e *eval) abbreviate(name, text string) {
 // of the program.
 func (e *eval) shorthand(s *Simple, f frame) (value, bool) {
 	body, ok := e.short[s.Prog]
-	if !ok || f.depth >= MaxDepth || strings.Contains(f.aliased+" ", " "+s.Prog+" ") {
+	if !ok || s.started || f.depth >= MaxDepth || strings.Contains(f.aliased+" ", " "+s.Prog+" ") {
 		return value{}, false
 	}
 	defer e.hand(s, 1)()

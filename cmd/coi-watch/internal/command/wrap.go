@@ -206,7 +206,7 @@ func (e *eval) sub(s *Simple, argv []string, f frame) value {
 		return value{}
 	}
 	g := f.inner(s)
-	c := &Simple{From: s.From, Dynamic: strings.HasPrefix(argv[0], "$")}
+	c := &Simple{From: s.From, started: true, Dynamic: strings.HasPrefix(argv[0], "$")}
 	return e.simple(append([]string(nil), argv...), c, value{}, g)
 }
 
