@@ -93,11 +93,11 @@ func TestSources(t *testing.T) {
 			}
 			got = nil
 			for i := range s.Argv {
-				from := ""
+				var from []string
 				for _, o := range s.Sources(i) {
-					from += o.Name
+					from = append(from, o.Name)
 				}
-				got = append(got, from)
+				got = append(got, strings.Join(from, " "))
 			}
 		}
 		if diff := cmp.Diff(want, got); diff != "" {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -137,17 +138,15 @@ func merge(a, b []*Simple) []*Simple {
 	if len(b) == 0 {
 		return a
 	}
-	out := append([]*Simple(nil), a...)
-next:
+	out, own := a, false
 	for _, s := range b {
-		for _, o := range out {
-			if o == s {
-				continue next
-			}
+		if slices.Contains(out, s) || len(out) >= 64 {
+			continue
 		}
-		if len(out) < 64 {
-			out = append(out, s)
+		if !own {
+			out, own = append(make([]*Simple, 0, len(a)+len(b)), a...), true
 		}
+		out = append(out, s)
 	}
 	return out
 }
