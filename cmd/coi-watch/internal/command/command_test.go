@@ -59,6 +59,7 @@ func TestLimits(t *testing.T) {
 		"many commands": strings.Repeat("id;", MaxNodes+10),
 		"doubling":      "x=aaaaaaaaaaaaaaaa;" + strings.Repeat("x=$x$x;", 30) + "echo $x",
 		"self call":     "f(){ f; f; }; f",
+		"arguments":     "set -- a; " + strings.Repeat(`set -- "$@" "$@"; `, 200) + `"$@"`,
 		"many aliases":  strings.Repeat("alias a='b b;b' b='c c;c' c='d d;d' d='e e;e' e='f f;f' f='a a;a'; a;", 300),
 		"deep":          strings.Repeat("$(", 200) + "id" + strings.Repeat(")", 200),
 		"deep sh -c":    strings.Repeat("sh -c 'eval ", 12) + "id" + strings.Repeat("'", 12),

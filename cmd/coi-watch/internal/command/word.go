@@ -53,6 +53,13 @@ func (v environ) Get(name string) expand.Variable {
 	case "#":
 		return set(strconv.Itoa(len(e.args)))
 	case "@", "*":
+		for _, a := range e.args {
+			e.served += len(a) + 16 // a word costs more than its bytes
+		}
+		if e.served > maxServed {
+			e.cmd.Cut = true
+			return set("")
+		}
 		for _, g := range e.given {
 			e.met(g)
 		}
