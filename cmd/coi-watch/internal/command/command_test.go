@@ -40,6 +40,8 @@ func TestParseText(t *testing.T) {
 		`x=${UNSET:-id}; $x`:                        {"id"},
 		`f() { "$@"; }; f id "a b"`:                 {"f id a b", "id a b"},
 		`f() { shift; "$@"; }; f x id`:              {"shift", "f x id", "shift", "id"},
+		`f() { "$@"; }; f f id`:                     {"f f id", "f id", "id"},
+		`sh -c '$0 $1' id -u`:                       {"sh -c $0 $1 id -u", "id -u"},
 		`f() { id; }; command f`:                    {"id", "command f", "f"},
 		`id() { :; }; unset -f id; id -u`:           {":", "unset -f id", "id -u", ":"},
 		`alias g='git -C x'; g log`:                 {"alias g=git -C x", "git -C x", "g log", "git -C x log"},
@@ -84,6 +86,7 @@ func TestSources(t *testing.T) {
 		`set -- a "$(curl x)"; eval "$2"`:            {"", "curl"},
 		`sh -c 'eval "$1"' _ "$(curl x)"`:            {"", "curl"},
 		`f() { eval "$2"; }; f "$(curl x)" id`:       {"", ""},
+		`sudo sh -c 'eval "$1"' _ "$(curl x)"`:       {"", "curl"},
 		`alias f=eval; f "$(curl x)"`:                {"", "curl"},
 		`f() { shift; "$@"; }; f "$(curl x)" eval a`: {"", ""},
 	} {

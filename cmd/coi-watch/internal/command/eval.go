@@ -66,6 +66,8 @@ type eval struct {
 	fds    map[int]string          // set by exec N<>path
 	args   []string
 	given  []source // where each of args comes from; nil if nowhere
+	arg0   string   // $0, if it is known
+	given0 source
 	cwd    string
 	nodes  int
 	served int

@@ -147,7 +147,8 @@ func (e *eval) function(s *Simple, f frame) (value, bool) {
 	if s.started {
 		return value{}, false // programs know no functions
 	}
-	if !ok || f.depth >= MaxDepth || f.fn != "" && strings.Contains(" "+f.fn+" ", " "+s.Prog+" ") {
+	again := strings.Contains(" "+f.fn+" ", " "+s.Prog+" ") && (len(s.Argv) < 2 || len(s.Argv) > len(e.args)) // with no fewer arguments
+	if !ok || f.depth >= MaxDepth || again {
 		return value{}, ok
 	}
 	cwd := e.cwd
@@ -302,8 +303,8 @@ func (e *eval) walk(src string, f frame) value {
 // runShell handles a shell: -c text, a script, or text on standard input.
 func (e *eval) runShell(s *Simple, f frame) value {
 	p := program.Parse(program.SpecOf(s.Name), s.Argv, true)
-	args, given := e.args, e.given
-	defer func() { e.args, e.given = args, given }()
+	args, given, arg0, given0 := e.args, e.given, e.arg0, e.given0
+	defer func() { e.args, e.given, e.arg0, e.given0 = args, given, arg0, given0 }()
 	if s.Name == "fish" {
 		if v := p.Values("c", "command"); len(v) > 0 {
 			return e.shell(s, v[0], f)
@@ -315,6 +316,9 @@ func (e *eval) runShell(s *Simple, f frame) value {
 		}
 		if len(p.Rest) > 2 {
 			e.hand(s, len(s.Argv)-len(p.Rest)+2)
+		}
+		if len(p.Rest) > 1 {
+			e.arg0, e.given0 = p.Rest[1], source{from: s.Sources(len(s.Argv) - len(p.Rest) + 1), decoded: s.wordsDecoded}
 		}
 		s.Decoded = s.Decoded || s.wordsDecoded
 		return e.shell(s, p.Rest[0], f)

@@ -64,7 +64,13 @@ func (v environ) Get(name string) expand.Variable {
 			e.met(g)
 		}
 		return expand.Variable{Set: true, Kind: expand.Indexed, List: e.args} // each a word of its own in "$@"
-	case "0", "?", "-", "!", "$", "BASHPID":
+	case "0":
+		if e.arg0 != "" {
+			e.met(e.given0)
+			return set(e.arg0)
+		}
+		return set("0")
+	case "?", "-", "!", "$", "BASHPID":
 		return set("0")
 	case "PPID": // another process
 		return set("1")
