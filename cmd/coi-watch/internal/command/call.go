@@ -28,11 +28,11 @@ func (e *eval) call(c *syntax.CallExpr, rd []*syntax.Redirect, f frame) value {
 		before, decoded := e.taint, e.dec
 		e.taint, e.dec = nil, false
 		fs := e.apart(w, i == 0)
-		each := len(e.given) > 0 && len(fs) == len(e.given) && allArgs(w)
+		each := e.listed(w)
 		for k := range fs {
 			from, dec := e.taint, e.dec
-			if each {
-				from, dec = e.given[k].from, e.given[k].decoded
+			if len(each) == len(fs) {
+				from, dec = each[k].from, each[k].decoded
 			}
 			words, decs = append(words, from), append(decs, dec)
 		}
@@ -74,17 +74,30 @@ func (e *eval) call(c *syntax.CallExpr, rd []*syntax.Redirect, f frame) value {
 	return out
 }
 
-// allArgs reports the word "$@", which is each argument as it was given.
-func allArgs(w *syntax.Word) bool {
+// listed is where each word comes from of "$@" or "${array[@]}", which are each word
+// as it was given; nil for all others.
+func (e *eval) listed(w *syntax.Word) []source {
 	if len(w.Parts) != 1 {
-		return false
+		return nil
 	}
 	q, ok := w.Parts[0].(*syntax.DblQuoted)
 	if !ok || len(q.Parts) != 1 {
-		return false
+		return nil
 	}
 	p, ok := q.Parts[0].(*syntax.ParamExp)
-	return ok && p.Param != nil && p.Param.Value == "@" && p.Exp == nil && p.Slice == nil && p.Repl == nil && p.Index == nil && !p.Length
+	if !ok || p.Param == nil || p.Exp != nil || p.Slice != nil || p.Repl != nil || p.Length {
+		return nil
+	}
+	if p.Index == nil {
+		if p.Param.Value == "@" {
+			return e.given
+		}
+		return nil
+	}
+	if at, ok := p.Index.(*syntax.Word); ok && at.Lit() == "@" {
+		return e.vars[p.Param.Value].given
+	}
+	return nil
 }
 
 // met notes where a word comes from.

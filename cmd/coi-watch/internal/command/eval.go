@@ -28,6 +28,8 @@ type file struct {
 // variable is a shell variable that the text itself set.
 type variable struct {
 	value
+	list  []string // of an array
+	given []source // where each comes from
 }
 
 // source is where a word comes from.
@@ -256,7 +258,7 @@ func (e *eval) coproc(c *syntax.CoprocClause, f frame) value {
 		name = c.Name.Lit()
 	}
 	for _, s := range e.cmd.Simples[before:] {
-		e.vars[name] = variable{value{s: "63", known: true, from: []*Simple{s}}}
+		e.vars[name] = variable{value: value{s: "63", known: true, from: []*Simple{s}}}
 		e.fds[63] = "coproc:" + s.Name
 		if s.Class() == program.Relay || devNet(s) != "" {
 			e.fds[63] = "coproc-net"
@@ -326,7 +328,7 @@ func (e *eval) forClause(c *syntax.ForClause, f frame) value {
 		words = []string{""}
 	}
 	for _, w := range words[:min(8, len(words))] {
-		e.vars[it.Name.Value] = variable{value{s: w, known: true, from: src}}
+		e.vars[it.Name.Value] = variable{value: value{s: w, known: true, from: src}}
 		out = join(out, e.stmts(c.Do, f))
 	}
 	return out
@@ -357,17 +359,20 @@ func (e *eval) assign(a *syntax.Assign) value {
 	saved := e.taint
 	e.taint = nil
 	v := value{known: true}
+	var list []string
+	var given []source
 	switch {
 	case a.Value != nil:
 		v.s = e.word(a.Value)
 	case a.Array != nil:
-		var parts []string
 		for _, el := range a.Array.Elems {
-			if el.Value != nil {
-				parts = append(parts, e.word(el.Value))
+			if el.Value == nil {
+				continue
 			}
+			words, from := e.element(el.Value)
+			list, given = append(list, words...), append(given, from...)
 		}
-		v.s = strings.Join(parts, " ")
+		v.s = strings.Join(list, " ")
 	}
 	v.from, v.decoded = e.taint, e.dec
 	e.taint = merge(saved, e.taint)
@@ -375,12 +380,37 @@ func (e *eval) assign(a *syntax.Assign) value {
 		v.s, e.cmd.Cut = v.s[:MaxText], true
 	}
 	if a.Name != nil {
+		old := e.vars[a.Name.Value]
 		if a.Append {
-			v = join(e.vars[a.Name.Value].value, v)
+			v = join(old.value, v)
+			list, given = append(slices.Clip(old.list), list...), append(slices.Clip(old.given), given...)
 		}
-		e.vars[a.Name.Value] = variable{v}
+		if a.Array == nil || len(list) > maxList {
+			list, given = nil, nil
+		}
+		e.vars[a.Name.Value] = variable{v, list, given}
 	}
 	return v
+}
+
+// maxList bounds an array.
+const maxList = 512
+
+// element expands one word of an array, with where its fields come from.
+func (e *eval) element(w *syntax.Word) ([]string, []source) {
+	taint, dec := e.taint, e.dec
+	e.taint, e.dec = nil, false
+	words := e.fields(w)
+	given := make([]source, len(words))
+	each := e.listed(w)
+	for i := range given {
+		given[i] = source{e.taint, e.dec}
+		if len(each) == len(words) {
+			given[i] = each[i]
+		}
+	}
+	e.taint, e.dec = merge(taint, e.taint), dec || e.dec
+	return words, given
 }
 
 func (e *eval) beginWords() { e.taint, e.outs, e.dyn, e.dec = nil, nil, false, false }

@@ -99,7 +99,7 @@ func (e *eval) follow(s *Simple, f frame) value {
 			v.from = merge(v.from, []*Simple{s})
 		}
 		if n := len(s.Argv); n > 1 && (s.Fed || len(v.from) > len(s.Stdin) || slices.ContainsFunc(s.Stdin, brings)) && !strings.HasPrefix(s.Argv[n-1], "-") {
-			e.vars[s.Argv[n-1]] = variable{v}
+			e.vars[s.Argv[n-1]] = variable{value: v}
 		}
 	case "run-parts":
 		for _, d := range s.Parsed().Rest {

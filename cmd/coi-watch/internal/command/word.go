@@ -29,6 +29,9 @@ func (v environ) Get(name string) expand.Variable {
 	if x, ok := e.vars[name]; ok {
 		e.taint = merge(e.taint, x.from)
 		e.dec = e.dec || x.decoded
+		if x.list != nil {
+			return e.list(x.list)
+		}
 		return set(x.s)
 	}
 	switch name {
@@ -53,17 +56,10 @@ func (v environ) Get(name string) expand.Variable {
 	case "#":
 		return set(strconv.Itoa(len(e.args)))
 	case "@", "*":
-		for _, a := range e.args {
-			e.served += len(a) + 16 // a word costs more than its bytes
-		}
-		if e.served > maxServed {
-			e.cmd.Cut = true
-			return set("")
-		}
 		for _, g := range e.given {
 			e.met(g)
 		}
-		return expand.Variable{Set: true, Kind: expand.Indexed, List: e.args} // each a word of its own in "$@"
+		return e.list(e.args) // each a word of its own in "$@"
 	case "0":
 		if e.arg0 != "" {
 			e.met(e.given0)
@@ -97,12 +93,24 @@ func (v environ) Get(name string) expand.Variable {
 	return set("$" + name)
 }
 
+// list is the value of an array, as long as there is room.
+func (e *eval) list(words []string) expand.Variable {
+	for _, w := range words {
+		e.served += len(w) + 16 // a word costs more than its bytes
+	}
+	if e.served > maxServed {
+		e.cmd.Cut = true
+		words = nil
+	}
+	return expand.Variable{Set: true, Kind: expand.Indexed, List: words}
+}
+
 // Each is part of the interface; nothing iterates.
 func (v environ) Each(func(string, expand.Variable) bool) {}
 
 // Set keeps what ${x:=y} and arithmetic assign.
 func (v environ) Set(name string, vr expand.Variable) error {
-	v.e.vars[name] = variable{text(vr.Str)}
+	v.e.vars[name] = variable{value: text(vr.Str)}
 	return nil
 }
 
@@ -260,7 +268,7 @@ func (e *eval) defaults(w *syntax.Word) {
 		if p.Exp != nil && !known {
 			switch p.Exp.Op {
 			case syntax.DefaultUnset, syntax.DefaultUnsetOrNull, syntax.AssignUnset, syntax.AssignUnsetOrNull:
-				e.vars[p.Param.Value] = variable{text("")}
+				e.vars[p.Param.Value] = variable{value: text("")}
 			}
 		}
 		return true
