@@ -34,7 +34,13 @@ func (e *eval) call(c *syntax.CallExpr, rd []*syntax.Redirect, f frame) value {
 			if len(each) == len(fs) {
 				from, dec = each[k].from, each[k].decoded
 			}
-			words, decs = append(words, from), append(decs, dec)
+			if dec && decs == nil {
+				decs = make([]bool, len(words), len(words)+len(fs))
+			}
+			words = append(words, from)
+			if decs != nil {
+				decs = append(decs, dec)
+			}
 		}
 		e.taint, e.dec = merge(before, e.taint), decoded || e.dec
 		if i == 0 {
