@@ -21,18 +21,30 @@ func (e *eval) call(c *syntax.CallExpr, rd []*syntax.Redirect, f frame) value {
 	}
 	var argv []string
 	var words [][]*Simple
+	var decs []bool
 	dynamic, decName := false, false
 	for i, w := range c.Args {
 		e.dyn = false
-		before := e.taint
-		e.taint = nil
+		before, decoded := e.taint, e.dec
+		e.taint, e.dec = nil, false
 		fs := e.apart(w, i == 0)
-		for range fs {
-			words = append(words, e.taint)
+		each := e.listed(w)
+		for k := range fs {
+			from, dec := e.taint, e.dec
+			if len(each) == len(fs) {
+				from, dec = each[k].from, each[k].decoded
+			}
+			if dec && decs == nil {
+				decs = make([]bool, len(words), len(words)+len(fs))
+			}
+			words = append(words, from)
+			if decs != nil {
+				decs = append(decs, dec)
+			}
 		}
-		e.taint = merge(before, e.taint)
+		e.taint, e.dec = merge(before, e.taint), decoded || e.dec
 		if i == 0 {
-			dynamic, decName = e.dyn, e.dec
+			dynamic, decName = e.dyn, decoded || len(decs) > 0 && decs[0]
 		}
 		argv = append(argv, fs...)
 	}
@@ -57,15 +69,64 @@ func (e *eval) call(c *syntax.CallExpr, rd []*syntax.Redirect, f frame) value {
 		}
 		return value{known: true, from: from}
 	}
-	*owner = Simple{Dynamic: dynamic, From: from, wordFrom: words, wordsDecoded: e.dec, DecodedName: decName}
+	*owner = Simple{Dynamic: dynamic, From: from, wordFrom: words, wordDec: decs, wordsDecoded: e.dec, DecodedName: decName}
 	outs := e.outs
 	e.outs = nil
 	out := e.simple(argv, owner, value{}, f)
 	for _, fn := range outs {
-		fn(owner)
+		fn(owner, out.from)
 	}
 	e.store(redirs, out)
 	return out
+}
+
+// listed is where each word comes from of "$@" or "${array[@]}", which are each word
+// as it was given; nil for all others.
+func (e *eval) listed(w *syntax.Word) []source {
+	if len(w.Parts) != 1 {
+		return nil
+	}
+	q, ok := w.Parts[0].(*syntax.DblQuoted)
+	if !ok || len(q.Parts) != 1 {
+		return nil
+	}
+	p, ok := q.Parts[0].(*syntax.ParamExp)
+	if !ok || p.Param == nil || p.Exp != nil || p.Slice != nil || p.Repl != nil || p.Length {
+		return nil
+	}
+	if p.Index == nil {
+		if p.Param.Value == "@" {
+			return e.given
+		}
+		return nil
+	}
+	if at, ok := p.Index.(*syntax.Word); ok && at.Lit() == "@" {
+		return e.vars[p.Param.Value].given
+	}
+	return nil
+}
+
+// met notes where a word comes from.
+func (e *eval) met(g source) {
+	e.taint = merge(e.taint, g.from)
+	e.dec = e.dec || g.decoded
+}
+
+// hand makes the words of s from n on the arguments of what it runs, with where
+// they come from, and returns what gives the old ones back.
+func (e *eval) hand(s *Simple, n int) (restore func()) {
+	args, given := e.args, e.given
+	e.args, e.given = s.Argv[n:], nil
+	if len(s.From) > 0 || s.wordsDecoded {
+		for i := n; i < len(s.Argv); i++ {
+			g := source{from: s.Sources(i), decoded: s.wordsDecoded}
+			if k := i + len(s.wordDec) - len(s.Argv); k >= 0 && len(s.wordDec) > 0 {
+				g.decoded = s.wordDec[k]
+			}
+			e.given = append(e.given, g)
+		}
+	}
+	return func() { e.args, e.given = args, given }
 }
 
 // simple records a command and follows what it hands on. s may be nil.
@@ -90,6 +151,7 @@ func (e *eval) fill(s *Simple, argv []string, f frame) {
 	s.Redirs, s.Env = f.redirs, f.env
 	s.Pipe, s.Pos, s.Len = f.pipe, f.pos, f.n
 	s.Background, s.Loop, s.Subst, s.Func = f.bg, f.loop, f.sub, f.fn
+	s.Scope = f.scope
 	s.Remote, s.Nested, s.Root = f.remote, f.nested, f.root
 	s.Decoded = s.Decoded || f.decoded
 	s.Parent, s.Owner = f.parent, f.owner

@@ -53,6 +53,7 @@ type Simple struct {
 	Loop           bool // inside while, until or for
 	Subst          bool // inside a command or process substitution
 	Func           string
+	Scope          int  // commands of one parent and one scope run one after the other; a branch, loop, pipeline, subshell or function is another
 	Dynamic        bool // the program name comes from a variable or command that is not known
 	Remote, Nested bool // runs on another host, in another container
 	Root           bool // under sudo, doas or su
@@ -72,6 +73,8 @@ type Simple struct {
 	Code []Code // inline code of an interpreter
 
 	wordFrom     [][]*Simple // sources of each word
+	started      bool        // by another program
+	wordDec      []bool      // whether each came out of a decoder
 	feedProg     string      // program whose bytes are on its standard input
 	touched      []Access
 	hosts        []string

@@ -38,6 +38,17 @@ func TestParseText(t *testing.T) {
 		`busybox nc -l`:                             {"nc -l"},
 		`python3 -c 'import os;os.system("id -u")'`: {`python -c import os;os.system("id -u")`, "id -u"},
 		`x=${UNSET:-id}; $x`:                        {"id"},
+		`f() { "$@"; }; f id "a b"`:                 {"f id a b", "id a b"},
+		`f() { shift; "$@"; }; f x id`:              {"shift", "f x id", "shift", "id"},
+		`f() { "$@"; }; f f id`:                     {"f f id", "f id", "id"},
+		`sh -c '$0 $1' id -u`:                       {"sh -c $0 $1 id -u", "id -u"},
+		`a=(id "x y"); a+=(-u); "${a[@]}"`:          {"id x y -u"},
+		`a=(id -u); $a; ${a[1]}x`:                   {"id", "-ux"},
+		`f() { id; }; command f`:                    {"id", "command f", "f"},
+		`id() { :; }; unset -f id; id -u`:           {":", "unset -f id", "id -u", ":"},
+		`alias g='git -C x'; g log`:                 {"alias g=git -C x", "git -C x", "g log", "git -C x log"},
+		`alias ls='ls -l'; ls /x`:                   {"alias ls=ls -l", "ls -l", "ls /x", "ls -l /x"},
+		`alias a='b b' b='a a'; a`:                  {"alias a=b b b=a a", "b b", "a a", "b b a", "a", "b b", "a a b"},
 		`echo {1..99999999999}`:                     {"echo {1..99999999999}"},
 	} {
 		if diff := cmp.Diff(want, words(line)); diff != "" {
@@ -52,6 +63,9 @@ func TestLimits(t *testing.T) {
 		"many commands": strings.Repeat("id;", MaxNodes+10),
 		"doubling":      "x=aaaaaaaaaaaaaaaa;" + strings.Repeat("x=$x$x;", 30) + "echo $x",
 		"self call":     "f(){ f; f; }; f",
+		"arguments":     "set -- a; " + strings.Repeat(`set -- "$@" "$@"; `, 200) + `"$@"`,
+		"arrays":        "a=(x); " + strings.Repeat(`a=("${a[@]}" "${a[@]}"); `, 100) + `"${a[@]}"`,
+		"many aliases":  strings.Repeat("alias a='b b;b' b='c c;c' c='d d;d' d='e e;e' e='f f;f' f='a a;a'; a;", 300),
 		"deep":          strings.Repeat("$(", 200) + "id" + strings.Repeat(")", 200),
 		"deep sh -c":    strings.Repeat("sh -c 'eval ", 12) + "id" + strings.Repeat("'", 12),
 		"long":          "echo " + strings.Repeat("a", MaxText+10),
@@ -66,9 +80,61 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestSources: an argument brings along where it comes from, and only its own word
+// does.
+func TestSources(t *testing.T) {
+	for line, want := range map[string][]string{
+		`f() { "$@"; }; f eval "$(curl x)"`:                {"", "curl"},
+		`f() { $1 "$2"; }; f eval "$(curl x)"`:             {"", "curl"},
+		`set -- a "$(curl x)"; eval "$2"`:                  {"", "curl"},
+		`sh -c 'eval "$1"' _ "$(curl x)"`:                  {"", "curl"},
+		`f() { eval "$2"; }; f "$(curl x)" id`:             {"", ""},
+		`sudo sh -c 'eval "$1"' _ "$(curl x)"`:             {"", "curl"},
+		`a=(eval "$(curl x)"); "${a[@]}"`:                  {"", "curl"},
+		`f() { a=("$@"); "${a[@]}"; }; f eval "$(curl x)"`: {"", "curl"},
+		`alias f=eval; f "$(curl x)"`:                      {"", "curl"},
+		`f() { shift; "$@"; }; f "$(curl x)" eval a`:       {"", ""},
+	} {
+		var got []string
+		for _, s := range ParseText(line, Env{}).Simples[1:] {
+			if s.Name != "eval" {
+				continue
+			}
+			got = nil
+			for i := range s.Argv {
+				var from []string
+				for _, o := range s.Sources(i) {
+					from = append(from, o.Name)
+				}
+				got = append(got, strings.Join(from, " "))
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", line, diff)
+		}
+	}
+}
+
+// TestScope: which commands run one after the other, whatever they come to.
+func TestScope(t *testing.T) {
+	for line, same := range map[string]bool{
+		"a; b": true, "a\nb": true, "{ a; b; }": true, "sh -c 'a; b'": true,
+		"a && b": false, "a || b": false, "a; (b)": false, "a | b": false, "a; b &": false, "if a; then b; fi": false,
+		"a; while c; do b; done": false, "a; f() { b; }": false, "a; for i in x; do b; done": false, "a; case x in y) b ;; esac": false, "a; c $(b)": false,
+	} {
+		scope := map[string]int{}
+		for _, s := range ParseText(line, Env{}).Simples {
+			scope[s.Name] = s.Scope
+		}
+		if got := scope["a"] == scope["b"]; got != same {
+			t.Errorf("%q: same scope = %v; want %v", line, got, same)
+		}
+	}
+}
+
 func FuzzParseText(f *testing.F) {
 	for _, l := range []string{
-		"a=b; echo ${a:-c} | base64 -d > x; . x", "cat <<E | sh\n$(id)\nE", "for i in {1..9}; do $i; done", `printf '%999999999d' 1`, "x=$(<f); ${x//a/b}", "f(){ f|f& };f", "${{ a }} && [", "((1<<99))", "case x in *) ;; esac", "coproc x { id; }", "a=(1 2); ${a[@]}",
+		"a=b; echo ${a:-c} | base64 -d > x; . x", "cat <<E | sh\n$(id)\nE", "for i in {1..9}; do $i; done", `printf '%999999999d' 1`, "x=$(<f); ${x//a/b}", "f(){ f|f& };f", "${{ a }} && [", "((1<<99))", "case x in *) ;; esac", `f() { shift; "$@" "${@:2}"; }; f f f a`, "alias a='b b' b='a a'; a | b", "set -- a b; unset -f a; $2", `a=(x "$@"); a+=("${a[@]}"); "${a[@]:1}" ${#a[@]} ${a[-1]}`, "coproc x { id; }", "a=(1 2); ${a[@]}",
 	} {
 		f.Add(l)
 	}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -27,6 +28,14 @@ type file struct {
 // variable is a shell variable that the text itself set.
 type variable struct {
 	value
+	list  []string // of an array
+	given []source // where each comes from
+}
+
+// source is where a word comes from.
+type source struct {
+	from    []*Simple
+	decoded bool
 }
 
 // frame is what a command inherits from the text around it.
@@ -43,6 +52,8 @@ type frame struct {
 	redirs         []Redir
 	env            []Assign
 	depth          int
+	scope          int
+	aliased        string // the aliases that stand for the text, which they do once
 }
 
 // eval walks the syntax tree of one exec.
@@ -52,15 +63,21 @@ type eval struct {
 	vars   map[string]variable
 	files  map[string]*file
 	funcs  map[string]*syntax.Stmt
-	fds    map[int]string // set by exec N<>path
+	short  map[string]*syntax.Stmt // what aliases stand for
+	unsure map[string]bool         // functions that may be gone again
+	fds    map[int]string          // set by exec N<>path
 	args   []string
+	given  []source // where each of args comes from; nil if nowhere
+	arg0   string   // $0, if it is known
+	given0 source
 	cwd    string
 	nodes  int
 	served int
 	pipes  int
 	subs   int
+	scopes int
 	taint  []*Simple // sources met while expanding the words of one command
-	outs   []func(*Simple)
+	outs   []func(*Simple, []*Simple)
 	dyn    bool
 	drop   bool // unknown variables are empty
 	dec    bool
@@ -82,6 +99,13 @@ func newEval(env Env) *eval {
 		env: env, cmd: &Command{}, vars: map[string]variable{}, files: map[string]*file{},
 		funcs: map[string]*syntax.Stmt{}, fds: map[int]string{}, cwd: env.CWD,
 	}
+}
+
+// scoped is the frame of commands that may run or not, or run beside others.
+func (e *eval) scoped(f frame) frame {
+	e.scopes++
+	f.scope = e.scopes
+	return f
 }
 
 // spend counts one node and reports whether there is room for it.
@@ -118,17 +142,15 @@ func merge(a, b []*Simple) []*Simple {
 	if len(b) == 0 {
 		return a
 	}
-	out := append([]*Simple(nil), a...)
-next:
+	out, own := a, false
 	for _, s := range b {
-		for _, o := range out {
-			if o == s {
-				continue next
-			}
+		if slices.Contains(out, s) || len(out) >= 64 {
+			continue
 		}
-		if len(out) < 64 {
-			out = append(out, s)
+		if !own {
+			out, own = append(make([]*Simple, 0, len(a)+len(b)), a...), true
 		}
+		out = append(out, s)
 	}
 	return out
 }
@@ -137,7 +159,10 @@ func (e *eval) stmt(s *syntax.Stmt, f frame) value {
 	if s == nil || !e.spend(f) {
 		return value{}
 	}
-	f.bg = f.bg || s.Background
+	if s.Background {
+		f = e.scoped(f)
+		f.bg = true
+	}
 	if s.Cmd == nil {
 		return e.call(&syntax.CallExpr{}, s.Redirs, f)
 	}
@@ -167,7 +192,7 @@ func (e *eval) compound(c syntax.Command, f frame) value {
 		return e.binary(c, f)
 	case *syntax.Subshell:
 		saved := e.cwd
-		out := e.stmts(c.Stmts, f)
+		out := e.stmts(c.Stmts, e.scoped(f))
 		e.cwd = saved
 		return out
 	case *syntax.Block:
@@ -176,20 +201,22 @@ func (e *eval) compound(c syntax.Command, f frame) value {
 		return e.ifClause(c, f)
 	case *syntax.WhileClause:
 		f.loop = true
-		return join(e.stmts(c.Cond, f), e.stmts(c.Do, f))
+		return join(e.stmts(c.Cond, f), e.stmts(c.Do, e.scoped(f)))
 	case *syntax.ForClause:
+		f = e.scoped(f)
 		f.loop = true
 		return e.forClause(c, f)
 	case *syntax.CaseClause:
 		out := text("")
 		for _, it := range c.Items {
-			out = join(out, e.stmts(it.Stmts, f))
+			out = join(out, e.stmts(it.Stmts, e.scoped(f)))
 		}
 		return out
 	case *syntax.FuncDecl:
 		for _, n := range funcNames(c) {
 			e.funcs[n] = c.Body
 		}
+		f = e.scoped(f)
 		f.fn = strings.Join(funcNames(c), " ")
 		return e.stmt(c.Body, f)
 	case *syntax.DeclClause:
@@ -197,6 +224,7 @@ func (e *eval) compound(c syntax.Command, f frame) value {
 	case *syntax.TimeClause:
 		return e.stmt(c.Stmt, f)
 	case *syntax.CoprocClause:
+		f = e.scoped(f)
 		f.bg = true
 		return e.coproc(c, f)
 	}
@@ -217,7 +245,7 @@ func funcNames(c *syntax.FuncDecl) []string {
 func (e *eval) ifClause(c *syntax.IfClause, f frame) value {
 	out := text("")
 	for ; c != nil; c = c.Else {
-		out = join(out, join(e.stmts(c.Cond, f), e.stmts(c.Then, f)))
+		out = join(out, join(e.stmts(c.Cond, f), e.stmts(c.Then, e.scoped(f))))
 	}
 	return out
 }
@@ -230,7 +258,7 @@ func (e *eval) coproc(c *syntax.CoprocClause, f frame) value {
 		name = c.Name.Lit()
 	}
 	for _, s := range e.cmd.Simples[before:] {
-		e.vars[name] = variable{value{s: "63", known: true, from: []*Simple{s}}}
+		e.vars[name] = variable{value: value{s: "63", known: true, from: []*Simple{s}}}
 		e.fds[63] = "coproc:" + s.Name
 		if s.Class() == program.Relay || devNet(s) != "" {
 			e.fds[63] = "coproc-net"
@@ -256,14 +284,14 @@ func DevNet(p string) bool {
 
 func (e *eval) binary(c *syntax.BinaryCmd, f frame) value {
 	if c.Op != syntax.Pipe && c.Op != syntax.PipeAll {
-		return join(e.stmt(c.X, f), e.stmt(c.Y, f))
+		return join(e.stmt(c.X, f), e.stmt(c.Y, e.scoped(f)))
 	}
 	stages := flatten(c)
 	e.pipes++
 	id, in := e.pipes, f.stdin
 	piped := f.piped
 	for i, st := range stages {
-		g := f
+		g := e.scoped(f)
 		g.stdin, g.piped, g.pipe, g.pos, g.n = in, piped, id, i, len(stages)
 		in, piped = e.stmt(st, g), true
 	}
@@ -300,7 +328,7 @@ func (e *eval) forClause(c *syntax.ForClause, f frame) value {
 		words = []string{""}
 	}
 	for _, w := range words[:min(8, len(words))] {
-		e.vars[it.Name.Value] = variable{value{s: w, known: true, from: src}}
+		e.vars[it.Name.Value] = variable{value: value{s: w, known: true, from: src}}
 		out = join(out, e.stmts(c.Do, f))
 	}
 	return out
@@ -331,17 +359,20 @@ func (e *eval) assign(a *syntax.Assign) value {
 	saved := e.taint
 	e.taint = nil
 	v := value{known: true}
+	var list []string
+	var given []source
 	switch {
 	case a.Value != nil:
 		v.s = e.word(a.Value)
 	case a.Array != nil:
-		var parts []string
 		for _, el := range a.Array.Elems {
-			if el.Value != nil {
-				parts = append(parts, e.word(el.Value))
+			if el.Value == nil {
+				continue
 			}
+			words, from := e.element(el.Value)
+			list, given = append(list, words...), append(given, from...)
 		}
-		v.s = strings.Join(parts, " ")
+		v.s = strings.Join(list, " ")
 	}
 	v.from, v.decoded = e.taint, e.dec
 	e.taint = merge(saved, e.taint)
@@ -349,12 +380,37 @@ func (e *eval) assign(a *syntax.Assign) value {
 		v.s, e.cmd.Cut = v.s[:MaxText], true
 	}
 	if a.Name != nil {
+		old := e.vars[a.Name.Value]
 		if a.Append {
-			v = join(e.vars[a.Name.Value].value, v)
+			v = join(old.value, v)
+			list, given = append(slices.Clip(old.list), list...), append(slices.Clip(old.given), given...)
 		}
-		e.vars[a.Name.Value] = variable{v}
+		if a.Array == nil || len(list) > maxList {
+			list, given = nil, nil
+		}
+		e.vars[a.Name.Value] = variable{v, list, given}
 	}
 	return v
+}
+
+// maxList bounds an array.
+const maxList = 512
+
+// element expands one word of an array, with where its fields come from.
+func (e *eval) element(w *syntax.Word) ([]string, []source) {
+	taint, dec := e.taint, e.dec
+	e.taint, e.dec = nil, false
+	words := e.fields(w)
+	given := make([]source, len(words))
+	each := e.listed(w)
+	for i := range given {
+		given[i] = source{e.taint, e.dec}
+		if len(each) == len(words) {
+			given[i] = each[i]
+		}
+	}
+	e.taint, e.dec = merge(taint, e.taint), dec || e.dec
+	return words, given
 }
 
 func (e *eval) beginWords() { e.taint, e.outs, e.dyn, e.dec = nil, nil, false, false }
@@ -363,6 +419,6 @@ func (e *eval) finishOuts(s *Simple) {
 	outs := e.outs
 	e.outs = nil
 	for _, fn := range outs {
-		fn(s)
+		fn(s, nil)
 	}
 }

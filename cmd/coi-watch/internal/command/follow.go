@@ -5,6 +5,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -21,6 +22,13 @@ func (e *eval) follow(s *Simple, f frame) value {
 	}
 	if out, ok := e.function(s, f); ok {
 		return out
+	}
+	cwd := e.cwd
+	if out, ok := e.shorthand(s, f); ok {
+		if !program.Known(s.Prog) {
+			return out
+		}
+		e.cwd = cwd // only people at a terminal have aliases: the program itself may run
 	}
 	e.environment(s, f)
 	if s.Name == "sed" {
@@ -62,7 +70,25 @@ func (e *eval) follow(s *Simple, f frame) value {
 		}
 	case "set":
 		if i := dashes(s.Argv); i > 0 {
-			e.args = s.Argv[i+1:]
+			e.hand(s, i+1)
+		}
+	case "unset":
+		for _, n := range s.Argv[1:] {
+			if e.funcs[n] != nil {
+				if e.unsure == nil {
+					e.unsure = map[string]bool{}
+				}
+				e.unsure[n] = true // the function, or the program of that name
+			}
+		}
+	case "shift":
+		n := 1
+		if len(s.Argv) > 1 {
+			n, _ = strconv.Atoi(s.Argv[1])
+		}
+		if n > 0 && n <= len(e.args) && !f.loop {
+			e.args = e.args[n:]
+			e.given = e.given[min(n, len(e.given)):]
 		}
 	case "read", "mapfile", "readarray":
 		v := value{s: strings.TrimRight(s.Feed, "\n"), known: true, from: s.Stdin, decoded: s.Decoded}
@@ -73,7 +99,7 @@ func (e *eval) follow(s *Simple, f frame) value {
 			v.from = merge(v.from, []*Simple{s})
 		}
 		if n := len(s.Argv); n > 1 && (s.Fed || len(v.from) > len(s.Stdin) || slices.ContainsFunc(s.Stdin, brings)) && !strings.HasPrefix(s.Argv[n-1], "-") {
-			e.vars[s.Argv[n-1]] = variable{v}
+			e.vars[s.Argv[n-1]] = variable{value: v}
 		}
 	case "run-parts":
 		for _, d := range s.Parsed().Rest {
@@ -92,8 +118,9 @@ func (e *eval) follow(s *Simple, f frame) value {
 		}
 	case "alias":
 		for _, a := range s.Argv[1:] {
-			if _, cmd, ok := strings.Cut(a, "="); ok {
+			if name, cmd, ok := strings.Cut(a, "="); ok {
 				e.shell(s, cmd, f)
+				e.abbreviate(name, cmd)
 			}
 		}
 	}
@@ -117,17 +144,51 @@ func (e *eval) follow(s *Simple, f frame) value {
 // function runs a function that the text defined.
 func (e *eval) function(s *Simple, f frame) (value, bool) {
 	body, ok := e.funcs[s.Prog]
-	if !ok || f.depth >= MaxDepth || f.fn != "" && strings.Contains(" "+f.fn+" ", " "+s.Prog+" ") {
+	if s.started {
+		return value{}, false // programs know no functions
+	}
+	again := strings.Contains(" "+f.fn+" ", " "+s.Prog+" ") && (len(s.Argv) < 2 || len(s.Argv) > len(e.args)) // with no fewer arguments
+	if !ok || f.depth >= MaxDepth || again {
 		return value{}, ok
 	}
-	saved := e.args
-	e.args = s.Argv[1:]
+	cwd := e.cwd
+	defer e.hand(s, 1)()
 	f.depth++
 	f.fn = strings.TrimSpace(f.fn + " " + s.Prog)
-	f.redirs, f.env = nil, nil
-	out := e.stmt(body, f)
-	e.args = saved
+	out := e.stmt(body, e.scoped(f))
+	if e.unsure[s.Prog] {
+		e.cwd = cwd
+		return value{}, false
+	}
 	return out, true
+}
+
+// abbreviate remembers an alias as a function that hands its arguments on.
+func (e *eval) abbreviate(name, text string) {
+	if len(text) > 1024 || len(e.short) >= 64 {
+		return
+	}
+	file, err := read(syntax.NewParser(syntax.Variant(syntax.LangBash)), "{ "+text+" \"$@\"\n}")
+	if err != nil || len(file.Stmts) != 1 {
+		return
+	}
+	if e.short == nil {
+		e.short = map[string]*syntax.Stmt{}
+	}
+	e.short[name] = file.Stmts[0]
+}
+
+// shorthand runs what an alias of the text stands for. Within it the name is that
+// of the program.
+func (e *eval) shorthand(s *Simple, f frame) (value, bool) {
+	body, ok := e.short[s.Prog]
+	if !ok || s.started || f.depth >= MaxDepth || strings.Contains(f.aliased+" ", " "+s.Prog+" ") {
+		return value{}, false
+	}
+	defer e.hand(s, 1)()
+	f.depth++
+	f.aliased += " " + s.Prog
+	return e.stmt(body, f), true
 }
 
 // copyProgram remembers that a file of the text is a program under a new name,
@@ -206,7 +267,7 @@ func (f frame) inner(s *Simple) frame {
 	g := frame{
 		parent: s, depth: f.depth + 1, remote: f.remote, nested: f.nested, root: f.root, bg: f.bg, loop: f.loop,
 		decoded: s.Decoded, sub: f.sub, pipe: f.pipe, pos: f.pos, n: f.n,
-		stdin: f.stdin, piped: f.piped, redirs: f.redirs, env: f.env, fn: f.fn,
+		stdin: f.stdin, piped: f.piped, redirs: f.redirs, env: f.env, fn: f.fn, scope: f.scope, aliased: f.aliased,
 	}
 	return g
 }
@@ -242,8 +303,8 @@ func (e *eval) walk(src string, f frame) value {
 // runShell handles a shell: -c text, a script, or text on standard input.
 func (e *eval) runShell(s *Simple, f frame) value {
 	p := program.Parse(program.SpecOf(s.Name), s.Argv, true)
-	saved := e.args
-	defer func() { e.args = saved }()
+	args, given, arg0, given0 := e.args, e.given, e.arg0, e.given0
+	defer func() { e.args, e.given, e.arg0, e.given0 = args, given, arg0, given0 }()
 	if s.Name == "fish" {
 		if v := p.Values("c", "command"); len(v) > 0 {
 			return e.shell(s, v[0], f)
@@ -254,13 +315,16 @@ func (e *eval) runShell(s *Simple, f frame) value {
 			return value{}
 		}
 		if len(p.Rest) > 2 {
-			e.args = p.Rest[2:]
+			e.hand(s, len(s.Argv)-len(p.Rest)+2)
+		}
+		if len(p.Rest) > 1 {
+			e.arg0, e.given0 = p.Rest[1], source{from: s.Sources(len(s.Argv) - len(p.Rest) + 1), decoded: s.wordsDecoded}
 		}
 		s.Decoded = s.Decoded || s.wordsDecoded
 		return e.shell(s, p.Rest[0], f)
 	}
 	if len(p.Rest) > 0 && !p.Has("s") && p.Rest[0] != "-" && !fromStdin(p.Rest[0]) {
-		e.args = p.Rest[1:]
+		e.hand(s, len(s.Argv)-len(p.Rest)+1)
 		return e.scriptFile(s, p.Rest[0], f)
 	}
 	if s.Fed {
@@ -319,9 +383,7 @@ func (e *eval) ownFile(s *Simple, f frame) bool {
 		return false
 	}
 	lang := shebang(src)
-	saved := e.args
-	e.args = s.Argv[1:]
-	defer func() { e.args = saved }()
+	defer e.hand(s, 1)()
 	if lang == "" || program.ClassOf(lang) == program.Shell {
 		if lang == "" && strings.ContainsRune(src, 0) {
 			return false

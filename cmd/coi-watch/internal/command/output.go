@@ -88,7 +88,7 @@ func (e *eval) printf(s *Simple, args []string) value {
 	if len(args) > 1 && args[0] == "-v" {
 		if len(args) > 2 {
 			if t, ok := e.format(args[2:]); ok {
-				e.vars[args[1]] = variable{value{s: t, known: true, from: s.From}}
+				e.vars[args[1]] = variable{value: value{s: t, known: true, from: s.From}}
 			}
 		}
 		return text("")

@@ -29,6 +29,9 @@ func (v environ) Get(name string) expand.Variable {
 	if x, ok := e.vars[name]; ok {
 		e.taint = merge(e.taint, x.from)
 		e.dec = e.dec || x.decoded
+		if x.list != nil {
+			return e.list(x.list)
+		}
 		return set(x.s)
 	}
 	switch name {
@@ -53,14 +56,26 @@ func (v environ) Get(name string) expand.Variable {
 	case "#":
 		return set(strconv.Itoa(len(e.args)))
 	case "@", "*":
-		return expand.Variable{Set: true, Kind: expand.Indexed, List: e.args} // each a word of its own in "$@"
-	case "0", "?", "-", "!", "$", "BASHPID":
+		for _, g := range e.given {
+			e.met(g)
+		}
+		return e.list(e.args) // each a word of its own in "$@"
+	case "0":
+		if e.arg0 != "" {
+			e.met(e.given0)
+			return set(e.arg0)
+		}
+		return set("0")
+	case "?", "-", "!", "$", "BASHPID":
 		return set("0")
 	case "PPID": // another process
 		return set("1")
 	}
 	if n, err := strconv.Atoi(name); err == nil {
 		if n > 0 && n <= len(e.args) {
+			if n <= len(e.given) {
+				e.met(e.given[n-1])
+			}
 			return set(e.args[n-1])
 		}
 		return set("")
@@ -78,12 +93,24 @@ func (v environ) Get(name string) expand.Variable {
 	return set("$" + name)
 }
 
+// list is the value of an array, as long as there is room.
+func (e *eval) list(words []string) expand.Variable {
+	for _, w := range words {
+		e.served += len(w) + 16 // a word costs more than its bytes
+	}
+	if e.served > maxServed {
+		e.cmd.Cut = true
+		words = nil
+	}
+	return expand.Variable{Set: true, Kind: expand.Indexed, List: words}
+}
+
 // Each is part of the interface; nothing iterates.
 func (v environ) Each(func(string, expand.Variable) bool) {}
 
 // Set keeps what ${x:=y} and arithmetic assign.
 func (v environ) Set(name string, vr expand.Variable) error {
-	v.e.vars[name] = variable{text(vr.Str)}
+	v.e.vars[name] = variable{value: text(vr.Str)}
 	return nil
 }
 
@@ -241,7 +268,7 @@ func (e *eval) defaults(w *syntax.Word) {
 		if p.Exp != nil && !known {
 			switch p.Exp.Op {
 			case syntax.DefaultUnset, syntax.DefaultUnsetOrNull, syntax.AssignUnset, syntax.AssignUnsetOrNull:
-				e.vars[p.Param.Value] = variable{text("")}
+				e.vars[p.Param.Value] = variable{value: text("")}
 			}
 		}
 		return true
@@ -274,7 +301,7 @@ func (e *eval) substitute(list []*syntax.Stmt) value {
 		return value{}
 	}
 	saved := e.cwd
-	out := e.stmts(list, frame{sub: true, owner: own, depth: e.depthOf(own) + 1})
+	out := e.stmts(list, e.scoped(frame{sub: true, owner: own, depth: e.depthOf(own) + 1}))
 	e.cwd = saved
 	e.taint, e.outs, e.dyn, e.dec, e.own = merge(taint, out.from), outs, dyn, dec || out.decoded, own
 	return out
@@ -298,8 +325,8 @@ func (e *eval) procSubst(ps *syntax.ProcSubst) (string, error) {
 	e.subs++
 	p := "/dev/fd/p" + strconv.Itoa(e.subs)
 	if ps.Op == syntax.CmdOut {
-		e.outs = append(e.outs, func(s *Simple) {
-			e.stmts(ps.Stmts, frame{sub: true, owner: s, stdin: value{from: append(s.Inputs(), s)}, piped: true, depth: e.depthOf(s) + 1})
+		e.outs = append(e.outs, func(s *Simple, more []*Simple) {
+			e.stmts(ps.Stmts, e.scoped(frame{sub: true, owner: s, stdin: value{from: merge(append(s.Inputs(), s), more)}, piped: true, depth: e.depthOf(s) + 1}))
 		})
 		return p, nil
 	}

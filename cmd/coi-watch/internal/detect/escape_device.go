@@ -2,6 +2,7 @@ package detect
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/code-on-incus/coi/cmd/coi-watch/internal/command"
@@ -24,11 +25,11 @@ var escapeDevice = Detector{
 		}
 		return one(Finding{Level: coi.High, Title: "raw device opened", Path: ev.Path, Op: string(ev.Type), PID: ev.PID})
 	}),
-	Fire: append(append(lines(coi.High, "dd if=/dev/sda of=/tmp/d", "dd if=x.img of=/dev/sda", "strings /dev/mem | grep pass", "cat /dev/kmem", "/tmp/.x /dev/sda1", "debugfs -w /dev/sda1", "mknod /tmp/sda b 8 0", "cat /dev/nvme0n1p1 | gzip > x", "mount /dev/sda1 /mnt && chroot /mnt bash", "mkdir /mnt/h; mount /dev/vda1 /mnt/h; cat /mnt/h/etc/shadow"), lines(coi.Warning, "mount /dev/sda1 /mnt/h", "sudo dd if=x.iso of=/dev/sdb bs=4M")...),
+	Fire: append(append(lines(coi.High, "dd if=/dev/sda of=/tmp/d", "dd if=x.img of=/dev/sda", "strings /dev/mem | grep pass", "cat /dev/kmem", "/tmp/.x /dev/sda1", "debugfs -w /dev/sda1", "mknod /tmp/sda b 8 0", "mknod -m 666 /tmp/k b 7 0 && debugfs /tmp/k", "sudo mknod /tmp/k b 43 0; sudo dd if=/tmp/k of=/tmp/d", "cd /tmp; mknod k b 7 1; strings k", "mknod /tmp/k b 0x8 0", "mknod -m 666 /tmp/k b 8 0", "mknod --mode 666 /tmp/k b 8 0", "cat /dev/nvme0n1p1 | gzip > x", "mount /dev/sda1 /mnt && chroot /mnt bash", "mkdir /mnt/h; mount /dev/vda1 /mnt/h; cat /mnt/h/etc/shadow"), lines(coi.Warning, "mount /dev/sda1 /mnt/h", "sudo mknod /dev/loop0 b 7 0", "mknod /tmp/d b 43 0", "mknod -m 660 /dev/loop8 b 7 8; losetup /dev/loop8 x.img; mount /dev/loop8 /mnt/x", "sudo dd if=x.iso of=/dev/sdb bs=4M")...),
 		append(append(events(event.Event{Type: event.Open, PID: 3, Path: "/dev/sda1"}),
 			events(event.Event{Type: event.Syscall, Op: "mknod", Mode: 0o060000, UID: new(1000), Path: "/tmp/sda", N: map[string]float64{"dev": 0x800}})...),
 			events(event.Event{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 1, Path: "/run/systemd/inaccessible/blk", N: map[string]float64{"dev": 0x800}})...)...),
-	Quiet: append(lines("", "dd if=/dev/zero of=x bs=1M count=1", "dd if=/dev/urandom of=k bs=32 count=1", "mknod p p", "sudo mknod /dev/loop0 b 7 0", "mknod dev/ram0 b 1 0", "ls -l /dev/kvm", "lsblk", "losetup -f x.img", "mount -o loop x.iso /mnt", "cat /dev/null", "chmod 666 /dev/kvm"),
+	Quiet: append(lines("", "dd if=/dev/zero of=x bs=1M count=1", "dd if=/dev/urandom of=k bs=32 count=1", "mknod p p", "mknod dev/ram0 b 1 0", "ls -l /dev/kvm", "lsblk", "losetup -f x.img", "mount -o loop x.iso /mnt", "cat /dev/null", "chmod 666 /dev/kvm"),
 		Sample{Events: []event.Event{{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 1, Path: "/run/systemd/inaccessible/blk", N: map[string]float64{"dev": 0}}}},
 		Sample{Events: []event.Event{{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 1, Path: "blk", N: map[string]float64{"dev": 0}}}}, // of systemd 257
 		Sample{Events: []event.Event{{Type: event.Syscall, Op: "mknod", Mode: 0o060000, NSPID: 98, UID: new(1000), Path: "/run/user/1000/systemd/inaccessible/blk", N: map[string]float64{"dev": 0}}}}),
@@ -45,8 +46,14 @@ func placeholder(ev event.Event) bool {
 
 func device(s *command.Simple, v track.View) *Finding {
 	if s.Name == "mknod" {
-		if r := s.Parsed().Rest; len(r) > 1 && r[1] == "b" && !(len(r) > 2 && oneOf(r[2], "1", "7", "43")) { // memory, loop and network disks are nobody's
-			return say(s, coi.High, "block device made")
+		if r := s.Parsed().Rest; len(r) > 1 && r[1] == "b" {
+			switch {
+			case len(r) > 2 && r[2] == "1": // memory disks are nobody's
+			case len(r) > 2 && oneOf(r[2], "7", "43") && !opened(s, v): // loop and network disks may be the host's
+				return say(s, coi.Warning, "block device of a disk image made")
+			default:
+				return say(s, coi.High, "block device made")
+			}
 		}
 	}
 	if s.Name == "mount" || s.Name == "debugfs" {
@@ -74,6 +81,23 @@ func device(s *command.Simple, v track.View) *Finding {
 		}
 	}
 	return nil
+}
+
+// opened reports that the same text reads or changes what is behind the node that s
+// makes.
+func opened(s *command.Simple, v track.View) bool {
+	node := s.Abs(s.Parsed().Rest[0])
+	for _, o := range v.Command().Simples {
+		if o.Name == "debugfs" && slices.ContainsFunc(o.Argv[1:], func(a string) bool { return o.Abs(a) == node }) {
+			return true
+		}
+		if o.Name != "mknod" && slices.ContainsFunc(o.Accesses(), func(a command.Access) bool {
+			return a.Path == node && (a.Op == command.Read || a.Op == command.Write || a.Op == command.Append)
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // otherDisk are disks that no machine starts from: sticks and cards.

@@ -33,22 +33,28 @@ var escapeKernelFile = Detector{
 		return nil
 	}),
 	Fire: append(append(lines(coi.High, "echo '|/tmp/x %P' > /proc/sys/kernel/core_pattern", "sysctl -w kernel.core_pattern='|/tmp/h'", "mount -o bind /proc/sys/kernel /mnt; echo '|/x' > /mnt/core_pattern", "echo /tmp/h > /sys/kernel/uevent_helper", "echo b > /proc/sysrq-trigger", "echo /tmp/x | sudo tee /proc/sys/kernel/modprobe",
-		"echo ':x:M::\\x7f::/tmp/i:' > /proc/sys/fs/binfmt_misc/register"), lines(coi.Warning, "echo core.%p > /proc/sys/kernel/core_pattern", "echo 1 | sudo tee /sys/module/kvm/parameters/ignore_msrs")...),
+		"echo ':x:M::\\x7f::/tmp/i:' > /proc/sys/fs/binfmt_misc/register", "echo 0 > /sys/module/apparmor/parameters/enabled", "echo N > /sys/module/module/parameters/sig_enforce", "echo 0 | sudo tee /sys/module/selinux/parameters/enforcing", "echo 1 > /sys/module/kernel/parameters/panic", "echo 'p:x do_sys_open' > /sys/kernel/debug/tracing/kprobe_events", "echo 'p:x do_sys_open' >> /sys/kernel/tracing/kprobe_events", "echo 'p /bin/bash:0x10' > /sys/kernel/debug/tracing/uprobe_events", "cd /sys/kernel/tracing; echo 'p:x do_sys_open' > dynamic_events"), lines(coi.Warning, "echo 1 > /proc/sys/kernel/sysrq", "echo core.%p > /proc/sys/kernel/core_pattern", "echo 1 | sudo tee /sys/module/kvm/parameters/ignore_msrs")...),
 		events(event.Event{Type: event.Write, PID: 3, Path: "/sys/kernel/uevent_helper"})...),
-	Quiet: lines("", "echo 1 > /sys/kernel/debug/tracing/tracing_on", "echo 'module nfs +p' > /sys/kernel/debug/dynamic_debug/control", "sysctl -a", "cat /proc/sys/kernel/core_pattern", "sysctl kernel.core_pattern", "sysctl kernel.bpf_stats_enabled=0", "sudo sysctl -w vm.max_map_count=262144", "sudo sysctl -w fs.inotify.max_user_watches=524288", "cat /sys/module/kvm_intel/parameters/enable_apicv"),
+	Quiet: lines("", "echo 1 > /sys/kernel/debug/tracing/tracing_on", "echo 1 > /sys/kernel/tracing/events/sched/enable", "cat /sys/kernel/tracing/kprobe_events", "cat /sys/module/apparmor/parameters/enabled", "echo 'module nfs +p' > /sys/kernel/debug/dynamic_debug/control", "sysctl -a", "cat /proc/sys/kernel/core_pattern", "sysctl kernel.core_pattern", "sysctl kernel.bpf_stats_enabled=0", "sudo sysctl -w vm.max_map_count=262144", "sudo sysctl -w fs.inotify.max_user_watches=524288", "cat /sys/module/kvm_intel/parameters/enable_apicv"),
 }
 
-// knob is the level of a kernel file: those of tracing are for looking, those of
-// loaded modules and of the keyboard change something and start nothing.
+// knob is the level of a kernel file: those of tracing are for looking, except
+// where code is put into the kernel, and those of loaded modules and of the
+// keyboard change something and start nothing, except where they guard it.
 func knob(p string) coi.Level {
 	switch {
-	case hasPrefixAny(p, "/sys/kernel/debug/tracing/", "/sys/kernel/debug/dynamic_debug/"):
+	case oneOf(base(p), "kprobe_events", "uprobe_events", "dynamic_events"), hasPrefixAny(p, guards...):
+		return coi.High
+	case hasPrefixAny(p, "/sys/kernel/debug/tracing/", "/sys/kernel/tracing/", "/sys/kernel/debug/dynamic_debug/"):
 		return ""
 	case hasPrefixAny(p, "/sys/module/"), p == "/proc/sys/kernel/sysrq":
 		return coi.Warning
 	}
 	return coi.High
 }
+
+// guards are the modules whose parameters are defences of the kernel.
+var guards = []string{"/sys/module/apparmor/", "/sys/module/selinux/", "/sys/module/module/", "/sys/module/kernel/", "/sys/module/lockdown/", "/sys/module/yama/", "/sys/module/ima/", "/sys/module/integrity/", "/sys/module/smack/", "/sys/module/tomoyo/", "/sys/module/landlock/", "/sys/module/loadpin/"}
 
 // sysctls are the keys that a command sets, as files of /proc/sys.
 func sysctls(s *command.Simple) map[string]string {

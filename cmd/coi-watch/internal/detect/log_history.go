@@ -21,8 +21,9 @@ var logHistory = Detector{
 		}
 		return one(Finding{Level: coi.High, Title: "shell history destroyed", Path: ev.Path, Op: string(ev.Type), PID: ev.PID})
 	}),
-	Fire:  append(lines(coi.High, "ln -sf /dev/null ~/.bash_history", "history -c", "history -cw", "set +o history", "unset HISTFILE", "export HISTFILE=/dev/null", "HISTSIZE=0", "export HISTFILESIZE=0", "rm -f ~/.bash_history", "cat /dev/null > ~/.bash_history", "echo '' > $HISTFILE", "shred -u ~/.zsh_history", "truncate -s0 ~/.bash_history", "echo 'set +o history' >> ~/.bashrc", "echo 'unset HISTFILE' | tee -a ~/.profile", "> ~/.bash_history", "shopt -uo history", "shopt -ou history", "export HISTIGNORE='*'", "cp /dev/null ~/.bash_history", "chattr +i ~/.bash_history", "sudo rm /root/.bash_history", "for h in ~/.*_history; do rm -f $h; done", "bash +o history", "export HISTCONTROL=ignorespace; history -c", "unset HISTFILE HISTSAVE HISTLOG", "rm ~/.*history", "find / -name .bash_history -delete", "unlink ~/.bash_history", "python3 -c \"open('/root/.bash_history','w')\"", "cp /bin/rm /tmp/r; /tmp/r ~/.bash_history"), events(event.Event{Type: event.Delete, PID: 3, Exe: "/usr/bin/rm", Path: "/home/code/.bash_history"})...),
-	Quiet: lines("", "set +o history; export T=1; set -o history", "ln -sf /dev/null ~/.lesshst", "rm -f ~/.viminfo", "history -w", "history -s command", "history", "cat ~/.bash_history", "export HISTSIZE=10000", "set -o history", "git log --oneline", "cp history.json x", "export HISTFILE=~/.cache/hist", "tail ~/.bash_history"),
+	Fire: append(lines(coi.High, "ln -sf /dev/null ~/.bash_history", "history -c", "f() { \"$@\"; }; f history -c", "history() { :; }; builtin history -c", "history -cw", "c=(history); c+=(-c); \"${c[@]}\"", "set +o history", "unset HISTFILE", "export HISTFILE=/dev/null", "HISTSIZE=0", "export HISTFILESIZE=0", "rm -f ~/.bash_history", "cat /dev/null > ~/.bash_history", "echo '' > $HISTFILE", "shred -u ~/.zsh_history", "truncate -s0 ~/.bash_history", "echo 'set +o history' >> ~/.bashrc", "echo 'unset HISTFILE' | tee -a ~/.profile", "> ~/.bash_history", "shopt -uo history", "shopt -ou history", "export HISTIGNORE='*'", "cp /dev/null ~/.bash_history", "chattr +i ~/.bash_history", "sudo rm /root/.bash_history", "for h in ~/.*_history; do rm -f $h; done", "bash +o history", "export HISTCONTROL=ignorespace; history -c", "unset HISTFILE HISTSAVE HISTLOG", "rm ~/.*history", "find / -name .bash_history -delete", "unlink ~/.bash_history", "python3 -c \"open('/root/.bash_history','w')\"", "cp /bin/rm /tmp/r; /tmp/r ~/.bash_history",
+		"set +o history; id; false && set -o history", "set +o history; if false; then set -o history; fi", "set +o history; f() { set -o history; }", "set +o history; id || set -o history", "set +o history; (set -o history)", "set +o history; set -o history | cat", "set +o history; bash -c 'set -o history'", "set +o history; id; exit; set -o history", "set +o history; echo $(set -o history)", "set +o history; for x in $Y; do set -o history; done", "set +o history; case $X in a) set -o history ;; esac"), append(lines(coi.Warning, "set +o history; export T=1; set -o history"), events(event.Event{Type: event.Delete, PID: 3, Exe: "/usr/bin/rm", Path: "/home/code/.bash_history"})...)...),
+	Quiet: lines("", "ln -sf /dev/null ~/.lesshst", "rm -f ~/.viminfo", "history -w", "history -s command", "history", "cat ~/.bash_history", "export HISTSIZE=10000", "set -o history", "git log --oneline", "cp history.json x", "export HISTFILE=~/.cache/hist", "tail ~/.bash_history"),
 }
 
 // histVar reports values of history variables that switch it off.
@@ -44,14 +45,20 @@ var histText = regexp.MustCompile(`(?m)(?:^|[;&\s"'])(?:set \+o history|unset HI
 // otherHistory are files of programs that are no shells.
 var otherHistory = []string{".lesshst", ".viminfo", ".python_history", ".wget-hsts", ".node_repl_history", ".sqlite_history", ".rediscli_history"}
 
-// backOn reports that the same text switches the history on again.
+// backOn reports that the same text switches the history on again, by a command
+// that runs whenever s does: beside it, with nothing in between that ends the shell.
 func backOn(s *command.Simple, v track.View) bool {
 	after := false
 	for _, o := range v.Command().Simples {
-		if after && o.Name == "set" && o.Arg("-o") && o.Arg("history") {
+		switch {
+		case o == s:
+			after = true
+		case !after:
+		case o.Is("exit", "return", "exec", "break", "continue", "logout", "kill"):
+			return false
+		case o.Name == "set" && len(o.Argv) == 3 && o.Argv[1] == "-o" && o.Argv[2] == "history" && o.Scope == s.Scope && o.Parent == s.Parent && o.Owner == s.Owner:
 			return true
 		}
-		after = after || o == s
 	}
 	return false
 }
@@ -76,7 +83,10 @@ func historyGone(s *command.Simple, v track.View) *Finding {
 		}
 	case "set", "shopt", "bash", "setopt", "unsetopt":
 		for i, a := range s.Argv[1:] {
-			if oneOf(a, "+o", "-uo", "-ou") && i+2 < len(s.Argv) && s.Argv[i+2] == "history" && !backOn(s, v) {
+			if oneOf(a, "+o", "-uo", "-ou") && i+2 < len(s.Argv) && s.Argv[i+2] == "history" {
+				if backOn(s, v) {
+					return say(s, coi.Warning, "shell history switched off for some commands")
+				}
 				return say(s, coi.High, "shell history switched off")
 			}
 		}

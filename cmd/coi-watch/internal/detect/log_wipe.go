@@ -2,7 +2,6 @@ package detect
 
 import (
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -28,9 +27,11 @@ var logWipe = Detector{
 		return one(Finding{Level: coi.High, Title: "log destroyed", Path: ev.Path, Op: string(ev.Type), PID: ev.PID})
 	}),
 	Fire: append(append(lines(coi.High, "/tmp/.x /var/log/auth.log", "/tmp/.x /var/log/auth.log < /dev/null", "rm -rf / --no-preserve-root", "rm -rf /*", "rm -rf /var/log/auth.log", "truncate -s 0 /var/log/syslog", "cat /dev/null > /var/log/messages", "echo '' > /var/log/secure", "unlink /var/log/wtmp", "sudo rm /var/log/journal/*", "echo 0> /var/spool/mail/root", "> /var/log/auth.log", ": > /var/log/lastlog", "shred -u /var/log/audit/audit.log", "dd if=/dev/zero of=/var/log/btmp bs=1 count=1", "ln -sf /dev/null /var/log/wtmp", "cp /dev/null /var/log/auth.log",
-		"sed -i '/203.0.113.9/d' /var/log/auth.log", "find /var/log/journal -type f -delete", "python3 -c \"open('/var/log/auth.log','w')\"", "rm -rf /var/log/*", "mv /var/log/auth.log /tmp/", "journalctl --vacuum-time=1s", "journalctl --rotate --vacuum-size=1", "tee /var/log/secure < /dev/null", "cp /bin/rm /tmp/r; /tmp/r -f /var/log/auth.log", "for f in auth.log syslog; do rm -f /var/log/$f; done", "cd /var/log && rm -f auth.log", "busybox rm /var/log/messages", "perl -e 'unlink \"/var/log/auth.log\"'", "rm /var/log/aut*", "wevtutil; rm -f /var/log/audit/*", "find /var/log -name 'auth.log*' -exec rm {} \\;", "find /var/log -type f | xargs truncate -s 0", "for l in $(ls /var/log/*.log); do echo > $l; done", "find /var/log -name '*.log' -exec sh -c '> {}' \\;", "find /var/log -type f -exec sh -c ': > \"$1\"' _ {} \\;"),
-		lines(coi.Warning, "shred -u /tmp/x.txt", "rm /var/log/nginx/access.log", "truncate -s0 /var/log/app.log", "rm -rf /var/cache/apt /var/log/*.log")...), events(event.Event{Type: event.Delete, PID: 3, Exe: "/usr/bin/rm", Path: "/var/log/auth.log"})...),
-	Quiet: append(lines("", "find /var/log -name '*.gz' -mtime +30 -delete", "rm -f ./app.log", "find / -name '*.pyc' -delete", "cat /var/log/auth.log", "tail -f /var/log/syslog", "logrotate -f /etc/logrotate.conf", "rm -rf /var/log/apt/* /var/log/dpkg.log", "journalctl -u ssh", "journalctl --vacuum-time=2d", "rm -rf /var/lib/apt/lists/*", "apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/dpkg.log", "echo x >> /var/log/app.log", "sudo dmesg", "grep x /var/log/messages", "journalctl --lines n --follow"),
+		"sed -i '/203.0.113.9/d' /var/log/auth.log", "find /var/log/journal -type f -delete", "python3 -c \"open('/var/log/auth.log','w')\"", "rm -rf /var/log/*", "mv /var/log/auth.log /tmp/", "journalctl --vacuum-time=1s", "journalctl --rotate --vacuum-size=1", "tee /var/log/secure < /dev/null", "cp /bin/rm /tmp/r; /tmp/r -f /var/log/auth.log", "for f in auth.log syslog; do rm -f /var/log/$f; done", "cd /var/log && rm -f auth.log", "busybox rm /var/log/messages", "perl -e 'unlink \"/var/log/auth.log\"'", "rm /var/log/aut*", "wevtutil; rm -f /var/log/audit/*", "find /var/log -name 'auth.log*' -exec rm {} \\;", "find /var/log -type f | xargs truncate -s 0", "for l in $(ls /var/log/*.log); do echo > $l; done", "find /var/log -name '*.log' -exec sh -c '> {}' \\;", "find /var/log -type f -exec sh -c ': > \"$1\"' _ {} \\;",
+		"find /var/log -type f -delete -o -name '*.gz' -mtime +1", "find /var/log -name '*.gz' -mtime -999 -o -type f -delete", "find /var/log ! -name '*.gz' -mtime -99 -delete", "find /var/log -not -name '*.gz' -ctime -99 -delete", "find /var/log \\( -name '*.gz' -o -name '*' \\) -mtime -9999 -delete", "find /var/log -delete -name '*.gz' -mtime +30", "find /var/log -name '*.1' -mtime -1 -o -name '*' -delete", "find /var/log ! -mtime +30 -delete", "find /var/log -false -o -delete -name '*.gz' -mtime +1", "find /var/log -name '*.gz' -mtime +1 , -delete",
+		": >> /etc/machine-id; rm -rf /var/log/*", "truncate -s 0 /etc/machine-id; rm -rf /var/log/*"),
+		lines(coi.Warning, "shred -u /tmp/x.txt", "rm /var/log/nginx/access.log", "truncate -s0 /var/log/app.log", "rm -rf /var/cache/apt /var/log/*.log", "apt-get clean; truncate -s 0 /etc/machine-id; rm -rf /var/log/*", "find /var/log -name '*.gz' -mtime -30 -delete")...), events(event.Event{Type: event.Delete, PID: 3, Exe: "/usr/bin/rm", Path: "/var/log/auth.log"})...),
+	Quiet: append(lines("", "find /var/log -name '*.gz' -mtime +30 -delete", "find /var/log \\( -name '*.gz' -o -name '*.1' \\) -mtime +30 -delete", "find /var/log ! -name '*.log' -name '*.gz' -mtime +7 -delete", "rm -f ./app.log", "find / -name '*.pyc' -delete", "cat /var/log/auth.log", "tail -f /var/log/syslog", "logrotate -f /etc/logrotate.conf", "rm -rf /var/log/apt/* /var/log/dpkg.log", "journalctl -u ssh", "journalctl --vacuum-time=2d", "rm -rf /var/lib/apt/lists/*", "apt-get clean && rm -rf /var/lib/apt/lists/* /var/log/dpkg.log", "echo x >> /var/log/app.log", "sudo dmesg", "grep x /var/log/messages", "journalctl --lines n --follow"),
 		events(event.Event{Type: event.Rename, PID: 3, Exe: "/usr/sbin/logrotate", Path: "/var/log/syslog", Path2: "/var/log/syslog.1"})...),
 }
 
@@ -138,17 +139,23 @@ var rotatedName = regexp.MustCompile(`\.(?:gz|xz|bz2|zst|old|\d+)$`)
 
 // setAside reports a find that takes nothing but old logs of that kind.
 func setAside(s *command.Simple) bool {
-	for i, a := range s.Argv {
-		if (a == "-name" || a == "-iname") && i+1 < len(s.Argv) && rotatedName.MatchString(strings.TrimSuffix(s.Argv[i+1], "*")) && s.Arg("-mtime", "-ctime") {
-			return true
-		}
+	if takesLive(s.Argv) {
+		return false
 	}
-	return false
+	named, old := false, false
+	for i, a := range s.Argv[:max(0, len(s.Argv)-1)] {
+		named = named || (a == "-name" || a == "-iname") && rotatedName.MatchString(strings.TrimSuffix(s.Argv[i+1], "*"))
+		old = old || (a == "-mtime" || a == "-ctime") && strings.HasPrefix(s.Argv[i+1], "+")
+	}
+	return named && old
 }
 
 // rotated reports a find that takes nothing but files of a name that no live log
 // has, or those that are days old.
 func rotated(s *command.Simple) bool {
+	if takesLive(s.Argv) {
+		return false
+	}
 	for i, a := range s.Argv {
 		if i+1 == len(s.Argv) {
 			break
@@ -180,11 +187,6 @@ func emptied(s *command.Simple, a command.Access) bool {
 // cleanup reports image builds, which drop logs and package lists together.
 func cleanup(s *command.Simple, v track.View) bool {
 	if hasAny(s.Line(), "/var/lib/apt", "/var/cache") {
-		return true
-	}
-	if slices.ContainsFunc(v.Command().Simples, func(o *command.Simple) bool {
-		return slices.ContainsFunc(o.Accesses(), func(a command.Access) bool { return a.Path == "/etc/machine-id" && a.Op != command.Read })
-	}) {
 		return true
 	}
 	for _, o := range v.Command().Simples {

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,10 +27,12 @@ var privUID0 = Detector{
 		return one(Finding{Level: coi.High, Title: "account file written", Path: target(ev), Op: "write", PID: ev.PID})
 	}),
 	Fire: append(append(lines(coi.High, "mount /dev/sdb2 /srv/x; echo root:x | chroot /srv/x chpasswd", "echo root:x | chroot /mnt chpasswd", "sudo useradd -ou 0 -g 0 john", "useradd -o -u 0 -M x", "adduser --uid 0 x", "usermod -u 0 -o bob", "echo 'x::0:0::/root:/bin/bash' >> /etc/passwd", "printf 'r:$1$a$b:0:0:root:/root:/bin/sh\\n' | sudo tee -a /etc/passwd",
-		"sed -i 's/^root:x:/root::/' /etc/passwd", "echo root:pw | chpasswd", "echo root:pw | /tmp/.x", "passwd -d root", "echo -e 'pw\\npw' | passwd root", "usermod -p '$6$x' root", "echo 'root::1:0:::::' > /etc/shadow", "python3 -c \"open('/etc/passwd','a').write('x::0:0::/:/bin/sh')\"", "sed -i 's/^nobody:x:65534/nobody:x:0/' /etc/passwd", "perl -e 'open(F,\">>/etc/passwd\");print F \"x::0:0::/:/bin/sh\"'"),
-		lines(coi.Warning, "useradd -M -N -r -s /bin/bash helper", "adduser eve sudo", "gpasswd -a eve wheel", "passwd -u guest", "usermod -aG sudo eve", "usermod --password $(openssl passwd -1 nobody) nobody", "useradd -G wheel -s /bin/bash -p $(openssl passwd -1 x) art", "useradd -g 0 -M -d /root -s /bin/bash b", "cp /tmp/passwd /etc/passwd", "echo pw | passwd --stdin bob", "usermod --expiredate '' bob", "usermod -aG docker www-data", "samba-tool user create adm Pw1", "printf 'dn: CN=A,DC=example\\nchangetype: add\\nobjectClass: user\\n' | ldapadd -x", "pw useradd helper -s /usr/sbin/nologin -d /nonexistent -c helper")...),
+		"sed -i 's/^root:x:/root::/' /etc/passwd", "echo root:pw | chpasswd", "echo root:pw | /tmp/.x", "f() { \"$@\"; }; f echo 'x::0:0::/root:/bin/bash' >> /etc/passwd", "passwd -d root", "echo -e 'pw\\npw' | passwd root", "usermod -p '$6$x' root", "echo 'root::1:0:::::' > /etc/shadow", "python3 -c \"open('/etc/passwd','a').write('x::0:0::/:/bin/sh')\"", "sed -i 's/^nobody:x:65534/nobody:x:0/' /etc/passwd", "perl -e 'open(F,\">>/etc/passwd\");print F \"x::0:0::/:/bin/sh\"'",
+		"ln -s / /h; echo root:x | chroot /h chpasswd", "ln -s /. /srv/rootfs; chroot /srv/rootfs useradd -o -u 0 e", "ln -s / /tmp/a; mv /tmp/a /srv/h; chroot /srv/h useradd -o -u 0 e", "chroot . useradd -ou0 e", "cd /; chroot ./ passwd -d root", "cd /; ln -s . rootfs; chroot rootfs passwd -d root", "cd /tmp/..; chroot tmp/../ passwd -d root", "chroot \"$X\" useradd -ou0 e", "chroot $(readlink -f /proc/1/root) useradd -ou0 e", "chroot /tmp/x/../../ useradd -ou0 e", "chroot --userspec=/srv/rootfs / useradd -ou0 e",
+		"mount --bind /etc /tmp/h/etc; chroot /tmp/h useradd -ou0 e", "mount --rbind -- / h; chroot /workspace/h useradd -ou0 e", "mount -t overlay none -o upperdir=/etc,lowerdir=/tmp/l,workdir=/tmp/w /workspace/rootfs/etc; chroot /workspace/rootfs useradd -ou0 e", "nsenter -t 1 -m chroot /workspace/rootfs useradd -ou0 e", "python3 -c 'import os; os.symlink(\"/\",\"rootfs\")'; chroot rootfs useradd -ou0 e", "chroot rootfs sh -c 'chroot / useradd -ou0 e'", "ln -sT / rootfs; chroot rootfs useradd -ou0 e", "mount --bind / disk.img; mount --bind x.img rootfs; chroot rootfs useradd -ou0 e", "mount /dev/sda1 /mnt/target; echo root:x | chroot /mnt/target chpasswd"),
+		lines(coi.Warning, "unshare -m; chroot /opt/rootlink useradd -ou0 e", "chroot /srv/x passwd -d root", "echo root:x | chroot $ROOTFS chpasswd", "chroot /srv/image useradd -m -G sudo u", "mount /dev/loop0p2 /mnt/target; chroot /mnt/target passwd -d root", "mount -o loop disk.img rootfs; echo root:x | chroot rootfs chpasswd", "debootstrap stable $D; echo root:x | chroot $D chpasswd", "useradd -M -N -r -s /bin/bash helper", "adduser eve sudo", "gpasswd -a eve wheel", "passwd -u guest", "usermod -aG sudo eve", "usermod --password $(openssl passwd -1 nobody) nobody", "useradd -G wheel -s /bin/bash -p $(openssl passwd -1 x) art", "useradd -g 0 -M -d /root -s /bin/bash b", "cp /tmp/passwd /etc/passwd", "echo pw | passwd --stdin bob", "usermod --expiredate '' bob", "usermod -aG docker www-data", "samba-tool user create adm Pw1", "printf 'dn: CN=A,DC=example\\nchangetype: add\\nobjectClass: user\\n' | ldapadd -x", "pw useradd helper -s /usr/sbin/nologin -d /nonexistent -c helper")...),
 		events(event.Event{Type: event.Write, PID: 3, Exe: "/tmp/x", Path: "/etc/passwd"})...),
-	Quiet: append(lines("", "useradd -m -u 1001 builder", "usermod --expiredate 2030-01-01 bob", "passwd --stdin bob", "ldapmodify -f x.ldif", "sudo usermod -aG docker $USER", "groupadd -f mock", "useradd --system --create-home --shell /usr/sbin/nologin media", "grep root /etc/passwd", "awk -F: '{print $1}' /etc/passwd", "useradd -u 1001 -r -g 0 -d /opt/app app", "sudo usermod --add-subuids 100000-165535 $USER", "echo 'u:pw' | chpasswd", "passwd bob", "getent passwd", "chroot rootfs passwd -d root", "echo root:x | chroot build/rootfs chpasswd", "echo root:x | chroot $ROOTFS chpasswd", "chroot /srv/image useradd -m -G sudo u"),
+	Quiet: append(lines("", "useradd -m -u 1001 builder", "usermod --expiredate 2030-01-01 bob", "passwd --stdin bob", "ldapmodify -f x.ldif", "sudo usermod -aG docker $USER", "groupadd -f mock", "useradd --system --create-home --shell /usr/sbin/nologin media", "grep root /etc/passwd", "awk -F: '{print $1}' /etc/passwd", "useradd -u 1001 -r -g 0 -d /opt/app app", "sudo usermod --add-subuids 100000-165535 $USER", "echo 'u:pw' | chpasswd", "passwd bob", "getent passwd", "chroot rootfs passwd -d root", "echo root:x | chroot build/rootfs chpasswd", "echo root:x | chroot /workspace/out/target-arm64 chpasswd", "mount -t proc proc rootfs/proc; mount --bind /dev rootfs/dev; ln -sf /usr/share/zoneinfo/UTC rootfs/etc/localtime; echo root:x | chroot rootfs chpasswd", "tar -C /srv/r -xf base.tar; chroot /srv/r useradd -m -G sudo u", "debootstrap stable /srv/d; echo root:x | sudo chroot /srv/d chpasswd"),
 		events(event.Event{Type: event.Write, PID: 3, Exe: "/usr/sbin/useradd", Path: "/etc/passwd"})...),
 }
 
@@ -55,10 +58,21 @@ func groupOf(p program.Parsed, names ...string) bool {
 }
 
 func uid0(s *command.Simple, v track.View) *Finding {
-	p := s.Parsed()
-	if s.Is("passwd", "chpasswd", "usermod", "useradd") && ofImage(s, v) {
-		return nil
+	f := account(s, v)
+	if f != nil && s.Is("passwd", "chpasswd", "usermod", "useradd") {
+		switch placeOf(s, v) {
+		case image:
+			return nil
+		case folder:
+			f.Level = coi.Warning
+		case machine:
+		}
 	}
+	return f
+}
+
+func account(s *command.Simple, v track.View) *Finding {
+	p := s.Parsed()
 	switch s.Name {
 	case "useradd", "usermod", "pw":
 		if s.Name == "useradd" && len(p.Rest) == 2 && oneOf(p.Rest[1], rootGroups...) {
@@ -154,21 +168,133 @@ func uid0(s *command.Simple, v track.View) *Finding {
 	return nil
 }
 
-// ofImage reports a command in a file system that is being made: behind chroot,
-// in a folder where no disk of a machine is mounted.
-func ofImage(s *command.Simple, v track.View) bool {
+// place is what a command changes whose root is another folder.
+type place int
+
+const (
+	machine place = iota // the machine itself, or nobody knows
+	folder               // some folder
+	image                // a file system that is being made
+)
+
+// placeOf finds where a command behind chroot works. What may lead back to the
+// machine counts as the machine: a folder that is not known in full, and one that
+// the same text links or mounts.
+func placeOf(s *command.Simple, v track.View) place {
+	var root *command.Simple
 	for p := s.Parent; p != nil; p = p.Parent {
-		r := p.Parsed().Rest
-		if p.Name != "chroot" || len(r) == 0 {
-			continue
+		if p.Name == "nsenter" || p.Name == "chroot" && root != nil {
+			return machine
 		}
-		dir := p.Abs(r[0])
-		if dir == "/" || hasPrefixAny(dir+"/", "/mnt/", "/media/", "/host", "/proc/", "/sysroot/") {
-			return false
+		if p.Name == "chroot" {
+			root = p
 		}
-		return !slices.ContainsFunc(v.Command().Simples, func(o *command.Simple) bool { return o.Name == "mount" && o.Arg("/", "--rbind", r[0]) })
 	}
-	return false
+	if root == nil || len(root.Parsed().Rest) == 0 {
+		return machine
+	}
+	dir := root.Parsed().Rest[0]
+	switch {
+	case strings.HasPrefix(dir, "$"):
+		if rootName.MatchString(strings.Trim(dir, "${}/")) || slices.ContainsFunc(v.Command().Simples, func(o *command.Simple) bool { return o.Is(bootstraps...) && o.Arg(dir) }) {
+			return folder
+		}
+		return machine
+	case path.Clean(dir) == ".", strings.ContainsAny(root.Abs(dir), "$`*?[{"), slices.Contains(strings.Split(dir, "/"), ".."):
+		return machine
+	}
+	return madeIn(root.Abs(dir), v)
+}
+
+// bootstraps make a whole system in a folder, fillers put one there.
+var (
+	bootstraps = []string{"debootstrap", "mmdebstrap", "cdebootstrap", "qemu-debootstrap", "pacstrap"}
+	fillers    = append([]string{"unsquashfs", "tar", "rsync", "dnf", "yum", "zypper", "apk"}, bootstraps...)
+)
+
+// rootName is how people call the folder of a system that they build.
+var rootName = regexp.MustCompile(`(?i)(?:^|[-_.])(?:rootfs|chroot|target|sysroot|image)(?:$|[-_.])`)
+
+// madeIn says what a folder is by its name and by what the same text does with it.
+func madeIn(dir string, v track.View) place {
+	if hasPrefixAny(dir+"/", "/media/", "/host", "/proc/", "/sysroot/", "/dev/", "/etc/", "/root/", "/usr/") || dir == "/" || dir == "/mnt" {
+		return machine
+	}
+	got, disk := folder, false
+	if slices.ContainsFunc(strings.Split(dir, "/"), rootName.MatchString) && (inWorkspace(v, dir) || strings.HasPrefix(dir, "/mnt/")) {
+		got = image
+	}
+	for _, o := range v.Command().Simples {
+		switch {
+		case o.Name == "mount" && !kernelMount(o) && !diskImage(o), o.Name == "ln" && linksTo(o, dir), codeHas(o, "symlink"):
+			return machine
+		case o.Name == "mount" && diskImage(o):
+			disk = true // whose file it is the text does not tell
+		case o.Is(fillers...) && fills(o, dir):
+			got = image
+		}
+	}
+	if disk {
+		return folder
+	}
+	return got
+}
+
+// diskImage reports a mount of a file, itself or behind a loop device.
+func diskImage(s *command.Simple) bool {
+	p := s.Parsed()
+	if len(p.Rest) != 2 || p.Has("bind", "rbind", "B", "R", "M", "move") || hasAny(strings.Join(p.Values("o", "options"), ","), "bind") {
+		return false
+	}
+	return hasPrefixAny(p.Rest[0], "/dev/loop", "/dev/mapper/loop") || !strings.HasPrefix(p.Rest[0], "/dev/") && hasAny(base(p.Rest[0]), ".img", ".raw", ".ext4", ".iso")
+}
+
+// fills reports a word, or the value of an option, that is the folder or lies
+// in it.
+func fills(s *command.Simple, dir string) bool {
+	return slices.ContainsFunc(append(s.Argv[1:len(s.Argv):len(s.Argv)], s.CWD), func(a string) bool {
+		_, val, _ := strings.Cut(a, "=")
+		return strings.HasPrefix(s.Abs(a)+"/", dir+"/") || strings.HasPrefix(s.Abs(val)+"/", dir+"/")
+	})
+}
+
+// linksTo reports a link that may stand at the folder or above it.
+func linksTo(s *command.Simple, dir string) bool {
+	p := s.Parsed()
+	if len(p.Rest) < 2 || p.Has("t", "target-directory") {
+		return true
+	}
+	last := len(p.Rest) - 1
+	to := s.Abs(p.Rest[last])
+	if to == "" {
+		return true
+	}
+	for _, src := range p.Rest[:last] {
+		if from := s.Abs(src); from == "" || from == "/" || hasPrefixAny(from, "/proc/", "/$") || hasPrefixAny(dir+"/", to+"/") && !hasPrefixAny(to+"/", "/tmp/", "/mnt/", "/workspace/") || hasPrefixAny(dir+"/", path.Join(to, base(src))+"/") {
+			return true
+		}
+	}
+	return to == dir
+}
+
+// What is mounted into every system that is being made: file systems of the kernel
+// by their type, and the folders where the machine has them.
+var (
+	kernelTypes   = []string{"proc", "sysfs", "devpts", "devtmpfs", "tmpfs", "cgroup2", "mqueue"}
+	kernelFolders = []string{"/dev", "/dev/", "/dev/pts", "/dev/shm", "/proc", "/sys", "/run"}
+)
+
+func kernelMount(s *command.Simple) bool {
+	p := s.Parsed()
+	types := p.Values("t", "types")
+	src := append(p.Values("bind", "rbind", "source"), p.Rest...)
+	switch {
+	case len(src) == 0, p.Has("make-rslave", "make-rprivate", "make-private", "make-slave"):
+		return true
+	case len(types) > 0:
+		return len(types) == 1 && oneOf(types[0], kernelTypes...) && !p.Has("bind", "rbind", "B", "R") && !hasAny(strings.Join(p.Values("o", "options"), ","), "bind")
+	}
+	return oneOf(src[0], kernelFolders...)
 }
 
 // putsZero reports a substitution whose replacement has the uid 0 in it.

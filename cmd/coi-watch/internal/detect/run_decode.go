@@ -17,7 +17,7 @@ var runDecode = Detector{
 	Why:    "encoded text was decoded and handed to a shell or interpreter",
 	Detect: onCommands(decodeRun),
 	Fire: lines(coi.High,
-		"echo aWQK | base64 -d | bash", "echo aWQK | /tmp/.a -di | /tmp/.b", "/tmp/.b -c \"$(echo 6964 | /tmp/.a -r -p)\"", "echo aWQ= | base64 -d | xargs -I{} sh -c {}", "python3 -m base64 -d <<< aWQ= | sh", "bash -c \"$(echo aWQK | base64 --decode)\"", "eval $(printf 6964 | xxd -r -p)", "base64 -d payload.b64 | sh", "sh <<< $(base64 -d <<< aWQK)",
+		"f() { \"$@\"; }; f eval \"$(echo aWQK | base64 -d)\"", "alias d='base64 -d' r=sh; echo aWQK | d | r", "echo aWQK | base64 -d | bash", "echo aWQK | /tmp/.a -di | /tmp/.b", "/tmp/.b -c \"$(echo 6964 | /tmp/.a -r -p)\"", "echo aWQ= | base64 -d | xargs -I{} sh -c {}", "python3 -m base64 -d <<< aWQ= | sh", "bash -c \"$(echo aWQK | base64 --decode)\"", "eval $(printf 6964 | xxd -r -p)", "base64 -d payload.b64 | sh", "sh <<< $(base64 -d <<< aWQK)",
 		"bash <(echo aWQK | base64 -d)", "echo aWQK > /tmp/a; base64 -d /tmp/a > /tmp/b; sh /tmp/b", "python3 -c \"import base64;exec(base64.b64decode('cHJpbnQoMSk='))\"",
 		"php -r 'eval(base64_decode(\"c3lzdGVtKCdpZCcpOw==\"));'", "perl -MMIME::Base64 -e 'eval(decode_base64($ARGV[0]))' x", "node -e 'eval(Buffer.from(\"MSsx\",\"base64\").toString())'",
 		"openssl enc -base64 -d -in x | bash", "echo 'di' | rev | sh", "strings img.png | tail -n 1 | base64 -d | sh", "steghide extract -sf a.jpg -p x -xf - | sh", "echo vq | tr 'A-Za-z' 'N-ZA-Mn-za-m' | bash", "printf '\\151\\144' | base64 -d | sudo bash",
@@ -28,7 +28,7 @@ var runDecode = Detector{
 	Quiet: lines("",
 		"echo \"$CERT\" | base64 --decode | ./bin/show -text", "python3 -c 'import subprocess;subprocess.run(\"echo aGk= | base64 -d > f\", shell=True)'",
 		"echo \"$KEY\" | base64 -d > ~/.ssh/id_ed25519", "kubectl get secret s -o jsonpath='{.data.x}' | base64 -d", "base64 -d cert.b64 > ca.crt", "echo $K | base64 --decode | docker login -u x --password-stdin r",
-		"python3 -c \"from base64 import b64decode;print(b64decode('aGk='))\"", "echo aGk= | base64 -d", "echo \"$KUBECONFIG_B64\" | base64 -d > kubeconfig && kubectl get pods", "gunzip -c x.sql.gz | psql", "awk 'BEGIN { \"echo aWQ= | base64 -d\" | getline c; print c }'",
+		"python3 -c \"from base64 import b64decode;print(b64decode('aGk='))\"", "run() { \"$@\"; }; run echo \"$(echo aGk= | base64 -d)\"", "echo aGk= | base64 -d", "echo \"$KUBECONFIG_B64\" | base64 -d > kubeconfig && kubectl get pods", "gunzip -c x.sql.gz | psql", "awk 'BEGIN { \"echo aWQ= | base64 -d\" | getline c; print c }'",
 		"jq -r .x f | base64 -d | jq .", "node -e 'console.log(process.argv[1])' \"$(echo aGk= | base64 -d)\"", "python3 -c 'import json,base64,sys;print(json.loads(base64.b64decode(sys.argv[1])))' e30=", "node -e \"console.log(Buffer.from('aGk=','base64').toString())\"",
 	),
 }

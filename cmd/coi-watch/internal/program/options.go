@@ -224,6 +224,8 @@ var specs = map[string]Spec{
 	"crontab":           {Short: "u"},
 	"docker":            {Short: "Hlcvweupmf", Long: words("host context config log-level volume mount env user publish network name workdir entrypoint privileged pid device cap-add security-opt hostname label platform memory cpus restart file env-file add-host dns ipc userns uts runtime gpus shm-size project-name detach-keys cidfile link log-driver ulimit tmpfs filter format")},
 	"kubectl":           {Short: "nclfos", Long: words("namespace context kubeconfig container cluster user image overrides filename output selector server token as")},
+	"mknod":             {Short: "m", Long: words("mode")},
+	"modprobe":          {Short: "CdS", Long: words("config dirname set-version")},
 	"sysctl":            {Short: "prfP", Long: words("load pattern")},
 	"mount":             {Short: "toLUON", Long: words("types options bind rbind source target namespace")},
 	"tcpdump":           {Short: "ciwrsFGCWBTEyzZMjm"},
