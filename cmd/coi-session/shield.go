@@ -15,6 +15,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/protect"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/supervise"
+	"github.com/code-on-incus/coi/pkg/home"
 	"github.com/code-on-incus/coi/pkg/run"
 )
 
@@ -25,10 +26,15 @@ type shield struct {
 	git     *gitin.Git
 	common  *beneath.Root
 	mounts  []run.WatchMount // of locks and anchors
+	places  *home.Lock       // from planning placeholders to having made them
 }
 
 func (s *shield) close() {
-	if s != nil && s.common != nil {
+	if s == nil {
+		return
+	}
+	s.places.Unlock()
+	if s.common != nil {
 		_ = s.common.Close()
 	}
 }
@@ -44,10 +50,13 @@ func (b *begin) shieldWorkspace(in *plan.Input, wt *mount.Worktree) error {
 		return err
 	}
 	host := gitin.HostIdentity(b.c, b.home.User)
+	if s.places, err = supervise.LockPlaces(b.c, b.home, b.ws.Root.Path()); err != nil {
+		return err
+	}
 	want := protect.Config{
 		Workspace: protect.Tree{Root: b.ws.Root, Inside: in.Inside}, Protected: sec.Protected(), Watched: sec.Watched(),
 		Writable: sec.WritablePaths, HooksPaths: slices.DeleteFunc([]string{host.HooksPath}, func(p string) bool { return p == "" }),
-		Manifests: supervise.Manifests(b.home, b.container), Disabled: sec.DisableProtection, Strict: sec.StrictProtection,
+		Manifests: supervise.Placed(b.home, b.container), Disabled: sec.DisableProtection, Strict: sec.StrictProtection,
 		FreeHooks: b.cfg.Git.WritableHooks, Also: s.masks.See,
 	}
 	if wt != nil && !beneath.Below(wt.Common, b.ws.Path) {
@@ -121,7 +130,9 @@ func (b *begin) shieldDevices(in *plan.Input) error {
 // the spec what came of it. It is the last step of planning; lower undoes it.
 func (b *begin) raise(in plan.Input, spec *launch.Spec) error {
 	s, files := b.shield, supervise.FilesOf(b.home, b.cfg.Paths.StorageDir, b.container, in.SessionID)
-	if err := b.place(in, files); err != nil {
+	err := b.place(in, files)
+	s.places.Unlock()
+	if err != nil {
 		b.lower()
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/alias"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/incus"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/plan"
+	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
 	"github.com/code-on-incus/coi/pkg/cli"
 	"github.com/code-on-incus/coi/pkg/coi"
 	"github.com/code-on-incus/coi/pkg/home"
@@ -99,6 +100,9 @@ func ofWorkspace(q Query, all []incus.Instance) (incus.Instance, error) {
 			running = append(running, i)
 		}
 	}
+	if len(running) > 1 {
+		running = staying(q.Home, running)
+	}
 	switch {
 	case len(running) == 1:
 		return running[0], nil
@@ -110,6 +114,21 @@ func ofWorkspace(q Query, all []incus.Instance) (incus.Instance, error) {
 		return incus.Instance{}, Several(q.Verb, "this workspace has several containers", here)
 	}
 	return incus.Instance{}, cli.Fail(coi.ExitNoContainer, "this workspace has no container").Hint("coi list --all")
+}
+
+// staying leaves out containers whose session is just being brought to its end,
+// as that of a coi run which has answered already; all of them when none stays.
+func staying(h home.Home, running []incus.Instance) []incus.Instance {
+	var out []incus.Instance
+	for _, i := range running {
+		if r, err := record.Read(h, i.Name); err != nil || !r.Ends(h) {
+			out = append(out, i)
+		}
+	}
+	if len(out) == 0 {
+		return running
+	}
+	return out
 }
 
 // Several is the error of a query that means more than one container.

@@ -93,6 +93,15 @@ func (p *Plan) placeOne(c placeholder, uid, gid int) error {
 	return nil
 }
 
+// WorkspaceOf is the workspace of a manifest, empty when there is none.
+func WorkspaceOf(file string) (string, error) {
+	var m manifest
+	if err := home.ReadJSON(file, schema, &m); err != nil && !home.Missing(err) {
+		return "", err
+	}
+	return m.Workspace, nil
+}
+
 // RemovePlaceholders takes away what a manifest names, where it is still as it
 // was made: an empty directory or the same file. Paths that a manifest of
 // another running container names stay. left names what was kept because it

@@ -91,6 +91,12 @@ func Read(h home.Home, container string) (Record, error) {
 	return r, err
 }
 
+// Ends reports whether the session of a container is just being brought to its
+// end: Incus says running for a while longer.
+func (r Record) Ends(h home.Home) bool {
+	return (r.Phase == run.Saving || r.Ended != nil) && home.Held(LockPath(h, r.Container))
+}
+
 // Write replaces the record of its container.
 func (r Record) Write(h home.Home) error {
 	r.SchemaVersion = run.Schema

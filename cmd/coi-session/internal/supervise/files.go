@@ -8,6 +8,7 @@ import (
 
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/protect"
 	"github.com/code-on-incus/coi/cmd/coi-session/internal/record"
+	"github.com/code-on-incus/coi/pkg/coi"
 	"github.com/code-on-incus/coi/pkg/home"
 	"github.com/code-on-incus/coi/pkg/run"
 )
@@ -34,6 +35,18 @@ func FilesOf(h home.Home, storage, container, session string) Files {
 func Leftover(h home.Home) []string {
 	names, _ := run.Names(h.Run(), placeholders)
 	return names
+}
+
+// Placed are all placeholder manifests but one container's, of sessions at their
+// end as well: their placeholders are not the user's.
+func Placed(h home.Home, but string) []string {
+	var out []string
+	for _, name := range Leftover(h) {
+		if name != but {
+			out = append(out, h.Run(name+placeholders))
+		}
+	}
+	return out
 }
 
 // Manifests are the placeholder manifests of all sessions that have not ended,
@@ -63,9 +76,42 @@ func (f Files) Clear(h home.Home, container string) (left []string, err error) {
 	defer stop()
 	for _, err := os.Lstat(flags); err == nil && pause(ctx, 10*time.Millisecond); _, err = os.Lstat(flags) {
 	}
-	left, err = protect.RemovePlaceholders(f.Placeholders, Manifests(h, container))
+	left, err = f.removePlaceholders(h, container)
 	if err != nil {
 		return left, err
 	}
 	return left, protect.DropBaseline(f.Baseline, f.Copies)
+}
+
+// removePlaceholders removes what no other session needs, while none is being
+// started in the workspace.
+func (f Files) removePlaceholders(h home.Home, container string) (left []string, err error) {
+	workspace, err := protect.WorkspaceOf(f.Placeholders)
+	if err != nil || workspace == "" {
+		return nil, err
+	}
+	ctx, stop := context.WithTimeout(context.Background(), placesTime)
+	defer stop()
+	lock, err := LockPlaces(ctx, h, workspace)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Unlock()
+	return protect.RemovePlaceholders(f.Placeholders, Manifests(h, container))
+}
+
+// RemovePlaceholders removes those of a container that is gone.
+func RemovePlaceholders(h home.Home, container string) (left []string, err error) {
+	return FilesOf(h, "", container, "").removePlaceholders(h, container)
+}
+
+// placesTime is how long a session waits at its end for starts in its workspace,
+// which look through all of it.
+const placesTime = time.Minute
+
+// LockPlaces takes the lock under which placeholders of a workspace are planned
+// and made, and under which they are removed: a start would else take those of a
+// session that ends for the user's own files.
+func LockPlaces(ctx context.Context, h home.Home, workspace string) (*home.Lock, error) {
+	return home.WaitLock(ctx, h.Run(coi.Hash8(workspace)+".places.lock"))
 }

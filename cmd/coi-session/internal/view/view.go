@@ -93,6 +93,9 @@ func Of(h home.Home, i incus.Instance, rec record.Record) Container {
 	}
 	v.Deadline = rec.Deadline
 	v.guards(h)
+	if rec.Ends(h) {
+		v.State, v.Status = "stopping", "stopping"
+	}
 	return v
 }
 
