@@ -299,7 +299,7 @@ func (d *desk) clearOrphan(name, p string) error {
 		if err := d.unlock(name); err != nil {
 			return err
 		}
-		left, err := supervise.RemovePlaceholders(d.home, name)
+		left, err := files.RemovePlaceholders(d.home, name)
 		if _, kept := os.Lstat(p); err == nil && kept == nil {
 			err = fmt.Errorf("placeholders stay in the workspace: %s", cli.Escape(strings.Join(left, ", ")))
 		}

@@ -40,24 +40,22 @@ func Leftover(h home.Home) []string {
 // Placed are all placeholder manifests but one container's, of sessions at their
 // end as well: their placeholders are not the user's.
 func Placed(h home.Home, but string) []string {
-	var out []string
-	for _, name := range Leftover(h) {
-		if name != but {
-			out = append(out, h.Run(name+placeholders))
-		}
-	}
-	return out
+	return manifests(h, func(name string) bool { return name != but })
 }
 
 // Manifests are the placeholder manifests of all sessions that have not ended,
 // but for one container's.
 func Manifests(h home.Home, but string) []string {
+	return manifests(h, func(name string) bool {
+		rec, err := record.Read(h, name)
+		return name != but && err == nil && rec.Ended == nil
+	})
+}
+
+func manifests(h home.Home, of func(container string) bool) []string {
 	var out []string
 	for _, name := range Leftover(h) {
-		if name == but {
-			continue
-		}
-		if rec, err := record.Read(h, name); err == nil && rec.Ended == nil {
+		if of(name) {
 			out = append(out, h.Run(name+placeholders))
 		}
 	}
@@ -76,16 +74,16 @@ func (f Files) Clear(h home.Home, container string) (left []string, err error) {
 	defer stop()
 	for _, err := os.Lstat(flags); err == nil && pause(ctx, 10*time.Millisecond); _, err = os.Lstat(flags) {
 	}
-	left, err = f.removePlaceholders(h, container)
+	left, err = f.RemovePlaceholders(h, container)
 	if err != nil {
 		return left, err
 	}
 	return left, protect.DropBaseline(f.Baseline, f.Copies)
 }
 
-// removePlaceholders removes what no other session needs, while none is being
+// RemovePlaceholders removes what no other session needs, while none is being
 // started in the workspace.
-func (f Files) removePlaceholders(h home.Home, container string) (left []string, err error) {
+func (f Files) RemovePlaceholders(h home.Home, container string) (left []string, err error) {
 	workspace, err := protect.WorkspaceOf(f.Placeholders)
 	if err != nil || workspace == "" {
 		return nil, err
@@ -98,11 +96,6 @@ func (f Files) removePlaceholders(h home.Home, container string) (left []string,
 	}
 	defer lock.Unlock()
 	return protect.RemovePlaceholders(f.Placeholders, Manifests(h, container))
-}
-
-// RemovePlaceholders removes those of a container that is gone.
-func RemovePlaceholders(h home.Home, container string) (left []string, err error) {
-	return FilesOf(h, "", container, "").removePlaceholders(h, container)
 }
 
 // placesTime is how long a session waits at its end for starts in its workspace,

@@ -113,7 +113,6 @@ func intoFirst(s *command.Simple) *Finding {
 		return nil
 	}
 	first := oneOf("1", p.Values("t", "target")...)
-
 	for _, a := range s.Argv[1:] {
 		first = first || strings.Contains(a, "/proc/1/ns/")
 	}
